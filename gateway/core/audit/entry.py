@@ -1,0 +1,93 @@
+"""Audit entry v1: what one record says, before and after it has its place in the chain.
+
+Owns the fields and their order of meaning. The bytes are `canonical.py`, the links `chain.py`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["EntryDraft", "EntryType", "Expect", "Put", "StoredEntry"]
+
+
+class EntryType(StrEnum):
+    """The closed list of what an entry can tell."""
+
+    CALL_DECIDED = "call.decided"
+    CALL_COMPLETED = "call.completed"
+    """Also closes a call that a crash left in doubt: its reason is then `in-doubt`."""
+    REQUEST_REFUSED = "request.refused"
+    """A known principal's message was refused before a decision (wire, unknown method …)."""
+    STRANGERS_REFUSED = "strangers.refused"
+    """One entry per source, reason and minute for refusals without a principal, with a count (design, section 3)."""
+    TOOL_PINNED = "tool.pinned"
+    TOOL_CHANGED = "tool.changed"
+    POLICY_LOADED = "policy.loaded"
+    POLICY_REJECTED = "policy.rejected"
+    GATEWAY_STARTED = "gateway.started"
+    GATEWAY_STOPPED = "gateway.stopped"
+    HEAD_ACCEPTED = "head.accepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """A state row that must still be as it was read: its version, or 0 where it did not exist."""
+
+    key: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """A state row to write in the transaction of the entry; None deletes it. Its version counts up by one."""
+
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryDraft:
+    """An entry that has no place in its chain yet; the store gives it `seq`, `prev` and the salt of its body.
+
+    `time` is RFC 3339 UTC with milliseconds and `Z`. `confidence` is a decimal string (`0.94`) or empty. `body` is a
+    JSON object as bytes: what may be shown. `evaluation_input` is kept encrypted and only for a set time; None where
+    there is none. `opens` marks a decided ALLOW, which stays in doubt until an entry with `closes` for the same
+    `intent_id`.
+    `expects` are re-checked and `puts` written in the append's own transaction (design, "Conditional append").
+    """
+
+    tenant: str
+    id: str
+    type: EntryType
+    time: str
+    intent_id: str = ""
+    agent: str = ""
+    upstream: str = ""
+    tool: str = ""
+    effect: str = ""
+    reasons: tuple[str, ...] = ()
+    policy_digest: str = ""
+    risk: int = 0
+    confidence: str = ""
+    args_digest: str = ""
+    body: bytes = b"{}"
+    evaluation_input: bytes | None = None
+    opens: bool = False
+    closes: bool = False
+    expects: tuple[Expect, ...] = ()
+    puts: tuple[Put, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEntry:
+    """An entry as the store holds it. `content` are the bytes that were hashed; the fields are read from them.
+
+    `evaluation_input` is None where there was none or its time is over.
+    """
+
+    tenant: str
+    seq: int
+    hash: bytes
+    content: bytes
+    salt: bytes
+    body: bytes
+    evaluation_input: bytes | None = None

@@ -1,0 +1,69 @@
+"""What is asked: one gated call, the definition of the tool it refers to, and their digests.
+
+A call is any message that an intent is made of: a tool call, a resource read, a prompt, or what an upstream asks of
+the agent. Names and URIs are the upstream's own, never the gateway's prefixed ones (design, section 4).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.jsonvalue import JsonObject
+
+__all__ = ["Call", "Era", "PinnedTool", "Review"]
+
+
+class Era(StrEnum):
+    """The two generations of MCP: with an `initialize` handshake and session, and stateless per request."""
+
+    HANDSHAKE = "handshake"
+    MODERN = "modern"
+
+
+class Review(StrEnum):
+    """What an operator has said about a tool's definition as it is now."""
+
+    UNREVIEWED = "unreviewed"
+    CHANGED = "changed"
+    """Known under another definition before; the new one is unreviewed and raises risk."""
+    REVIEWED = "reviewed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedTool:
+    """A tool's definition as an upstream last listed it, under the digest that stands for it.
+
+    `pin` is the lower-case hex SHA-256 of the RFC 8785 form of `definition`.
+    `schema_problem` is empty, or says why the tool's input schema cannot be used; such a tool is withheld.
+    """
+
+    upstream: str
+    name: str
+    pin: str
+    definition: JsonObject
+    review: Review = Review.UNREVIEWED
+    schema_problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One message that needs a decision, as the single strict parse read it.
+
+    `arguments` is the very object that is evaluated, digested, stored and forwarded. For methods other than
+    `tools/call` it holds what the message carries to the other side (a prompt's arguments, a sampling request's
+    params); it is empty for a resource read.
+    `name` is a tool's or prompt's own name, `uri` a resource's; the one that does not apply is empty.
+    `arguments_digest` is the lower-case hex SHA-256 of the RFC 8785 form of `arguments`.
+    """
+
+    method: str
+    upstream: str
+    name: str
+    uri: str
+    arguments: JsonObject
+    arguments_digest: str
+    tool: PinnedTool | None = None
+
+    @property
+    def target(self) -> str:
+        """What the call is aimed at, for people: the tool, prompt or resource by its own name, else the method."""
+        return self.name or self.uri or self.method

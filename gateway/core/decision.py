@@ -1,0 +1,113 @@
+"""The answer: effect, reason codes, and the decision as it is recorded and told.
+
+Owns the words of an answer. How it is reached is `core/decide.py`; how it looks on a wire is the faces' business.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.jsonvalue import JsonObject
+
+__all__ = ["ApprovalTerms", "Decision", "Effect", "MatchedRule", "Reason", "Thresholds"]
+
+
+class Effect(StrEnum):
+    """Deny overrides escalate, escalate overrides allow; what no rule allows is denied (contract, section 2)."""
+
+    ALLOW = "ALLOW"
+    ESCALATE = "ESCALATE"
+    DENY = "DENY"
+
+
+class Reason(StrEnum):
+    """Stable codes for why a call was answered as it was. A program may branch on them; an agent learns no more."""
+
+    POLICY_ALLOW = "policy-allow"
+    POLICY_ESCALATE = "policy-escalate"
+    POLICY_DENY = "policy-deny"
+    NO_RULE = "no-rule"
+    """No rule allows or escalates the call."""
+    CONDITION_ERROR = "condition-error"
+    """A condition of an applicable rule could not be evaluated to true or false."""
+    TIER_ESCALATE = "tier-escalate"
+    """A rule allows the call, but its risk is above what the agent's tier may do without a human."""
+    TIER_DENY = "tier-deny"
+    """The risk is at or above what the agent's tier may do at all."""
+    UNKNOWN_TOOL = "unknown-tool"
+    """Not in the upstream's list, or hidden from this principal."""
+    SCHEMA = "schema"
+    """The arguments break the pinned input schema."""
+    SCHEMA_UNUSABLE = "schema-unusable"
+    """The tool's input schema is invalid or refers elsewhere, so the tool is withheld."""
+    SWITCHED_OFF = "switched-off"
+    """A kill switch is on for the agent, the upstream or the tenant."""
+    CONTENTION = "contention"
+    """What the decision rested on kept changing; given up after the allowed number of attempts."""
+    CALLER_GONE = "caller-gone"
+    """The agent hung up before the first byte was forwarded."""
+    BUSY = "busy"
+    """Too many calls of this agent or to this upstream are in flight."""
+    AUDIT_UNAVAILABLE = "audit-unavailable"
+    """The decision could not be made durable, so nothing was forwarded."""
+    FACTS_UNAVAILABLE = "facts-unavailable"
+    """Something that the decision needs could not be read."""
+    INTERNAL = "internal"
+    """An unforeseen fault of the gateway; nothing was forwarded because of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """What one trust tier may do, in points of risk (0 to 100).
+
+    Below `allow_below` a call that a rule allows needs no human; from `deny_from` on it is denied whatever a rule
+    says; in between a human is asked. 101 in either place switches that cap off.
+    """
+
+    allow_below: int
+    deny_from: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalTerms:
+    """Who may approve an escalated call and for how long, as the escalating rules ask (strictest of them)."""
+
+    role: str = "operator"
+    approvers: int = 1
+    expires_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchedRule:
+    """One rule that applied and whose condition held.
+
+    `digest` is the lower-case hex SHA-256 of the rule's text as loaded, so that a changed rule is told from an old
+    one of the same id.
+    """
+
+    id: str
+    policy_set: str
+    effect: Effect
+    reason: str
+    digest: str
+    obligations: tuple[str, ...] = ()
+    approval: ApprovalTerms | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer to one call.
+
+    `rung` is the number of the rung of `core/decide.py` that answered. `explanation` is one sentence for the agent
+    and the human: it names the rule, never an argument's value. `rules` are the matched rules of the deciding effect
+    first, then the others. `facts` are the inputs that a recomputation needs besides the arguments.
+    """
+
+    effect: Effect
+    reason: Reason
+    rung: int
+    explanation: str
+    policy_set: str
+    policy_digest: str
+    rules: tuple[MatchedRule, ...] = ()
+    approval: ApprovalTerms | None = None
+    condition_results: JsonObject

@@ -1,0 +1,1 @@
+"""Towards the agent: HTTP, SSE, handshake sessions. Translates, never decides."""

@@ -1,0 +1,132 @@
+"""The deliberate errors of the gateway.
+
+```text
+GatewayError
+├── ConfigurationError        what an operator wrote cannot be used; carries Problems
+│   └── PolicyError           …in a policy file
+├── CanonicalError            a value has no canonical JSON form
+├── StoreError
+│   ├── StoreRefused          the store must not be opened as it is (cut, rolled back, foreign, locked, unwritable)
+│   └── AuditUnavailable      an entry could not be made durable; nothing may be forwarded
+└── UpstreamError             an upstream did not give a usable answer; says whether the call may have run
+    ├── UpstreamUnreachable   no connection, or it broke before the request was written
+    ├── UpstreamTimeout       no complete answer within the deadline
+    ├── UpstreamBroken        the answer ended early, is not HTTP, not JSON-RPC, too large, redirected …
+    ├── UpstreamRefused       an HTTP status that is no answer (401, 403, 404, 5xx …)
+    └── SessionLost           the upstream no longer knows the session
+```
+
+Expected outcomes (a rejection, a denial, a conflict) are values, not errors. A library's error never crosses a layer:
+it is wrapped in one of these with the cause kept. No text holds a secret, a token or an argument's value.
+"""
+
+from dataclasses import dataclass
+
+__all__ = [
+    "AuditUnavailable",
+    "CanonicalError",
+    "ConfigurationError",
+    "GatewayError",
+    "PolicyError",
+    "Problem",
+    "SessionLost",
+    "StoreError",
+    "StoreRefused",
+    "UpstreamBroken",
+    "UpstreamError",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that an operator must mend: where it is, what is wrong, what to do.
+
+    `line` and `column` count from 1; 0 means that the place is the whole file or no file at all.
+    """
+
+    source: str
+    message: str
+    remedy: str
+    field: str = ""
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """`file:line:column: field: message` and the remedy on a second line."""
+        place = self.source + (f":{self.line}:{self.column}" if self.line else "")
+        field = f" {self.field}:" if self.field else ""
+        return f"{place}:{field} {self.message}\n  fix: {self.remedy}"
+
+
+class GatewayError(Exception):
+    """Base of every error that the gateway raises on purpose."""
+
+
+class ConfigurationError(GatewayError):
+    """What an operator wrote cannot be used. `problems` lists every one found, not only the first."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class PolicyError(ConfigurationError):
+    """A policy bundle cannot be loaded; the bundle in force, if any, stays."""
+
+
+class CanonicalError(GatewayError):
+    """A value has no canonical JSON form (RFC 8785)."""
+
+
+class StoreError(GatewayError):
+    """The audit store did not do what was asked of it."""
+
+
+class StoreRefused(StoreError):
+    """The store must not be opened as it is. `remedy` says what an operator can do."""
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class AuditUnavailable(StoreError):
+    """An entry could not be made durable. Whoever sees this forwards nothing."""
+
+
+class UpstreamError(GatewayError):
+    """An upstream gave no usable answer.
+
+    `may_have_run` is False only where no byte of the request can have been read by the upstream.
+    """
+
+    def __init__(self, message: str, *, may_have_run: bool) -> None:
+        super().__init__(message)
+        self.may_have_run = may_have_run
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made, or it broke before the request was written."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """No complete answer came within the deadline."""
+
+
+class UpstreamBroken(UpstreamError):
+    """The answer ended early or is none: not HTTP, not JSON-RPC, too large, a redirect, a wrong id."""
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream answered with an HTTP status that is no answer to the request. `status` is that status."""
+
+    def __init__(self, message: str, *, may_have_run: bool, status: int) -> None:
+        super().__init__(message, may_have_run=may_have_run)
+        self.status = status
+
+
+class SessionLost(UpstreamError):
+    """The upstream no longer knows the session; the next call opens a new one."""

@@ -1,0 +1,1 @@
+"""Credentials, keys and secrets; implements `ports.Credentials`."""

@@ -1,0 +1,1 @@
+"""Reads, positions and watches policy files; implements `ports.PolicySource`."""

@@ -1,0 +1,313 @@
+"""What the services need from the world, as small Protocols drawn from the caller's side.
+
+Adapters implement them and never import each other; `app.py` introduces them. Each port has one contract suite under
+`tests/contracts/` that every adapter and every fake passes.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from gateway.core.audit.entry import EntryDraft, StoredEntry
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.policy.compile import Bundle
+from gateway.core.principal import Principal
+
+__all__ = [
+    "Appended",
+    "AuditLog",
+    "AuditReader",
+    "Caller",
+    "Channel",
+    "Clock",
+    "Conflict",
+    "Credentials",
+    "Ids",
+    "Mount",
+    "OpenCall",
+    "Outbound",
+    "PolicySource",
+    "Relay",
+    "StateRow",
+    "StateStore",
+    "Upstream",
+    "UpstreamSession",
+    "UpstreamSupport",
+]
+
+
+# --- time and names ---------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> datetime:
+        """Wall-clock time, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never jumps, for deadlines and durations."""
+        ...
+
+
+class Ids(Protocol):
+    """The only source of identifiers and randomness."""
+
+    def new(self, prefix: str) -> str:
+        """Return a fresh ULID behind `prefix` and `_` (contract, section 1)."""
+        ...
+
+    def secret(self) -> str:
+        """Return at least 128 unguessable bits as visible ASCII, for session ids."""
+        ...
+
+
+# --- the audit store --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """The entry is durable at this place of its tenant's chain."""
+
+    seq: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Nothing was written: the row under `key` is no longer as the draft expects."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRow:
+    """One row of state that entries read and change. `version` counts its changes from 1."""
+
+    key: str
+    version: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCall:
+    """A decided ALLOW that has no completed entry yet."""
+
+    tenant: str
+    intent_id: str
+    seq: int
+
+
+class AuditLog(Protocol):
+    """The hash-chained, durable record."""
+
+    async def append(self, draft: EntryDraft) -> Appended | Conflict:
+        """Return only once the entry is on disk (fsync). A caller MUST NOT act on a decision before this returns.
+
+        Cancelling the wait does not undo the write: the entry may be there or not.
+
+        Raises:
+            AuditUnavailable: it is not certain that the entry is durable; act as if it were not.
+        """
+        ...
+
+    def ready(self) -> str:
+        """Return an empty string while entries can be made durable, else the reason why not."""
+        ...
+
+
+class StateStore(Protocol):
+    """Reads of the state rows that `EntryDraft.puts` write."""
+
+    async def get(self, tenant: str, key: str) -> StateRow | None:
+        """Return the row as last committed. Raises StoreError where it cannot be known."""
+        ...
+
+    async def scan(self, tenant: str, prefix: str) -> Sequence[StateRow]:
+        """Return all rows whose key begins with `prefix`, in key order. Raises StoreError."""
+        ...
+
+
+class AuditReader(Protocol):
+    """Reads of the chain; never writes and never checkpoints."""
+
+    async def tenants(self) -> Sequence[str]:
+        """Return the tenants that have a chain, sorted."""
+        ...
+
+    async def head(self, tenant: str) -> tuple[int, bytes]:
+        """Return sequence number and hash of the last entry; (0, the first `prev`) for an empty chain."""
+        ...
+
+    def read(self, tenant: str, *, after: int = 0) -> AsyncIterator[StoredEntry]:
+        """Yield the entries with `seq > after` in order, streaming."""
+        ...
+
+    async def last(self, tenant: str, count: int) -> Sequence[StoredEntry]:
+        """Return the last `count` entries, oldest first."""
+        ...
+
+    async def by_intent(self, tenant: str, intent_id: str) -> Sequence[StoredEntry]:
+        """Return the entries of one intent, oldest first."""
+        ...
+
+    async def open_calls(self) -> Sequence[OpenCall]:
+        """Return the decided ALLOWs without a completed entry, of all tenants."""
+        ...
+
+
+# --- policies and credentials -----------------------------------------------------------------------------------------
+
+
+class PolicySource(Protocol):
+    """The bundle in force."""
+
+    def current(self) -> Bundle:
+        """Return the last good bundle. There always is one: the gateway does not start without."""
+        ...
+
+    def problem(self) -> str:
+        """Return an empty string, or why the newest files are not in force."""
+        ...
+
+
+class Credentials(Protocol):
+    """Turns a presented credential into a principal."""
+
+    async def resolve(self, presented: str) -> Principal | None:
+        """Return whom the credential proves, or None where it proves nobody. Raises StoreError where unknown."""
+        ...
+
+    def keyless(self) -> Principal | None:
+        """Return whom a request without any credential stands for, or None once there is a key or issuer."""
+        ...
+
+
+# --- upstreams --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """One JSON-RPC request for an upstream. The adapter gives it an id of its own and the headers of the transport.
+
+    `params` is forwarded as it is, but for `_meta.progressToken`, which the adapter replaces by its own and maps back
+    in the notifications. `headers` are `Mcp-Param-*` of the agent, passed on unchanged. `version` is the protocol
+    version of the hop (modern: also in `params._meta`). `timeout_s` bounds the time to the complete answer.
+    """
+
+    method: str
+    params: JsonObject
+    version: str
+    timeout_s: float
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamSupport:
+    """What an upstream was found to speak, oldest version first, and (modern) its last `server/discover` result."""
+
+    handshake: tuple[str, ...]
+    modern: tuple[str, ...]
+    discovered: JsonObject = field(default_factory=dict)
+
+
+class Relay(Protocol):
+    """Where an upstream's messages go that are not the answer to the request at hand."""
+
+    async def notification(self, method: str, params: JsonObject) -> None:
+        """Take one notification, in the order of arrival. Progress tokens are the agent's own again."""
+        ...
+
+    async def request(self, method: str, params: JsonObject) -> JsonObject:
+        """Answer one request of the upstream with `{"result": …}` or `{"error": …}`; the adapter adds the id."""
+        ...
+
+
+class UpstreamSession(Protocol):
+    """One handshake-era session with one upstream, for one agent session."""
+
+    @property
+    def initialized(self) -> JsonObject:
+        """The upstream's whole `initialize` result."""
+        ...
+
+    async def request(self, outbound: Outbound, relay: Relay) -> JsonObject:
+        """Send one request, return the answer: an object with `result` or `error`, whole and without envelope.
+
+        `relay` gets what arrives on this request's own stream; the session's relay gets the rest. Exactly one request
+        is sent, never a second try. Cancelling tells the upstream (`notifications/cancelled`) and returns.
+
+        Raises:
+            UpstreamError: no usable answer; `may_have_run` says whether the call may have been executed.
+        """
+        ...
+
+    async def notify(self, method: str, params: JsonObject) -> None:
+        """Send one notification. Raises UpstreamError."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the session on both sides, bounded in time; never raises."""
+        ...
+
+
+class Upstream(Protocol):
+    """One MCP server behind the gateway."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    async def support(self, *, refresh: bool = False) -> UpstreamSupport:
+        """Return which eras and versions it speaks, asked once and kept. Raises UpstreamError."""
+        ...
+
+    async def request(self, outbound: Outbound, relay: Relay) -> JsonObject:
+        """Modern era: one stateless request, as `UpstreamSession.request`. Cancelling closes its stream."""
+        ...
+
+    async def connect(self, *, version: str, params: JsonObject, relay: Relay) -> UpstreamSession:
+        """Handshake era: initialise with `params` (capabilities and clientInfo of the agent, already filtered).
+
+        Returns after `notifications/initialized` was accepted and the upstream's GET stream was answered (200 or
+        405) or two seconds have passed (`research/protocol.md` 1.5). Raises UpstreamError.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection and process, bounded in time; never raises."""
+        ...
+
+
+# --- towards the agent ------------------------------------------------------------------------------------------------
+
+
+class Channel(Protocol):
+    """A way to the agent that outlives one request: its session's GET stream (handshake era)."""
+
+    async def notify(self, method: str, params: JsonObject) -> None:
+        """Send a notification, buffered while nobody listens."""
+        ...
+
+    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+        """Send a request and return the agent's answer, `{"result": …}` or `{"error": …}`."""
+        ...
+
+
+class Caller(Channel, Protocol):
+    """The agent that waits for one answer: messages go on this answer's own stream, before it."""
+
+    def gone(self) -> bool:
+        """Return True once nobody can receive the answer any more (modern era: the stream was closed)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """Which upstreams one path serves: all (`/mcp`) or one (`/mcp/{upstream}`), by id in order of configuration."""
+
+    upstreams: tuple[str, ...]
+    prefixed: bool

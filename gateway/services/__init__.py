@@ -1,0 +1,1 @@
+"""The use cases: async, on core and ports only. One file, one verb that a person would say."""

@@ -1,0 +1,1 @@
+"""The embedded store: SQLite, WAL with synchronous=FULL, one writer thread, group commit."""

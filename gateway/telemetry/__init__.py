@@ -1,0 +1,1 @@
+"""Operator log and metrics."""
