@@ -1,16 +1,18 @@
 """Every knob of the gateway, typed, bounded, with its unit and reason.
 
-Flag > `INTENDED_GATEWAY_*` environment (nested `__`) > `intended.yaml` > default. Unknown keys and unknown variables
-under the prefix are errors. Only `app.py` and the command line read settings.
+Owns what can be set and which combinations are refused. Where values come from (flag > `INTENDED_GATEWAY_*`
+environment > `intended.yaml` > default) is `gateway/configuration`. Only `app.py` and the command line read settings.
 """
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
+from gateway.errors import ConfigurationError, Problem
 
 __all__ = [
     "AuditSettings",
@@ -25,10 +27,35 @@ UPSTREAM_ID = r"^[a-z][a-z0-9-]{0,31}$"
 """No underscore, so that `__` splits a prefixed name exactly once (design, section 4)."""
 
 
+def _tier(value: object) -> object:
+    """Take a tier by its name; a bare number is refused, so that `2` and `T2` are not two spellings of one thing."""
+    if isinstance(value, TrustTier):
+        return value
+    if isinstance(value, str) and value in TrustTier.__members__:
+        return TrustTier[value]
+    msg = "a trust tier is one of T0, T1, T2, T3, T4"
+    raise ValueError(msg)
+
+
+Tier = Annotated[
+    TrustTier, BeforeValidator(_tier), WithJsonSchema({"type": "string", "enum": [tier.name for tier in TrustTier]})
+]
+
+
+def _is_loopback(host: str) -> bool:
+    """Return True where binding `host` can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name may resolve to anything
+        return False
+
+
 class Section(BaseModel):
     """A part of the settings: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class UpstreamSettings(Section):
@@ -124,9 +151,9 @@ DEFAULT_THRESHOLDS = {
 class TierSettings(Section):
     """Trust tiers from configuration: the default, and the tier of single agents by name."""
 
-    default: TrustTier = TrustTier.T0
-    agents: dict[str, TrustTier] = Field(default_factory=dict)
-    thresholds: dict[TrustTier, ThresholdSettings] = Field(default_factory=dict)
+    default: Tier = TrustTier.T0
+    agents: dict[str, Tier] = Field(default_factory=dict)
+    thresholds: dict[Tier, ThresholdSettings] = Field(default_factory=dict)
 
     def threshold(self, tier: TrustTier) -> Thresholds:
         """Return the caps of `tier`."""
@@ -152,7 +179,46 @@ class Settings(Section):
     allowed_origins: tuple[str, ...] = ()
     """Origins accepted beside loopback ones."""
     tls_certificate: Path | None = None
+    """PEM file with the certificate chain; with it the gateway speaks TLS itself."""
     tls_key: Path | None = None
+    """PEM file with the certificate's private key."""
+    unsafe_allow_unauthenticated: bool = False
+    """Bind an address that other machines reach although no key is configured: anyone there is agent `local`. For a
+    container whose network reaches one agent only (contract, section 1: keyless mode is loopback only)."""
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 20.0
+    """How long calls in flight may take to end after SIGTERM. Below the 30 s that orchestrators wait before SIGKILL."""
     tiers: TierSettings = TierSettings()
     limits: LimitSettings = LimitSettings()
     audit: AuditSettings = AuditSettings()
+
+    @model_validator(mode="after")
+    def whole_tls(self) -> "Settings":
+        """Refuse a certificate without its key, or a key without its certificate."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            msg = "`tls_certificate` and `tls_key` belong together: name both or neither"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def reachable_from_elsewhere(self) -> bool:
+        """True where `host` is not a loopback address."""
+        return not _is_loopback(self.host)
+
+    def require_loopback(self) -> None:
+        """Refuse to serve unauthenticated agents beyond this machine. Called where neither key nor issuer exists.
+
+        Raises:
+            ConfigurationError: `host` is reachable from elsewhere and the unsafe switch is off.
+        """
+        if not self.reachable_from_elsewhere or self.unsafe_allow_unauthenticated:
+            return
+        raise ConfigurationError(
+            Problem(
+                source="settings",
+                field="host",
+                message=f"{self.host} is reachable from other machines, and no agent key is configured: anyone there"
+                " could call every tool",
+                remedy="bind 127.0.0.1 (the default); or, where the network itself lets only your agent in, say so with"
+                " --unsafe-allow-unauthenticated (INTENDED_GATEWAY_UNSAFE_ALLOW_UNAUTHENTICATED=true)",
+            )
+        )
