@@ -130,12 +130,12 @@ def test_nesting_at_the_end_of_the_callers_stack_is_refused_and_not_a_crash() ->
     def at_depth(left: int) -> bytes:
         return canonical(value) if left == 0 else at_depth(left - 1)
 
-    depth = 0
-    with pytest.raises(CanonicalError, match="too deep"):
-        while True:
-            depth += 50
+    def deeper_and_deeper() -> None:
+        for depth in range(0, sys.getrecursionlimit(), 50):
             at_depth(depth)
-    assert depth < sys.getrecursionlimit()
+
+    with pytest.raises(CanonicalError, match="too deep"):
+        deeper_and_deeper()
 
 
 def test_the_digest_is_sha256_of_the_canonical_bytes() -> None:
