@@ -1,18 +1,263 @@
-"""Policy documents → one bundle: type-checked, indexed, under one digest."""
+"""Policy documents → one bundle: type-checked, indexed, under one digest.
 
+Owns what can only be seen across files or with the engine: unique ids, known intents, conditions. What a single file
+may say is `document.py`; what a bundle says of a call is `evaluate.py`.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
+from hashlib import sha256
 
+import rfc8785
+
+from gateway.core.decision import ApprovalTerms, Effect, MatchedRule
 from gateway.core.intent.model import Mapping
+from gateway.core.policy.bundle import Budget, Bundle, Match, Rule, RuleIndex
+from gateway.core.policy.cel import Condition, Engine, FactType, Invalid, canary
+from gateway.core.policy.document import (
+    GATED_METHODS,
+    BudgetDocument,
+    MatchDocument,
+    RuleDocument,
+    duration_s,
+    nearest,
+)
+from gateway.core.policy.glob import Globs
+from gateway.core.policy.reading import LoadedDocument, Steps
+from gateway.core.principal import TrustTier
+from gateway.errors import PolicyError, Problem
 
-__all__ = ["Bundle"]
+__all__ = ["Budget", "Bundle", "Match", "Rule", "RuleIndex", "Taxonomy", "compile_bundle", "digest_files"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """A compiled set of policy files.
+class Taxonomy:
+    """The intent types and domains that rules and mappings may name."""
 
-    `digest` is the lower-case hex SHA-256 over the sorted (path, SHA-256) pairs of its files.
+    intents: Collection[str]
+    domains: Collection[str]
+
+
+def digest_files(files: Sequence[tuple[str, str]]) -> str:
+    """Return the digest of a bundle: SHA-256 over `SHA256  PATH` lines sorted by path, as `sha256sum` prints them."""
+    lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(files))
+    return sha256(lines.encode()).hexdigest()
+
+
+def compile_bundle(
+    documents: Sequence[LoadedDocument],
+    *,
+    taxonomy: Taxonomy | None = None,
+    session_facts: MappingOf[str, FactType] | None = None,
+    obligations: Collection[str] = (),
+    warnings: Sequence[str] = (),
+) -> Bundle:
+    """Compile documents into one bundle. The order of its rules is by path, then as written.
+
+    `taxonomy` is what rules may name (None: not checked), `session_facts` the declared session variables,
+    `obligations` the duties that this gateway can perform: a duty that nobody performs is refused, not ignored.
+
+    Raises:
+        PolicyError: with every Problem found. There is no bundle of the parts that are sound.
     """
+    try:
+        canary()
+    except Invalid as error:
+        remedy = "install the exact version of cel-expr-python that this gateway pins"
+        raise PolicyError(Problem(source="policy engine", message=str(error), remedy=remedy)) from error
+    ordered = sorted(documents, key=lambda loaded: loaded.path)
+    if not ordered:
+        raise PolicyError(Problem(source="policies", message="there is no policy file", remedy="add one with rules"))
+    return _Compiler(ordered, taxonomy, session_facts or {}, frozenset(obligations)).bundle(tuple(warnings))
 
-    digest: str
-    mappings: tuple[Mapping, ...]
+
+class _Compiler:
+    """One compilation: collects every problem before it gives up."""
+
+    def __init__(
+        self,
+        documents: Sequence[LoadedDocument],
+        taxonomy: Taxonomy | None,
+        session_facts: MappingOf[str, FactType],
+        obligations: frozenset[str],
+    ) -> None:
+        self._documents = documents
+        self._taxonomy = taxonomy
+        self._obligations = obligations
+        self._problems: list[Problem] = []
+        named = [(name, budget) for loaded in documents for name, budget in (loaded.document.budgets or {}).items()]
+        self._engine = Engine(
+            sums=[name for name, budget in named if budget.sum is not None],
+            counts=[name for name, budget in named if budget.count is not None],
+            session=session_facts,
+        )
+
+    def bundle(self, warnings: tuple[str, ...]) -> Bundle:
+        """Compile every part; raise PolicyError if any is unsound."""
+        self._check_unique()
+        budgets = [
+            self._budget(loaded, name, budget)
+            for loaded in self._documents
+            for name, budget in (loaded.document.budgets or {}).items()
+        ]
+        mappings = [m for loaded in self._documents for m in self._mappings(loaded)]
+        rules = [
+            self._rule(loaded, number, rule)
+            for loaded in self._documents
+            for number, rule in enumerate(loaded.document.rules)
+        ]
+        if self._problems:
+            raise PolicyError(*self._problems)
+        files = tuple((loaded.path, loaded.sha256) for loaded in self._documents)
+        own = tuple(f"{loaded.path}: {text}" for loaded in self._documents if (text := loaded.document.warning))
+        return Bundle(
+            digest=digest_files(files),
+            mappings=tuple(mappings),
+            rules=tuple(rules),
+            budgets=tuple(budgets),
+            policy_sets=tuple(dict.fromkeys(loaded.document.policySet for loaded in self._documents)),
+            files=files,
+            warnings=own + warnings,
+            index={method: _index([r for r in rules if method in r.methods]) for method in GATED_METHODS},
+            engine=self._engine,
+        )
+
+    def _report(
+        self, loaded: LoadedDocument, steps: Steps, message: str, remedy: str, inside: tuple[int, int] | None = None
+    ) -> None:
+        self._problems.append(loaded.problem(steps, message, remedy, inside=inside))
+
+    def _check_unique(self) -> None:
+        """Ids of rules, names of budgets and targets of mappings are unique across all files."""
+        seen: dict[tuple[str, str], str] = {}
+        for loaded in self._documents:
+            for kind, name, steps in _names(loaded):
+                if (kind, name) in seen:
+                    message = f"there is already a {kind} '{name}' in {seen[kind, name]}"
+                    self._report(loaded, steps, message, "rename or remove one of them")
+                seen.setdefault((kind, name), loaded.path)
+
+    def _rule(self, loaded: LoadedDocument, number: int, rule: RuleDocument) -> Rule:
+        steps: Steps = ("rules", number)
+        for duty in set(rule.obligations or ()) - self._obligations:
+            known = ", ".join(sorted(self._obligations)) or "none yet"
+            message = f"nobody performs the obligation '{duty}'{nearest(duty, self._obligations)}"
+            self._report(loaded, (*steps, "obligations"), message, f"use one that this gateway knows ({known})")
+        return Rule(
+            matched=MatchedRule(
+                id=rule.id,
+                policy_set=loaded.document.policySet,
+                effect=Effect[rule.effect.upper()],
+                reason=rule.reason or "",
+                digest=sha256(rfc8785.dumps(rule.model_dump(mode="json", exclude_unset=True))).hexdigest(),
+                obligations=rule.obligations or (),
+                approval=_terms(rule),
+            ),
+            match=self._match(loaded, (*steps, "match"), rule.match),
+            methods=_methods(rule.match),
+            condition=self._condition(loaded, (*steps, "when"), rule.when),
+            file=loaded.path,
+            line=loaded.places.of(steps).line,
+        )
+
+    def _budget(self, loaded: LoadedDocument, name: str, budget: BudgetDocument) -> Budget:
+        steps: Steps = ("budgets", name)
+        return Budget(
+            name=name,
+            amount=self._condition(loaded, (*steps, "sum"), budget.sum, amount=True),
+            per=budget.per,
+            window_s=duration_s(budget.window),
+            match=self._match(loaded, (*steps, "match"), budget.match),
+            methods=_methods(budget.match),
+        )
+
+    def _mappings(self, loaded: LoadedDocument) -> list[Mapping]:
+        mappings = []
+        for number, mapping in enumerate(loaded.document.mappings or ()):
+            self._check_known(loaded, ("mappings", number, "intent"), "intent type", mapping.intent)
+            mappings.append(
+                Mapping(upstream=mapping.upstream, tool=mapping.tool, intent=mapping.intent, pin=mapping.pin or "")
+            )
+        return mappings
+
+    def _match(self, loaded: LoadedDocument, steps: Steps, match: MatchDocument) -> Match:
+        for key, kind, words in (("intents", "intent type", match.intents), ("domains", "domain", match.domains)):
+            for number, word in enumerate(words or ()):
+                self._check_known(loaded, (*steps, key, number), kind, word)
+        return Match(
+            upstreams=_globs(match.upstreams),
+            tools=_globs(match.tools),
+            uris=_globs(match.uris),
+            agents=_globs(match.agents),
+            tiers=frozenset(TrustTier[tier] for tier in match.tiers) if match.tiers else None,
+            intents=frozenset(match.intents) if match.intents else None,
+            domains=frozenset(match.domains) if match.domains else None,
+        )
+
+    def _check_known(self, loaded: LoadedDocument, steps: Steps, kind: str, word: str) -> None:
+        if self._taxonomy is None:
+            return
+        known = self._taxonomy.intents if kind == "intent type" else self._taxonomy.domains
+        if word not in known:
+            remedy = f"use {'an' if kind[0] == 'i' else 'a'} {kind} of the taxonomy"
+            self._report(loaded, steps, f"'{word}' is not a known {kind}{nearest(word, known)}", remedy)
+
+    def _condition(
+        self, loaded: LoadedDocument, steps: Steps, text: str | None, *, amount: bool = False
+    ) -> Condition | None:
+        if text is None:
+            return None
+        try:
+            return self._engine.amount(text) if amount else self._engine.condition(text)
+        except Invalid as error:
+            for problem in error.problems:
+                inside = (problem.line, problem.column) if problem.line else None
+                self._report(loaded, steps, problem.message, _CONDITION_REMEDY, inside)
+            return None
+
+
+_CONDITION_REMEDY = (
+    "conditions are CEL over args, call.*, agent.*, intent.*, risk, risk.factors, session.*, budget.NAME, count.NAME"
+    " and now; see the policy guide"
+)
+
+
+def _names(loaded: LoadedDocument) -> Iterator[tuple[str, str, Steps]]:
+    """Everything in a file that must be unique: its kind, its name, its place."""
+    for number, rule in enumerate(loaded.document.rules):
+        yield "rule", rule.id, ("rules", number, "id")
+    for name in loaded.document.budgets or {}:
+        yield "budget", name, ("budgets", name)
+    for number, mapping in enumerate(loaded.document.mappings or ()):
+        yield "mapping", f"{mapping.upstream}/{mapping.tool}", ("mappings", number, "tool")
+
+
+def _methods(match: MatchDocument) -> frozenset[str]:
+    return frozenset(GATED_METHODS if "*" in match.methods else match.methods)
+
+
+def _globs(patterns: tuple[str, ...] | None) -> Globs | None:
+    return Globs.of(patterns) if patterns else None
+
+
+def _terms(rule: RuleDocument) -> ApprovalTerms | None:
+    if rule.approval is None:
+        return None
+    terms = rule.approval
+    return ApprovalTerms(role=terms.role, approvers=terms.approvers, expires_s=duration_s(terms.expires))
+
+
+def _index(rules: Sequence[Rule]) -> RuleIndex:
+    """Narrow by name: a rule whose tools are all plain names is a candidate for these only."""
+    plain = [rule.match.tools for rule in rules if rule.match.tools and not rule.match.tools.patterns]
+    names = frozenset().union(*(globs.literals for globs in plain))
+
+    def candidate(rule: Rule, name: str | None) -> bool:
+        tools = rule.match.tools
+        return tools is None or bool(tools.patterns) or name in tools.literals
+
+    return RuleIndex(
+        by_name={name: tuple(rule for rule in rules if candidate(rule, name)) for name in names},
+        others=tuple(rule for rule in rules if candidate(rule, None)),
+    )

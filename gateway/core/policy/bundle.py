@@ -1,0 +1,105 @@
+"""The compiled bundle: rules indexed by what they match, and the values around them. Immutable, hence one version.
+
+How it is made is `compile.py`, what it says of a call `evaluate.py`.
+"""
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+
+from gateway.core.decision import MatchedRule
+from gateway.core.intent.model import Mapping
+from gateway.core.policy.cel import Condition, Engine
+from gateway.core.policy.glob import Globs
+from gateway.core.principal import TrustTier
+
+__all__ = ["Budget", "Bundle", "Match", "Rule", "RuleIndex"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A compiled `match`: None is any. The methods are the index's business."""
+
+    upstreams: Globs | None
+    tools: Globs | None
+    uris: Globs | None
+    agents: Globs | None
+    tiers: frozenset[TrustTier] | None
+    intents: frozenset[str] | None
+    domains: frozenset[str] | None
+
+    def may_apply(self, *, upstream: str, name: str, uri: str, agent: str, tier: TrustTier) -> bool:
+        """Return True where everything that is known before the arguments fits."""
+        return (
+            (self.upstreams is None or self.upstreams.match(upstream))
+            and (self.tools is None or self.tools.match(name))
+            and (self.uris is None or self.uris.match(uri))
+            and (self.agents is None or self.agents.match(agent))
+            and (self.tiers is None or tier in self.tiers)
+        )
+
+    @property
+    def judged(self) -> bool:
+        """True where the call must be classified before it is known whether the rule applies."""
+        return self.intents is not None or self.domains is not None
+
+    def fits_intent(self, intent: str, domain: str) -> bool:
+        """Return True where the judgement on the call fits too."""
+        return (self.intents is None or intent in self.intents) and (self.domains is None or domain in self.domains)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One compiled rule. `matched` is what it contributes to an evaluation when it holds."""
+
+    matched: MatchedRule
+    match: Match
+    methods: frozenset[str]
+    condition: Condition | None
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleIndex:
+    """The rules of one method in the bundle's order, narrowed by tool name where rules name tools plainly."""
+
+    by_name: MappingOf[str, tuple[Rule, ...]]
+    others: tuple[Rule, ...]
+
+    def candidates(self, name: str) -> tuple[Rule, ...]:
+        """Return the rules that can apply to this name, in the bundle's order."""
+        return self.by_name.get(name, self.others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A declared budget: conditions read it as `budget.NAME` (a sum) or `count.NAME`. Its value arrives as a fact.
+
+    `amount` is what one call adds; None counts calls. `match` and `methods` say which calls count.
+    """
+
+    name: str
+    amount: Condition | None
+    per: str
+    window_s: int
+    match: Match
+    methods: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A compiled set of policy files. Immutable: take it once per call, so that no call is judged by two versions.
+
+    `digest` is the lower-case hex SHA-256 over the sorted (path, SHA-256) pairs of its files. `warnings` are for the
+    operator and are printed whenever the bundle comes into force.
+    """
+
+    digest: str
+    mappings: tuple[Mapping, ...]
+    rules: tuple[Rule, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    policy_sets: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    index: MappingOf[str, RuleIndex] = field(default_factory=dict)
+    engine: Engine | None = None

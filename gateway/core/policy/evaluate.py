@@ -1,0 +1,94 @@
+"""What a bundle says of one call: the rules that apply and hold, and those that cannot be evaluated.
+
+Reads nothing but its arguments and decides nothing: deny over escalate over allow is `core/decide.py`. No applicable
+rule is skipped, also not where an earlier one has already settled the answer: an error in any of them must deny.
+"""
+
+from typing import Any
+
+from gateway.core.decision import Effect, MatchedRule
+from gateway.core.policy.bundle import Bundle, Rule
+from gateway.core.policy.cel import Fault
+from gateway.core.policy.model import Evaluation, FailedRule, PolicyInput
+from gateway.core.principal import TrustTier
+
+__all__ = ["could_pass", "evaluate"]
+
+
+def evaluate(bundle: Bundle, given: PolicyInput) -> Evaluation:
+    """Evaluate every rule that applies to the call. Never raises for anything that a call can hold.
+
+    A condition that errs, gives no BOOL, or cannot be asked because the call holds what must not reach the engine
+    (NUL, non-finite numbers …) makes its rule a FailedRule.
+    """
+    rules = _applicable(bundle, given)
+    activation = _activation(bundle, given, rules)
+    matched: list[MatchedRule] = []
+    failed: list[FailedRule] = []
+    conditions: dict[str, str] = {}
+    for rule in rules:
+        told = rule.matched
+        outcome = True if rule.condition is None else _outcome(rule, activation)
+        if outcome is True:
+            matched.append(told)
+            conditions[told.id] = "true"
+        elif outcome is False:
+            conditions[told.id] = "false"
+        else:
+            failed.append(FailedRule(id=told.id, policy_set=told.policy_set, message=outcome.message))
+            conditions[told.id] = "error"
+    return Evaluation(matched=tuple(matched), failed=tuple(failed), conditions=conditions)
+
+
+def could_pass(bundle: Bundle, *, method: str, upstream: str, name: str, uri: str, agent: str, tier: TrustTier) -> bool:
+    """Return False only where every outcome is DENY, whatever the arguments and whatever they are judged to be for.
+
+    That is: a deny rule applies without condition and without asking for an intent, or no allow or escalate rule can
+    apply at all. The tiers' caps on risk are not looked at: risk depends on arguments.
+    """
+    index = bundle.index.get(method)
+    if index is None:
+        return False
+    possible = False
+    for rule in index.candidates(name):
+        if not rule.match.may_apply(upstream=upstream, name=name, uri=uri, agent=agent, tier=tier):
+            continue
+        if rule.matched.effect is not Effect.DENY:
+            possible = True
+        elif rule.condition is None and not rule.match.judged:
+            return False
+    return possible
+
+
+def _applicable(bundle: Bundle, given: PolicyInput) -> list[Rule]:
+    """The rules whose `match` the call meets, in the bundle's order."""
+    call, intent = given.call, given.intent
+    index = bundle.index.get(call.method)
+    if index is None:
+        return []
+    upstream, name, uri = call.upstream, call.name, call.uri
+    agent, tier = given.principal.agent, given.tier
+    return [
+        rule
+        for rule in index.candidates(name)
+        if rule.match.may_apply(upstream=upstream, name=name, uri=uri, agent=agent, tier=tier)
+        and rule.match.fits_intent(intent.type, intent.domain)
+    ]
+
+
+def _activation(bundle: Bundle, given: PolicyInput, rules: list[Rule]) -> Any:
+    """The call's values for the engine, once for all conditions; None where there is none to evaluate."""
+    reads, conditional = 0, False
+    for rule in rules:
+        if rule.condition is not None:
+            reads |= rule.condition.reads
+            conditional = True
+    if not conditional or bundle.engine is None:
+        return None
+    return bundle.engine.activation(given, reads)
+
+
+def _outcome(rule: Rule, activation: Any) -> bool | Fault:
+    if rule.condition is None:
+        return True
+    return activation if isinstance(activation, Fault) else rule.condition.holds(activation)
