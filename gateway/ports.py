@@ -84,7 +84,10 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRow:
-    """One row of state that entries read and change. `version` counts its changes from 1."""
+    """One row of state that entries read and change.
+
+    `version` counts its changes from 1; after a deletion from a higher number, so that no version ever comes back.
+    """
 
     key: str
     version: int

@@ -1,0 +1,297 @@
+"""What every store does: `AuditLog`, `StateStore` and `AuditReader`, for every adapter and for the fake.
+
+A new store joins by adding a line to `STORES`: a function that opens a fresh one in a folder as an async context.
+"""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import pytest
+
+from gateway.core.audit.chain import first_prev
+from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put, StoredEntry
+from gateway.errors import AuditUnavailable
+from gateway.ports import Appended, AuditLog, AuditReader, Conflict, OpenCall, StateRow, StateStore
+from tests.simulate.store import MemoryStore
+
+
+class Store(AuditLog, StateStore, AuditReader, Protocol):
+    """All three ports at once, as every store here offers them."""
+
+
+Opener = Callable[[Path], AbstractAsyncContextManager[Store]]
+
+
+@asynccontextmanager
+async def in_memory(folder: Path) -> AsyncIterator[Store]:
+    yield MemoryStore()
+
+
+STORES: dict[str, Opener] = {"memory": in_memory}
+
+
+@pytest.fixture(params=sorted(STORES))
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    async with STORES[request.param](tmp_path) as opened:
+        yield opened
+
+
+def draft(**fields: object) -> EntryDraft:
+    given: dict[str, object] = {
+        "tenant": "default",
+        "id": "evt_1",
+        "type": EntryType.CALL_DECIDED,
+        "time": "2026-11-22T08:00:00.000Z",
+    }
+    return EntryDraft(**(given | fields))  # type: ignore[arg-type]
+
+
+async def appended(store: Store, **fields: object) -> Appended:
+    outcome = await store.append(draft(**fields))
+    assert isinstance(outcome, Appended)
+    return outcome
+
+
+async def chain(store: Store, tenant: str = "default") -> list[StoredEntry]:
+    return [entry async for entry in store.read(tenant)]
+
+
+async def test_a_fresh_store_is_ready_and_empty(store: Store) -> None:
+    """Ours: an empty chain has a head, so that the first entry has something to link to."""
+    assert store.ready() == ""
+    assert list(await store.tenants()) == []
+    assert await store.head("default") == (0, first_prev("default"))
+    assert await chain(store) == []
+    assert list(await store.last("default", 5)) == []
+    assert list(await store.by_intent("default", "int_1")) == []
+    assert list(await store.open_calls()) == []
+
+
+async def test_entries_are_linked_in_the_order_of_their_appends(store: Store) -> None:
+    """Design, "Audit entry v1": seq from 1 without a gap, each prev the hash of the entry before."""
+    outcomes = [await appended(store, id=f"evt_{n}", tool="naïve\ttool") for n in range(3)]
+    entries = await chain(store)
+    assert [(one.seq, one.hash) for one in outcomes] == [(one.seq, one.hash) for one in entries]
+    assert [one.seq for one in outcomes] == [1, 2, 3]
+    prev = first_prev("default")
+    for entry in entries:
+        content = json.loads(entry.content)
+        assert content["prev"] == prev.hex()
+        assert content["tool"] == "naïve\ttool"
+        assert hashlib.sha256(entry.content).digest() == entry.hash
+        assert hashlib.sha256(entry.salt + entry.body).hexdigest() == content["bodyDigest"]
+        prev = entry.hash
+    assert await store.head("default") == (3, prev)
+
+
+async def test_what_was_drafted_is_what_is_read(store: Store) -> None:
+    """Ours: body and evaluation input come back byte for byte, whichever read is asked."""
+    await appended(store, intent_id="int_1", body=b'{"shown": 1}', evaluation_input=b'{"whole": 1}')
+    (entry,) = await chain(store)
+    assert (entry.tenant, entry.seq, entry.body) == ("default", 1, b'{"shown": 1}')
+    assert entry.evaluation_input == b'{"whole": 1}'
+    assert len(entry.salt) == 16
+    assert list(await store.last("default", 1)) == [entry]
+    assert list(await store.by_intent("default", "int_1")) == [entry]
+
+
+async def test_two_equal_bodies_have_different_digests(store: Store) -> None:
+    """Design, section 4: the salt keeps a body from being guessed by its digest."""
+    await appended(store, body=b"{}")
+    await appended(store, body=b"{}")
+    first, second = await chain(store)
+    assert json.loads(first.content)["bodyDigest"] != json.loads(second.content)["bodyDigest"]
+
+
+async def test_each_tenant_has_a_chain_of_its_own(store: Store) -> None:
+    """Contract, section 4: one hash chain per tenant."""
+    for tenant in ("b", "a", "b", "_system"):
+        await appended(store, tenant=tenant)
+    assert list(await store.tenants()) == ["_system", "a", "b"]
+    assert [entry.seq for entry in await chain(store, "b")] == [1, 2]
+    assert (await store.head("a"))[0] == 1
+
+
+async def test_appends_at_the_same_time_make_one_line(store: Store) -> None:
+    """Security, section 2: a chain that forks under concurrent appends is worth nothing."""
+    outcomes: list[Appended] = []
+
+    async def one(number: int) -> None:
+        outcomes.append(await appended(store, id=f"evt_{number}", tenant="ab"[number % 2]))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(200):
+                group.start_soon(one, number)
+    assert len(outcomes) == 200
+    for tenant in "ab":
+        entries = await chain(store, tenant)
+        assert [entry.seq for entry in entries] == list(range(1, 101))
+        prevs = [json.loads(entry.content)["prev"] for entry in entries]
+        assert prevs == [first_prev(tenant).hex(), *(entry.hash.hex() for entry in entries[:-1])]
+
+
+async def test_reading_begins_after_the_number_that_is_named(store: Store) -> None:
+    """Ours: a reader can continue where it stopped."""
+    for number in range(5):
+        await appended(store, id=f"evt_{number}")
+    assert [entry.seq async for entry in store.read("default", after=3)] == [4, 5]
+    assert [entry.seq for entry in await store.last("default", 2)] == [4, 5]
+    assert [entry.seq for entry in await store.last("default", 99)] == [1, 2, 3, 4, 5]
+    assert list(await store.last("default", 0)) == []
+
+
+async def test_the_entries_of_an_intent_are_found(store: Store) -> None:
+    """Ours: what happened to one call is one question."""
+    for intent in ("int_1", "int_2", "int_1", ""):
+        await appended(store, intent_id=intent)
+    assert [entry.seq for entry in await store.by_intent("default", "int_1")] == [1, 3]
+    assert list(await store.by_intent("other", "int_1")) == []
+
+
+async def test_a_row_is_written_with_the_entry(store: Store) -> None:
+    """Design, "Conditional append": state and record change in one transaction."""
+    await appended(store, expects=(Expect(key="k", version=0),), puts=(Put(key="k", value=b"one"),))
+    assert await store.get("default", "k") == StateRow(key="k", version=1, value=b"one")
+    await appended(store, expects=(Expect(key="k", version=1),), puts=(Put(key="k", value=b"two"),))
+    assert await store.get("default", "k") == StateRow(key="k", version=2, value=b"two")
+    assert await store.get("other", "k") is None
+
+
+async def test_a_conflict_writes_nothing(store: Store) -> None:
+    """Design, "Conditional append": a mismatch is Conflict, and neither entry nor rows are there."""
+    await appended(store, puts=(Put(key="k", value=b"one"),))
+    outcome = await store.append(
+        draft(
+            opens=True,
+            intent_id="int_1",
+            expects=(Expect(key="new", version=0), Expect(key="k", version=2)),
+            puts=(Put(key="k", value=b"two"), Put(key="new", value=b"")),
+        )
+    )
+    assert outcome == Conflict(key="k")
+    assert await store.get("default", "k") == StateRow(key="k", version=1, value=b"one")
+    assert await store.get("default", "new") is None
+    assert len(await chain(store)) == 1
+    assert list(await store.open_calls()) == []
+
+
+@pytest.mark.parametrize("version", [1, 7])
+async def test_a_row_that_is_not_there_meets_no_version(store: Store, version: int) -> None:
+    """Design, "Conditional append": an approval that was consumed meanwhile must not count."""
+    assert await store.append(draft(expects=(Expect(key="k", version=version),))) == Conflict(key="k")
+    assert await chain(store) == []
+
+
+async def test_of_many_that_expect_the_same_row_one_wins(store: Store) -> None:
+    """Design, "Conditional append": single use is exact under concurrency."""
+    outcomes: list[Appended | Conflict] = []
+
+    async def one() -> None:
+        outcomes.append(
+            await store.append(draft(expects=(Expect(key="k", version=0),), puts=(Put(key="k", value=b"mine"),)))
+        )
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(one)
+    assert sum(isinstance(outcome, Appended) for outcome in outcomes) == 1
+    assert outcomes.count(Conflict(key="k")) == 49
+    assert len(await chain(store)) == 1
+    assert await store.get("default", "k") == StateRow(key="k", version=1, value=b"mine")
+
+
+async def test_a_sum_that_everybody_adds_to_is_exact(store: Store) -> None:
+    """Design, "Conditional append": a budget cannot be overspent by calling at the same time."""
+
+    async def add() -> None:
+        while True:
+            row = await store.get("default", "sum")
+            value = (int(row.value) if row else 0) + 1
+            expect = Expect(key="sum", version=row.version if row else 0)
+            outcome = await store.append(draft(expects=(expect,), puts=(Put(key="sum", value=b"%d" % value),)))
+            if isinstance(outcome, Appended):
+                return
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(add)
+    assert await store.get("default", "sum") == StateRow(key="sum", version=20, value=b"20")
+
+
+async def test_a_deleted_row_is_gone_and_its_versions_never_come_back(store: Store) -> None:
+    """Ours: who read a row before it was deleted and made anew must not take the new one for the old."""
+    await appended(store, puts=(Put(key="k", value=b"old"), Put(key="never", value=None)))
+    old = await store.get("default", "k")
+    await appended(store, puts=(Put(key="k", value=None),))
+    assert await store.get("default", "k") is None
+    assert await store.append(draft(expects=(Expect(key="k", version=1),))) == Conflict(key="k")
+    await appended(store, expects=(Expect(key="k", version=0),), puts=(Put(key="k", value=b"new"),))
+    new = await store.get("default", "k")
+    assert old is not None
+    assert new is not None
+    assert new.version > old.version
+
+
+async def test_rows_are_found_by_the_beginning_of_their_key(store: Store) -> None:
+    """Ours: no sign of a prefix means anything but itself."""
+    keys = ("a/1", "a/2", "a%", "a_", "b", "a/\U0001f600", "a/\uffff", "A/1")
+    await appended(store, puts=tuple(Put(key=key, value=key.encode()) for key in keys))
+    await appended(store, tenant="other", puts=(Put(key="a/1", value=b"theirs"),))
+    assert [row.key for row in await store.scan("default", "a/")] == ["a/1", "a/2", "a/\uffff", "a/\U0001f600"]
+    assert [row.value for row in await store.scan("default", "a%")] == [b"a%"]
+    assert len(await store.scan("default", "")) == len(keys)
+    assert list(await store.scan("default", "c")) == []
+
+
+async def test_an_allowed_call_is_open_until_it_is_completed(store: Store) -> None:
+    """Design, "In doubt": a decided entry without a completed one is found at start-up."""
+    await appended(store, intent_id="int_1", opens=True)
+    await appended(store, intent_id="int_2", opens=True, tenant="other")
+    await appended(store, intent_id="int_3")
+    assert list(await store.open_calls()) == [
+        OpenCall(tenant="default", intent_id="int_1", seq=1),
+        OpenCall(tenant="other", intent_id="int_2", seq=1),
+    ]
+    await appended(store, type=EntryType.CALL_COMPLETED, intent_id="int_1", closes=True)
+    await appended(store, type=EntryType.CALL_COMPLETED, intent_id="int_9", closes=True)
+    assert list(await store.open_calls()) == [OpenCall(tenant="other", intent_id="int_2", seq=1)]
+
+
+SURROGATES: dict[str, dict[str, object]] = {
+    "tool": {"tool": "\ud800"},
+    "intent": {"intent_id": "\ud800", "opens": True},
+    "tenant": {"tenant": "\ud800"},
+    "put": {"puts": (Put(key="\ud800", value=b""),)},
+    "expect": {"expects": (Expect(key="\ud800", version=0),)},
+}
+
+
+@pytest.mark.parametrize("where", SURROGATES)
+async def test_an_entry_that_cannot_be_written_harms_no_other(store: Store, where: str) -> None:
+    """Security, 0.1: one lone surrogate in one agent's call must not stop the record for everyone."""
+    recorded: list[Appended | Conflict] = []
+    refused: list[AuditUnavailable] = []
+
+    async def one(fields: dict[str, object]) -> None:
+        try:
+            recorded.append(await store.append(draft(**fields)))
+        except AuditUnavailable as error:
+            refused.append(error)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(10):
+                group.start_soon(one, SURROGATES[where] if number == 4 else {})
+    assert (len(recorded), len(refused)) == (9, 1)
+    assert "ud800" not in str(refused[0])
+    assert [entry.seq for entry in await chain(store)] == list(range(1, 10))
+    assert list(await store.tenants()) == ["default"]
+    assert store.ready() == ""
