@@ -1,6 +1,6 @@
 """`python -m gateway` is the command `intended`."""
 
-from gateway.cli.main import run
+from gateway.cli.main import main
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -8,7 +8,7 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
@@ -37,9 +37,17 @@ def _tier(value: object) -> object:
     raise ValueError(msg)
 
 
+def _name(tier: TrustTier) -> str:
+    return tier.name
+
+
 Tier = Annotated[
-    TrustTier, BeforeValidator(_tier), WithJsonSchema({"type": "string", "enum": [tier.name for tier in TrustTier]})
+    TrustTier,
+    BeforeValidator(_tier),
+    PlainSerializer(_name),
+    WithJsonSchema({"type": "string", "enum": [tier.name for tier in TrustTier]}),
 ]
+"""A trust tier as it is written and shown: by name."""
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,7 +1,36 @@
-"""The root of the command `intended`."""
+"""The root of the command `intended`: which command stands in which file, and how errors end the process."""
 
-__all__ = ["run"]
+import sys
+
+import typer
+
+from gateway.cli import config, health, run, schema, version
+from gateway.cli.exits import exit_for
+from gateway.errors import GatewayError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="intended",
+    help="A gateway between AI agents and MCP servers: every call is decided, durably recorded, then forwarded.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run", cls=run.RunCommand)(run.run)
+app.command("health")(health.health)
+app.command("schema")(schema.schema)
+app.command("version")(version.version)
+app.add_typer(config.app, name="config")
 
 
-def run() -> None:
-    """Run the command line."""
+def main() -> None:
+    """Run the command line and end the process with the status that says how it went."""
+    try:
+        app()
+    except GatewayError as error:
+        from gateway.cli.output import explain
+
+        explain(error)
+        sys.exit(exit_for(error))

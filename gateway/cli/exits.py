@@ -1,0 +1,38 @@
+"""The exit codes of the command line: one meaning each, for scripts (`README.md` lists them)."""
+
+from enum import IntEnum
+
+from gateway.errors import ConfigurationError, GatewayError, StoreError, UpstreamError
+
+__all__ = ["Exit", "exit_for"]
+
+
+class Exit(IntEnum):
+    """What a command's exit status says."""
+
+    OK = 0
+    UNEXPECTED = 1
+    """A fault of the program; a traceback says where."""
+    USAGE = 2
+    """The command line cannot be read (Click's own code)."""
+    INVALID = 3
+    """The configuration or a policy cannot be used."""
+    FAILED = 4
+    """Policy cases failed, or the audit store is refused or its chain broken."""
+    UNREACHABLE = 5
+    """The gateway or an upstream did not answer."""
+    DENY = 10
+    """`eval` decided DENY."""
+    ESCALATE = 11
+    """`eval` decided ESCALATE."""
+
+
+def exit_for(error: GatewayError) -> Exit:
+    """Return the status that a deliberate error ends a command with."""
+    if isinstance(error, ConfigurationError):
+        return Exit.INVALID
+    if isinstance(error, StoreError):
+        return Exit.FAILED
+    if isinstance(error, UpstreamError):
+        return Exit.UNREACHABLE
+    return Exit.UNEXPECTED

@@ -1,0 +1,145 @@
+"""The options that several commands share, and their way into the settings' strongest layer."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.configuration import Layer, Resolved
+
+__all__ = [
+    "AllowHost",
+    "AllowOrigin",
+    "Config",
+    "Data",
+    "Flags",
+    "Host",
+    "Policies",
+    "Port",
+    "State",
+    "Tier",
+    "TlsCert",
+    "TlsKey",
+    "Unsafe",
+    "settle",
+]
+
+Config = Annotated[Path | None, typer.Option(help="Configuration file [default: intended.yaml, if it is there].")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the audit store and its keys.")]
+State = Annotated[Path | None, typer.Option(help="Folder of the copy of the chain's head; not inside --data.")]
+Policies = Annotated[Path | None, typer.Option(help="Policy file, or folder of them [default: the shipped policy].")]
+Host = Annotated[str | None, typer.Option(help="Address to bind [default: 127.0.0.1].")]
+Port = Annotated[int | None, typer.Option(help="Port to bind; 0 picks a free one [default: 8787].")]
+AllowHost = Annotated[list[str] | None, typer.Option(help="Host header to accept beside loopback. May be repeated.")]
+AllowOrigin = Annotated[list[str] | None, typer.Option(help="Origin to accept beside loopback. May be repeated.")]
+Tier = Annotated[list[str] | None, typer.Option(metavar="AGENT=T2", help="Trust tier of one agent. May be repeated.")]
+TlsCert = Annotated[Path | None, typer.Option(help="Certificate chain (PEM), to speak TLS.")]
+TlsKey = Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")]
+Unsafe = Annotated[
+    bool, typer.Option("--unsafe-allow-unauthenticated", help="Let anyone who reaches --host act as agent `local`.")
+]
+
+NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(https?://.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What the command line said; None or empty: not said."""
+
+    upstreams: Sequence[str] = ()
+    command: Sequence[str] = ()
+    host: str | None = None
+    port: int | None = None
+    policies: Path | None = None
+    data: Path | None = None
+    state: Path | None = None
+    allow_host: Sequence[str] = ()
+    allow_origin: Sequence[str] = ()
+    tier: Sequence[str] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    unsafe: bool = False
+
+
+def settle(flags: Flags, config: Path | None = None) -> "Resolved":
+    """Return the settings in force under these flags, this process's environment and the configuration file.
+
+    Raises:
+        ConfigurationError: with every problem of every source.
+    """
+    from gateway.configuration import resolve
+
+    return resolve(_layer(flags), environ=os.environ, config=config)
+
+
+def _layer(flags: Flags) -> "Layer":
+    from gateway.configuration import Layer, Origin
+
+    layer = Layer(replaces=frozenset({"upstreams"}))
+    single = {
+        "host": flags.host,
+        "port": flags.port,
+        "policies": flags.policies,
+        "data": flags.data,
+        "state": flags.state,
+        "allowed_hosts": list(flags.allow_host) or None,
+        "allowed_origins": list(flags.allow_origin) or None,
+        "tls_certificate": flags.tls_cert,
+        "tls_key": flags.tls_key,
+        "unsafe_allow_unauthenticated": flags.unsafe or None,
+    }
+    for name, value in single.items():
+        if value is not None:
+            layer.put((name,), value, Origin(source=FLAG_OF[name]))
+    for text in flags.tier:
+        agent, equals, tier = text.rpartition("=")
+        if not equals or not agent:
+            raise typer.BadParameter("write AGENT=TIER, as local=T2", param_hint="--tier")
+        layer.put(("tiers", "agents", agent), tier, Origin(source="--tier"))
+    for name, upstream in _upstreams(flags).items():
+        layer.put(("upstreams", name), upstream, Origin(source="the command line"))
+    return layer
+
+
+FLAG_OF = {
+    "host": "--host",
+    "port": "--port",
+    "policies": "--policies",
+    "data": "--data",
+    "state": "--state",
+    "allowed_hosts": "--allow-host",
+    "allowed_origins": "--allow-origin",
+    "tls_certificate": "--tls-cert",
+    "tls_key": "--tls-key",
+    "unsafe_allow_unauthenticated": "--unsafe-allow-unauthenticated",
+}
+
+
+def _upstreams(flags: Flags) -> dict[str, dict[str, object]]:
+    """Read `URL`, `NAME=URL …` or `-- COMMAND ARGS…`. A single URL or command is upstream `default`."""
+    hint = "UPSTREAM"
+    if flags.command:
+        if flags.upstreams:
+            raise typer.BadParameter("give URLs or a command after `--`, not both", param_hint=hint)
+        return {"default": {"command": flags.command[0], "args": list(flags.command[1:])}}
+    found: dict[str, dict[str, object]] = {}
+    for text in flags.upstreams:
+        named = NAMED.fullmatch(text)
+        name, url = (named[1], named[2]) if named else ("default", text)
+        if not url.startswith(("http://", "https://")):
+            raise typer.BadParameter(
+                f"'{text}' is neither an http(s) URL nor NAME=URL; to start a stdio server write `--` before its"
+                " command: intended run -- npx -y SERVER",
+                param_hint=hint,
+            )
+        if named is None and len(flags.upstreams) > 1:
+            raise typer.BadParameter("several upstreams need names: NAME=URL NAME=URL", param_hint=hint)
+        if name in found:
+            raise typer.BadParameter(f"'{name}' is named twice", param_hint=hint)
+        found[name] = {"url": url}
+    return found

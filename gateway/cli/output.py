@@ -1,0 +1,113 @@
+"""How commands speak: data on stdout, talk on stderr, tables for people, JSON for programs.
+
+Everything printed may hold names that an upstream or an agent chose, so control characters are made visible first: a
+tool called `\\x1b[2J` must not clear an auditor's screen. `NO_COLOR` is honoured by rich.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.errors import ConfigurationError, GatewayError, Problem, StoreRefused
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Format", "FormatOption", "data", "explain", "problems", "say", "table", "visible", "warn"]
+
+INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that act on a terminal or hide: controls, formats (bidi, zero width), separators, surrogates."""
+
+
+class Format(StrEnum):
+    """How a command writes its data."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+FormatOption = Annotated[
+    Format, typer.Option("--output", "-o", help="table for people, json or jsonl for programs.", show_default=True)
+]
+
+
+def visible(text: str) -> str:
+    """Return `text` with every character that would act on a terminal, or hide, written out."""
+    return "".join(
+        char if char == "\n" or unicodedata.category(char) not in INVISIBLE else f"\\u{ord(char):04x}" for char in text
+    )
+
+
+def say(text: str = "", *, style: str = "") -> None:
+    """Write one piece of talk to stderr."""
+    if not sys.stderr.isatty():
+        print(visible(text), file=sys.stderr)
+        return
+    from rich.text import Text
+
+    _talk().print(Text(visible(text), style=style), soft_wrap=True)
+
+
+def warn(title: str, text: str) -> None:
+    """Write a warning that nobody can miss: boxed on a terminal, marked in a log."""
+    if not sys.stderr.isatty():
+        print(visible(f"WARNING: {title}: {' '.join(text.split())}"), file=sys.stderr)
+        return
+    from rich.panel import Panel
+    from rich.text import Text
+
+    _talk().print(Panel(Text(visible(text)), title=Text(visible(title)), border_style="bold yellow", expand=False))
+
+
+def problems(found: Sequence[Problem]) -> None:
+    """Write each problem with its place and its remedy to stderr."""
+    for problem in found:
+        say(str(problem))
+
+
+def explain(error: GatewayError) -> None:
+    """Write a deliberate error to stderr: what, where, what to do."""
+    if isinstance(error, ConfigurationError):
+        problems(error.problems)
+        return
+    say(f"error: {error}", style="bold red")
+    if isinstance(error, StoreRefused):
+        say(f"  fix: {error.remedy}")
+
+
+def data(value: Any, form: Format = Format.JSON) -> None:
+    """Write data for programs to stdout: one document, or for `jsonl` one line per item."""
+    if form is Format.JSONL and isinstance(value, list):
+        for item in value:
+            print(json.dumps(item, ensure_ascii=True, default=str))
+        return
+    print(json.dumps(value, indent=None if form is Format.JSONL else 2, ensure_ascii=True, default=str))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to stdout: drawn on a terminal, tabs between plain columns otherwise."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(visible(str(cell)).replace("\n", " ") for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        drawn.add_row(*(Text(visible(str(cell))) for cell in row))
+    Console(highlight=False).print(drawn)
+
+
+def _talk() -> "Console":
+    """Return a console on the present stderr; made at each use, because tests and pipes replace the stream."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False)

@@ -1,0 +1,76 @@
+"""`intended run`: put the gateway in front of one or several MCP servers and serve until told to stop."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from gateway.cli import options
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+__all__ = ["RunCommand", "run"]
+
+COMMAND = "gateway.command"
+"""Where `RunCommand` leaves what stood after `--`."""
+
+
+class RunCommand(TyperCommand):
+    """A command that keeps what stands after `--` apart: Click itself would mix it with the arguments before it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Cut the command of a stdio server off before Click reads the rest."""
+        if "--" in args:
+            cut = args.index("--")
+            ctx.meta[COMMAND] = args[cut + 1 :]
+            args = args[:cut]
+        return super().parse_args(ctx, args)
+
+
+def run(
+    ctx: typer.Context,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="UPSTREAM", help="URL, or NAME=URL ..., or: -- COMMAND ARGS ...", show_default=False),
+    ] = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    policies: options.Policies = None,
+    data: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    allow_host: options.AllowHost = None,
+    allow_origin: options.AllowOrigin = None,
+    tier: options.Tier = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    unsafe_allow_unauthenticated: options.Unsafe = False,
+) -> None:
+    """Put the gateway in front of MCP servers: Streamable HTTP by URL, stdio by command after `--`.
+
+    Upstreams named here replace those of intended.yaml and of the environment.
+    """
+    flags = options.Flags(
+        upstreams=tuple(upstream or ()),
+        command=tuple(ctx.meta.get(COMMAND, ())),
+        host=host,
+        port=port,
+        policies=policies,
+        data=data,
+        state=state,
+        allow_host=tuple(allow_host or ()),
+        allow_origin=tuple(allow_origin or ()),
+        tier=tuple(tier or ()),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        unsafe=unsafe_allow_unauthenticated,
+    )
+    settings = options.settle(flags, config).settings
+    import anyio
+
+    anyio.run(_serve, settings, backend_options={"use_uvloop": sys.platform != "win32"})
+
+
+async def _serve(settings: "Settings") -> None: ...

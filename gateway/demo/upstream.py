@@ -1,0 +1,74 @@
+"""The demo's MCP server, on the official SDK: notes, files and payments, all of them made up and in memory.
+
+Keeps its own record of what it was asked to do. The demo compares that with what the gateway decided: a denied call
+must not be in it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp.server import MCPServer
+
+__all__ = ["DemoUpstream"]
+
+NOTES = (
+    "Invoice 1041 to ACME is due on Friday.",
+    "Ask Mara about the invoice template.",
+    "Invoice 1043: second reminder sent.",
+    "Water the plants.",
+)
+
+FILES = {
+    "/workspace/readme.txt": "This workspace belongs to the demo.",
+    "/workspace/report.txt": "Revenue went up, and so did the number of invoices.",
+}
+
+
+@dataclass(slots=True)
+class DemoUpstream:
+    """The server and its own record: the names of the tools that really ran, in order."""
+
+    record: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=lambda: list(NOTES))
+    files: dict[str, str] = field(default_factory=lambda: dict(FILES))
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+
+    def server(self) -> MCPServer:
+        """Return the server with its tools."""
+        server = MCPServer("intended-demo", instructions="Notes, files and payments for trying the gateway.")
+        for name, tool in (
+            ("notes.search", self.notes_search),
+            ("notes.add", self.notes_add),
+            ("files.read", self.files_read),
+            ("files.delete", self.files_delete),
+            ("payments.refund", self.payments_refund),
+        ):
+            server.add_tool(tool, name=name)
+        return server
+
+    def notes_search(self, q: str) -> list[str]:
+        """Return the notes that contain the text `q`."""
+        self.record.append("notes.search")
+        return [note for note in self.notes if q.lower() in note.lower()]
+
+    def notes_add(self, text: str) -> str:
+        """Add a note."""
+        self.record.append("notes.add")
+        self.notes.append(text)
+        return f"Added note {len(self.notes)}."
+
+    def files_read(self, path: str) -> str:
+        """Return the content of a file in the workspace."""
+        self.record.append("files.read")
+        return self.files.get(path, f"There is no file {path}.")
+
+    def files_delete(self, path: str) -> str:
+        """Delete a file for good."""
+        self.record.append("files.delete")
+        return f"Deleted {path}." if self.files.pop(path, None) is not None else f"There is no file {path}."
+
+    def payments_refund(self, amount: float, to: str) -> str:
+        """Refund an amount in EUR to a customer."""
+        self.record.append("payments.refund")
+        self.refunds.append({"amount": amount, "to": to})
+        return f"Refunded {amount:.2f} EUR to {to}."

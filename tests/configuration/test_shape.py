@@ -1,0 +1,43 @@
+"""The settings as a tree to walk."""
+
+import pytest
+
+from gateway.configuration.shape import Kind, did_you_mean, root
+from gateway.settings import Settings
+
+SHAPE = root(Settings)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("", Kind.SECTION),
+        ("port", Kind.VALUE),
+        ("policies", Kind.PATH),
+        ("allowed_hosts", Kind.LIST),
+        ("limits", Kind.SECTION),
+        ("upstreams", Kind.MAP),
+        ("upstreams.x", Kind.SECTION),
+        ("upstreams.x.headers", Kind.MAP),
+        ("upstreams.x.headers.Y", Kind.VALUE),
+        ("upstreams.x.cwd", Kind.PATH),
+        ("audit.arguments", Kind.VALUE),
+    ],
+)
+def test_every_place_has_its_kind(path: str, kind: Kind) -> None:
+    """Read from the models, so that a new setting needs no second list."""
+    node = SHAPE.at(path.split(".") if path else [])
+    assert node is not None
+    assert node.kind is kind
+
+
+@pytest.mark.parametrize("path", ["prot", "port.x", "limits.x", "upstreams.a.b", "limits.x.y"])
+def test_what_is_not_there_is_nowhere(path: str) -> None:
+    """A value has nothing inside it, a section only its own names."""
+    assert SHAPE.at(path.split(".")) is None
+
+
+def test_a_near_name_is_offered_and_a_far_one_is_not() -> None:
+    """A wrong hint is worse than none."""
+    assert did_you_mean("Hots", ["host", "port"]) == " (did you mean 'host'?)"
+    assert did_you_mean("zzz", ["host", "port"]) == ""
