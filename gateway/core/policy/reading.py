@@ -39,8 +39,7 @@ class Place:
         """Return the place of a line and column inside the text that stands here."""
         if not self.text_line:
             return self
-        first = self.text_column if line == 1 or self.text_column < self.column else 1
-        return Place(line=self.text_line + line - 1, column=first + column - 1)
+        return Place(line=self.text_line + line - 1, column=self.text_column + column - 1)
 
 
 _NOWHERE = Place(line=0, column=0)
