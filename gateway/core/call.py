@@ -4,10 +4,11 @@ A call is any message that an intent is made of: a tool call, a resource read, a
 the agent. Names and URIs are the upstream's own, never the gateway's prefixed ones (design, section 4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.schema import ArgumentSchema
 
 __all__ = ["Call", "Era", "PinnedTool", "Review"]
 
@@ -33,7 +34,7 @@ class PinnedTool:
     """A tool's definition as an upstream last listed it, under the digest that stands for it.
 
     `pin` is the lower-case hex SHA-256 of the RFC 8785 form of `definition`.
-    `schema_problem` is empty, or says why the tool's input schema cannot be used; such a tool is withheld.
+    `schema` is the compiled input schema. Where it is None the tool is withheld, and `schema_problem` says why.
     """
 
     upstream: str
@@ -41,6 +42,7 @@ class PinnedTool:
     pin: str
     definition: JsonObject
     review: Review = Review.UNREVIEWED
+    schema: ArgumentSchema | None = field(default=None, compare=False, repr=False)
     schema_problem: str = ""
 
 

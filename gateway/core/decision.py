@@ -3,10 +3,9 @@
 Owns the words of an answer. How it is reached is `core/decide.py`; how it looks on a wire is the faces' business.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-
-from gateway.core.jsonvalue import JsonObject
 
 __all__ = ["ApprovalTerms", "Decision", "Effect", "MatchedRule", "Reason", "Thresholds"]
 
@@ -39,8 +38,6 @@ class Reason(StrEnum):
     """The arguments break the pinned input schema."""
     SCHEMA_UNUSABLE = "schema-unusable"
     """The tool's input schema is invalid or refers elsewhere, so the tool is withheld."""
-    SWITCHED_OFF = "switched-off"
-    """A kill switch is on for the agent, the upstream or the tenant."""
     CONTENTION = "contention"
     """What the decision rested on kept changing; given up after the allowed number of attempts."""
     CALLER_GONE = "caller-gone"
@@ -99,7 +96,8 @@ class Decision:
 
     `rung` is the number of the rung of `core/decide.py` that answered. `explanation` is one sentence for the agent
     and the human: it names the rule, never an argument's value. `rules` are the matched rules of the deciding effect
-    first, then the others. `facts` are the inputs that a recomputation needs besides the arguments.
+    first, then the others. `conditions` is the outcome of every applicable rule's condition, so that the verdict can
+    be recomputed where the arguments are no longer kept.
     """
 
     effect: Effect
@@ -110,4 +108,4 @@ class Decision:
     policy_digest: str
     rules: tuple[MatchedRule, ...] = ()
     approval: ApprovalTerms | None = None
-    condition_results: JsonObject
+    conditions: Mapping[str, str] = field(default_factory=dict)

@@ -40,6 +40,8 @@ _SPELLINGS: Final[Mapping[str, str]] = {
 }
 """A language that matches keys without case would read `Name` as `name`, and we would not."""
 
+_SPELT: Final = frozenset(_SPELLINGS.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
@@ -89,7 +91,7 @@ def _read_call(body: JsonObject, identifier: str | int | None) -> Envelope | Rej
 def _read_answer(body: JsonObject, identifier: str | int | None) -> Envelope | Rejection:
     if not body.keys() <= _ANSWER_MEMBERS or ("result" in body) == ("error" in body) or "id" not in body:
         return _refused("neither a request (`method`) nor an answer (`id` and one of `result`, `error`)", identifier)
-    answer = {member: body[member] for member in ("result", "error") if member in body}
+    answer: JsonObject = {member: body[member] for member in ("result", "error") if member in body}
     problem = _answer_problem(answer)
     if problem:
         return _refused(problem, identifier)
@@ -114,17 +116,23 @@ def _id_problem(identifier: JsonValue, id_chars: int) -> str:
 
 
 def _misspelt(params: JsonObject) -> str:
-    for key in params:
-        if _SPELLINGS.get(key.casefold(), key) != key:
-            return f"`params` has a member that differs from `{_SPELLINGS[key.casefold()]}` only in case"
+    if problem := _look_alike(params, "params"):
+        return problem
     meta = params.get("_meta", _NOTHING)
     if meta is _NOTHING:
         return ""
-    if not isinstance(meta, dict):
-        return "`params._meta` must be an object, or absent"
-    for key in meta:
-        if _SPELLINGS.get(key.casefold(), key) != key:
-            return f"`params._meta` has a member that differs from `{_SPELLINGS[key.casefold()]}` only in case"
+    return (
+        _look_alike(meta, "params._meta") if isinstance(meta, dict) else "`params._meta` must be an object, or absent"
+    )
+
+
+def _look_alike(members: JsonObject, place: str) -> str:
+    if members.keys() <= _SPELT:  # nearly always
+        return ""
+    for key in members:
+        meant = _SPELLINGS.get(key.casefold(), key)
+        if meant != key:
+            return f"`{place}` has a member that differs from `{meant}` only in case"
     return ""
 
 

@@ -19,7 +19,7 @@ __all__ = ["Facts"]
 class Facts:
     """What `decide` rests on.
 
-    `switched_off` names the kill switch that is on, or is empty. `novel` is True where this agent was never allowed
+    `novel` is True where this agent was never allowed
     this tool before. `expects` are the state rows that were read and must not have changed when the decision is
     recorded.
     """
@@ -31,7 +31,6 @@ class Facts:
     bundle: Bundle
     now: datetime
     novel: bool
-    switched_off: str = ""
     session: Mapping[str, object] = field(default_factory=dict)
     budgets: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -4,7 +4,7 @@ The same rules as `core/strictjson.py` has for bytes, with a place in the answer
 and keys are cut, since they may be arguments' own.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from gateway.core.jsonvalue import JsonValue
 from gateway.core.message import WireLimits
@@ -42,7 +42,7 @@ def _children(node: dict[str, JsonValue] | list[JsonValue], place: str, depth: i
     return [(item, f"{place}/{_shown(key)}", depth) for key, item in node.items()]
 
 
-def _keys(node: dict[str, JsonValue]) -> str:
+def _keys(node: dict[Any, JsonValue]) -> str:
     for key in node:
         if not isinstance(key, str):
             return f"a key is {type(key).__name__}, not a text"

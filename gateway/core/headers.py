@@ -8,9 +8,8 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.core.codes import HEADER_MISMATCH, INVALID_REQUEST
 from gateway.core.message import Rejection
@@ -18,16 +17,14 @@ from gateway.core.message import Rejection
 __all__ = ["RoutingHeaders", "decode_value", "encode_value", "read_headers", "single"]
 
 _PARAM: Final = b"mcp-param-"
-_SINGLE: Final = frozenset({b"content-type", b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
-_READ: Final = _SINGLE | {b"accept", b"content-encoding"}
+_READ: Final = frozenset(
+    {b"content-type", b"content-encoding", b"accept", b"mcp-protocol-version", b"mcp-method", b"mcp-name"}
+)
 _JSON: Final = b"application/json"
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=")
-_VISIBLE = re.compile(rb"[\x20-\x7e]*")
-_VISIBLE_TEXT = re.compile(r"[\x20-\x7e]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingHeaders:
+class RoutingHeaders(NamedTuple):
     """The `Mcp-*` headers of one request that say what its body says, as sent; None where absent."""
 
     version: str | None
@@ -39,27 +36,30 @@ class RoutingHeaders:
 def read_headers(headers: Sequence[tuple[bytes, bytes]]) -> RoutingHeaders | Rejection:
     """Read the headers of a POST, or refuse it.
 
-    1. A header that names one thing is given once, in visible ASCII.
-    2. The body is JSON in UTF-8: `application/json`, with no parameter but `charset=utf-8`.
-    3. The body is not compressed.
-    4. The agent takes both JSON and an event stream (as lenient as the official SDK's server, wildcards included).
+    1. A header that names one thing is given once.
+    2. The body is JSON in UTF-8: `application/json`, with no parameter but `charset=utf-8`; it is not compressed; the
+       agent takes both JSON and an event stream (as lenient as the official SDK's server, wildcards included).
+    3. The routing headers are visible ASCII.
     """
     found: dict[bytes, bytes] = {}
-    accept: list[bytes] = []
     params: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _READ:
-            if name == b"accept":
-                accept.append(value)
-            elif name in found:
-                return _mismatch(name, "is given twice")
-            else:
+            if name not in found:
                 found[name] = value
-        elif name.startswith(_PARAM):
+            elif name == b"accept":
+                found[name] += b"," + value  # a list may be given in several lines (RFC 9110, 5.3)
+            else:
+                return _mismatch(name, "is given twice")
+        elif name[:10] == _PARAM:
             if name in params:
                 return _mismatch(name, "is given twice")
             params[name] = value
-    return _check_media(found, accept) or _routing(found, params)
+    get = found.get
+    problem = _media_problem(get(b"content-type", b""), get(b"content-encoding", b"identity"), get(b"accept", b""))
+    if problem is not None:
+        return Rejection(status=problem[0], code=INVALID_REQUEST, message=problem[1])
+    return _routing(found, params)
 
 
 def single(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | Rejection | None:
@@ -69,39 +69,31 @@ def single(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | Rejecti
         return None
     if len(values) > 1:
         return _mismatch(name, "is given twice")
-    return values[0].decode("ascii") if _VISIBLE.fullmatch(values[0]) else _mismatch(name, "has characters not allowed")
-
-
-def _check_media(found: dict[bytes, bytes], accept: list[bytes]) -> Rejection | None:
-    if not _is_json(found.get(b"content-type", b"")):
-        return Rejection(
-            status=415, code=INVALID_REQUEST, message="Content-Type must be application/json (UTF-8, no other charset)"
-        )
-    if found.get(b"content-encoding", b"identity").lower() != b"identity":
-        return Rejection(status=415, code=INVALID_REQUEST, message="Send the body without Content-Encoding")
-    if not _accepts_both(b",".join(accept)):
-        return Rejection(
-            status=406, code=INVALID_REQUEST, message="Accept must name both application/json and text/event-stream"
-        )
-    return None
+    text = _visible(values[0])
+    return _mismatch(name, _NOT_VISIBLE) if text is None else text
 
 
 def _routing(found: dict[bytes, bytes], params: dict[bytes, bytes]) -> RoutingHeaders | Rejection:
     values: list[str | None] = []
     for name in (b"mcp-protocol-version", b"mcp-method", b"mcp-name"):
-        value = found.get(name)
-        if value is not None and not _VISIBLE.fullmatch(value):
-            return _mismatch(name, "has characters not allowed")
-        values.append(None if value is None else value.decode("ascii"))
-    for name, value in params.items():
-        if not _VISIBLE.fullmatch(name + value):
-            return _mismatch(name, "has characters not allowed")
-    return RoutingHeaders(
-        version=values[0],
-        method=values[1],
-        name=values[2],
-        params=tuple((name.decode("ascii"), value.decode("ascii")) for name, value in params.items()),
-    )
+        raw = found.get(name)
+        text = None if raw is None else _visible(raw)
+        if text is None and raw is not None:
+            return _mismatch(name, _NOT_VISIBLE)
+        values.append(text)
+    sent: list[tuple[str, str]] = []
+    for name, raw in params.items():
+        key, text = _visible(name), _visible(raw)
+        if key is None or text is None:
+            return _mismatch(name, _NOT_VISIBLE)
+        sent.append((key, text))
+    return RoutingHeaders(values[0], values[1], values[2], tuple(sent))
+
+
+def _visible(value: bytes) -> str | None:
+    """Return visible ASCII (spaces included) as text, None for anything else."""
+    text = value.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else None
 
 
 def _mismatch(name: bytes, problem: str) -> Rejection:
@@ -109,16 +101,29 @@ def _mismatch(name: bytes, problem: str) -> Rejection:
     return Rejection(status=400, code=HEADER_MISMATCH, message=f"header {shown} {problem}")
 
 
+_NOT_VISIBLE: Final = "has characters other than visible ASCII"
+
+
 # --- media types ------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=64)
+def _media_problem(content_type: bytes, encoding: bytes, accept: bytes) -> tuple[int, str] | None:
+    """Return HTTP status and text where the media types do not do. Agents send the same three again and again."""
+    if not _is_json(content_type):
+        return 415, "Content-Type must be application/json (UTF-8, no other charset)"
+    if encoding.strip().lower() != b"identity":
+        return 415, "Send the body without Content-Encoding"
+    if not _accepts_both(accept):
+        return 406, "Accept must name both application/json and text/event-stream"
+    return None
+
+
 def _is_json(value: bytes) -> bool:
     kind, *parameters = (part.strip().lower() for part in value.split(b";"))
     return kind == _JSON and (not parameters or parameters in ([b"charset=utf-8"], [b'charset="utf-8"']))
 
 
-@lru_cache(maxsize=64)
 def _accepts_both(value: bytes) -> bool:
     kinds = {part.split(b";")[0].strip().lower() for part in value.split(b",")}
     if b"*/*" in kinds:
@@ -131,7 +136,7 @@ def _accepts_both(value: bytes) -> bool:
 
 def encode_value(value: str) -> str:
     """Return `value` as a header carries it: as it is where that survives, else inside `=?base64?…?=`."""
-    if _VISIBLE_TEXT.fullmatch(value) and value == value.strip() and not _SENTINEL.fullmatch(value):
+    if value.isascii() and value.isprintable() and value == value.strip() and not _SENTINEL.fullmatch(value):
         return value
     return f"=?base64?{base64.b64encode(value.encode()).decode('ascii')}?="
 

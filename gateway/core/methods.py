@@ -234,26 +234,27 @@ def _completion(params: JsonObject) -> Subject | Rejection:
     argument = params.get("argument")
     if not isinstance(argument, dict) or not _texts(argument, "name", "value"):
         return _invalid("`argument` must be an object with the texts `name` and `value`")
-    carried = {member: params[member] for member in ("argument", "context") if member in params}
-    match params.get("ref"):
-        case {"type": "ref/prompt", "name": str(name)} if name:
-            return Subject(name=name, uri="", arguments=carried)
-        case {"type": "ref/resource", "uri": str(uri)} if uri.isprintable() and uri:
-            # A template is no URI yet: it is matched as it is written in the upstream's list.
-            return Subject(name="", uri=uri, arguments=carried)
+    carried: JsonObject = {member: params[member] for member in ("argument", "context") if member in params}
+    ref = params.get("ref")
+    kind, name, uri = (ref.get(key) for key in ("type", "name", "uri")) if isinstance(ref, dict) else (None, None, None)
+    if kind == "ref/prompt" and isinstance(name, str) and name:
+        return Subject(name=name, uri="", arguments=carried)
+    if kind == "ref/resource" and isinstance(uri, str) and uri and uri.isprintable():
+        # A template is no URI yet: it is matched as it is written in the upstream's list.
+        return Subject(name="", uri=uri, arguments=carried)
     return _invalid("`ref` must name a prompt (`ref/prompt`, `name`) or a resource template (`ref/resource`, `uri`)")
 
 
 def _elicitation(params: JsonObject) -> Subject | Rejection:
     if not isinstance(params.get("message"), str):
         return _invalid("`message` must be a text")
-    match params.get("mode", "form"):
-        case "form":
-            return Subject(name="", uri="", arguments=params)
-        case "url":
-            uri = _normal(params.get("url"))
-            return _invalid(_BAD_URI) if uri is None else Subject(name="", uri=uri, arguments=params)
-    return _invalid("`mode` must be `form` or `url`")
+    mode = params.get("mode", "form")
+    if mode == "form":
+        return Subject(name="", uri="", arguments=params)
+    if mode != "url":
+        return _invalid("`mode` must be `form` or `url`")
+    uri = _normal(params.get("url"))
+    return _invalid(_BAD_URI) if uri is None else Subject(name="", uri=uri, arguments=params)
 
 
 def _whole(params: JsonObject) -> Subject:

@@ -1,0 +1,176 @@
+"""The decision ladder (PDP). Takes a call, its intent and the facts; returns one Decision.
+
+Reads nothing and knows no clock; gathering is `services/facts.py`. The rungs, first one that applies answers:
+
+ 1. a tool call without a pinned tool            → DENY  unknown-tool
+ 2. the pinned tool's schema cannot be used      → DENY  schema-unusable
+ 3. the arguments break the pinned schema        → DENY  schema
+ 4. a condition of an applicable rule errs       → DENY  condition-error   (whatever that rule's effect)
+ 5. a deny rule matches                          → DENY  policy-deny
+ 6. the risk is from `deny_from` of the tier on  → DENY  tier-deny
+ 7. an escalate rule matches                     → ESCALATE  policy-escalate
+ 8. an allow rule matches, risk below the cap    → ALLOW  policy-allow
+ 9. an allow rule matches                        → ESCALATE  tier-escalate
+10. otherwise                                    → DENY  no-rule
+
+There is no rung for a missing fact: whoever gathers facts and lacks one must not get here. An escalate rule needs no
+allow rule beside it: it is the operator's word that a human may allow the call (design, section 4, "Policies").
+"""
+
+from gateway.core.call import Call
+from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason
+from gateway.core.facts import Facts
+from gateway.core.intent.model import Intent
+from gateway.core.policy.evaluate import could_pass, evaluate
+from gateway.core.policy.model import Evaluation, PolicyInput
+
+__all__ = ["decide", "is_hidden", "refuse"]
+
+NO_POLICY = ""
+"""The policy set of a decision that no rule made."""
+
+
+def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
+    """Return the answer to `call`. Never raises for anything that a call can hold."""
+    definition = _judge_definition(call, facts)
+    if definition is not None:
+        return definition
+    evaluation = evaluate(
+        facts.bundle,
+        PolicyInput(
+            call=call,
+            intent=intent,
+            principal=facts.principal,
+            tier=facts.tier,
+            score=facts.score,
+            now=facts.now,
+            session=facts.session,
+            budgets=facts.budgets,
+            counts=facts.counts,
+        ),
+    )
+    return _judge_rules(evaluation, intent, facts)
+
+
+def refuse(facts: Facts, reason: Reason, explanation: str, *, rung: int = 0) -> Decision:
+    """Return a DENY that no rule made. Rung 0 stands for refusals outside the ladder (busy, contention …)."""
+    return Decision(
+        effect=Effect.DENY,
+        reason=reason,
+        rung=rung,
+        explanation=explanation,
+        policy_set=NO_POLICY,
+        policy_digest=facts.bundle.digest,
+    )
+
+
+def is_hidden(call: Call, facts: Facts) -> bool:
+    """Return True where every outcome for this target is DENY, whatever the arguments, for this principal.
+
+    Such a tool is left out of lists, and calling it is answered as if it did not exist (design, "Pinning").
+    """
+    if call.tool is not None and call.tool.schema is None:
+        return True
+    return not could_pass(
+        facts.bundle,
+        method=call.method,
+        upstream=call.upstream,
+        name=call.name,
+        uri=call.uri,
+        agent=facts.principal.agent,
+        tier=facts.tier,
+    )
+
+
+def _judge_definition(call: Call, facts: Facts) -> Decision | None:
+    """Rungs 1 to 3: is the call one of a tool as it is pinned?"""
+    if call.method != "tools/call":
+        return None
+    if call.tool is None:
+        return refuse(facts, Reason.UNKNOWN_TOOL, f"There is no tool '{call.name}'.", rung=1)
+    if call.tool.schema is None:
+        return refuse(facts, Reason.SCHEMA_UNUSABLE, f"The tool '{call.name}' is withheld.", rung=2)
+    problem = call.tool.schema.problem(call.arguments)
+    if problem:
+        return refuse(facts, Reason.SCHEMA, f"The arguments do not fit the tool: {problem}.", rung=3)
+    return None
+
+
+def _judge_rules(evaluation: Evaluation, intent: Intent, facts: Facts) -> Decision:
+    """Rungs 4 to 10."""
+
+    def answer(rung: int, effect: Effect, reason: Reason, rules: tuple[MatchedRule, ...], text: str) -> Decision:
+        deciding = rules[0] if rules else None
+        return Decision(
+            effect=effect,
+            reason=reason,
+            rung=rung,
+            explanation=text,
+            policy_set=deciding.policy_set if deciding else NO_POLICY,
+            policy_digest=facts.bundle.digest,
+            rules=rules,
+            approval=_terms(rules) if effect is Effect.ESCALATE else None,
+            conditions=evaluation.conditions,
+        )
+
+    allow, escalate, deny = _by_effect(evaluation)
+    caps = facts.thresholds
+    if evaluation.failed:
+        broken = evaluation.failed[0]
+        text = f"Rule '{broken.id}' of policy '{broken.policy_set}' could not be evaluated for this call."
+        return answer(4, Effect.DENY, Reason.CONDITION_ERROR, (), text)
+    if deny:
+        return answer(5, Effect.DENY, Reason.POLICY_DENY, deny + escalate + allow, _by_rule("Denied", deny[0]))
+    if intent.risk >= caps.deny_from:
+        text = f"The risk of this call ({intent.risk}) is beyond what tier {facts.tier.name} may do at all."
+        return answer(6, Effect.DENY, Reason.TIER_DENY, escalate + allow, text)
+    if escalate:
+        text = _by_rule("A human must approve this call", escalate[0])
+        return answer(7, Effect.ESCALATE, Reason.POLICY_ESCALATE, escalate + allow, text)
+    if allow and intent.risk < caps.allow_below:
+        return answer(8, Effect.ALLOW, Reason.POLICY_ALLOW, allow, _by_rule("Allowed", allow[0]))
+    if allow:
+        text = (
+            f"A human must approve this call: its risk ({intent.risk}) is above what tier {facts.tier.name}"
+            f" may do alone (below {caps.allow_below})."
+        )
+        return answer(9, Effect.ESCALATE, Reason.TIER_ESCALATE, allow, text)
+    return answer(10, Effect.DENY, Reason.NO_RULE, (), "No policy rule allows this call.")
+
+
+Rules = tuple[MatchedRule, ...]
+
+
+def _by_effect(evaluation: Evaluation) -> tuple[Rules, Rules, Rules]:
+    """Split the matched rules into those that allow, escalate and deny, each in the bundle's order."""
+    matched = evaluation.matched
+    if len(matched) == 1:  # the common case, kept off three passes
+        only = matched[0].effect
+        return (
+            matched if only is Effect.ALLOW else (),
+            matched if only is Effect.ESCALATE else (),
+            matched if only is Effect.DENY else (),
+        )
+    return (
+        tuple(rule for rule in matched if rule.effect is Effect.ALLOW),
+        tuple(rule for rule in matched if rule.effect is Effect.ESCALATE),
+        tuple(rule for rule in matched if rule.effect is Effect.DENY),
+    )
+
+
+def _by_rule(verb: str, rule: MatchedRule) -> str:
+    """Name the rule and give the operator's own reason."""
+    reason = f": {rule.reason}" if rule.reason else "."
+    return f"{verb} by rule '{rule.id}' of policy '{rule.policy_set}'{reason}"
+
+
+def _terms(rules: Rules) -> ApprovalTerms:
+    """Return the strictest terms of the escalating rules: most approvers, soonest expiry; the first one's role."""
+    asked = [rule.approval for rule in rules if rule.effect is Effect.ESCALATE and rule.approval is not None]
+    if not asked:
+        return ApprovalTerms()
+    return ApprovalTerms(
+        role=asked[0].role,
+        approvers=max(terms.approvers for terms in asked),
+        expires_s=min(terms.expires_s for terms in asked),
+    )

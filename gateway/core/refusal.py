@@ -1,0 +1,103 @@
+"""How a refusal reads: the answer that an agent gets in place of the upstream's, in each method's own form.
+
+A refused tool call is a normal result with `isError`, one text block and no `structuredContent`: the only form that
+reaches the model through every client (research/protocol.md 3.1 and 3.2). Other methods have no `isError`; theirs is a
+JSON-RPC error outside the reserved range, at HTTP 200. A text never holds an argument's value.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.call import Call, Era
+from gateway.core.codes import GATEWAY_REFUSED, INVALID_PARAMS, RESOURCE_NOT_FOUND
+from gateway.core.jsonvalue import JsonObject
+
+__all__ = ["DECISION_META", "Refusal", "RefusalKind", "refusal_message", "unknown_target_message"]
+
+DECISION_META = "so.intended/decision"
+"""The `_meta` key of the machine-readable record (design, section 4, "DENY")."""
+
+
+class RefusalKind(StrEnum):
+    """Why the agent gets no answer of the upstream."""
+
+    DENY = "deny"
+    PENDING = "pending"
+    ERROR = "error"
+    """The gateway or the upstream failed; whether the call may have run is in the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What the agent is told.
+
+    `may_have_run` is True only where the call was forwarded and its end is not known.
+    """
+
+    kind: RefusalKind
+    intent_id: str
+    reason: str
+    explanation: str
+    rule: str = ""
+    may_have_run: bool = False
+
+
+def refusal_message(call: Call, era: Era, refusal: Refusal) -> JsonObject:
+    """Return the JSON-RPC answer without envelope: `{"result": …}` for tool calls, `{"error": …}` for the rest."""
+    text = _text(refusal)
+    record = _record(refusal)
+    if call.method != "tools/call":
+        return {"error": {"code": GATEWAY_REFUSED, "message": text, "data": {DECISION_META: record}}}
+    result: JsonObject = {
+        "content": [{"type": "text", "text": text}],
+        "isError": True,
+        "_meta": {DECISION_META: record},
+    }
+    if era is Era.MODERN:
+        result["resultType"] = "complete"
+    return {"result": result}
+
+
+def unknown_target_message(call: Call, era: Era) -> JsonObject:
+    """Return the answer for a tool, prompt or resource that does not exist for this principal.
+
+    The words are the same whether it is hidden or was never there.
+    """
+    if call.method == "tools/call":
+        return {"error": {"code": INVALID_PARAMS, "message": f"Unknown tool: {call.name}"}}
+    if call.method == "prompts/get":
+        return {"error": {"code": INVALID_PARAMS, "message": f"Unknown prompt: {call.name}"}}
+    code = INVALID_PARAMS if era is Era.MODERN else RESOURCE_NOT_FOUND
+    return {"error": {"code": code, "message": "Resource not found", "data": {"uri": call.uri}}}
+
+
+def _record(refusal: Refusal) -> JsonObject:
+    record: JsonObject = {"outcome": refusal.kind.value, "id": refusal.intent_id, "reason": refusal.reason}
+    if refusal.rule:
+        record["rule"] = refusal.rule
+    if refusal.kind is RefusalKind.DENY:
+        record["retry"] = "never"
+    if refusal.kind is RefusalKind.ERROR:
+        record["mayHaveRun"] = refusal.may_have_run
+    return record
+
+
+def _text(refusal: Refusal) -> str:
+    """Say what happened, then what to do; agents retry errors unless they are told not to (protocol.md 3.1)."""
+    decision = f"(decision {refusal.intent_id})"
+    if refusal.kind is RefusalKind.DENY:
+        return (
+            f"Denied: {refusal.explanation} {decision} Nothing was executed. Do not repeat this call;"
+            " the answer will be the same. Tell the user, or use a tool or arguments that the policy allows."
+        )
+    if refusal.kind is RefusalKind.PENDING:
+        return (
+            f"Waiting for a human: {refusal.explanation} {decision} Nothing was executed."
+            " Do not repeat this call now; tell the user that it needs an approval."
+        )
+    ran = (
+        "It is not known whether the call was executed; do not repeat it without checking."
+        if refusal.may_have_run
+        else "Nothing was executed."
+    )
+    return f"Failed: {refusal.explanation} {decision} {ran}"

@@ -1,0 +1,359 @@
+"""The PEP: one call from principal to outcome, top to bottom. The only place from which a gated call is forwarded.
+
+    a facts      b intent      c decide      d append the decided entry
+    e DENY and ESCALATE end here             f forward, if the caller is still there
+    g append the completed entry
+
+Nothing is forwarded before (d) has returned, and no answer is given before (g) has. What an agent, an upstream or the
+store can cause ends in an Outcome; only cancellation and our own faults are raised. How an outcome reads on the wire
+is `core/refusal.py`; how a call is built from a message is `services/gating.py`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+import anyio
+
+from gateway.core.audit.body import completed_body, decided_body, evaluation_input, timestamp
+from gateway.core.audit.entry import EntryDraft, EntryType, Put
+from gateway.core.call import Call
+from gateway.core.decide import decide, is_hidden, refuse
+from gateway.core.decision import Decision, Effect, Reason
+from gateway.core.facts import Facts
+from gateway.core.intent.classify import classify
+from gateway.core.intent.model import Intent, IntentContext
+from gateway.core.intent.taxonomy import Taxonomy
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.principal import Principal
+from gateway.errors import AuditUnavailable, StoreError, UpstreamError
+from gateway.ports import AuditLog, Clock, Conflict, Ids
+from gateway.services.facts import FactSource, seen_key
+from gateway.services.inflight import InFlight
+
+__all__ = ["Completion", "Enforcement", "Forward", "Outcome", "OutcomeKind", "Presence"]
+
+ATTEMPTS = 3
+"""How often a call starts again because what its decision rested on changed meanwhile (design, section 3)."""
+
+Forward = Callable[[], Awaitable[JsonObject]]
+"""Sends the decided call and returns the other side's answer: `{"result": …}` or `{"error": …}`."""
+
+
+class Presence(Protocol):
+    """Whoever waits for the outcome, as far as enforcement is concerned."""
+
+    def gone(self) -> bool:
+        """Return True once nobody can receive the answer any more."""
+        ...
+
+
+class OutcomeKind(StrEnum):
+    """How a call ended, for the one who has to answer it."""
+
+    ANSWERED = "answered"
+    """Forwarded, and this is the other side's answer."""
+    DENIED = "denied"
+    HIDDEN = "hidden"
+    """Denied, and to this principal the target does not exist."""
+    ESCALATED = "escalated"
+    FAILED = "failed"
+    """Allowed and forwarded, but the other side gave no usable answer."""
+    UNRECORDED = "unrecorded"
+    """Not forwarded, because the decision could not be made durable or a fact could not be read."""
+    WITHHELD = "withheld"
+    """Forwarded and answered, but that could not be made durable: the answer is not given."""
+
+
+class Completion(StrEnum):
+    """How a forwarded call ended, as the reason of its completed entry."""
+
+    OK = "ok"
+    TOOL_ERROR = "tool-error"
+    """The upstream's own result says `isError`."""
+    RPC_ERROR = "rpc-error"
+    """The upstream answered with a JSON-RPC error."""
+    UPSTREAM_FAILED = "upstream-failed"
+    CANCELLED = "cancelled"
+    """The agent cancelled or hung up while the upstream was working; it may have run."""
+    CALLER_GONE = "caller-gone"
+    """The agent hung up before the first byte; it did not run."""
+    FAULT = "fault"
+    """An unforeseen fault of the gateway; it may have run."""
+    IN_DOUBT = "in-doubt"
+    """The gateway stopped between decided and completed; it may have run, and is never sent again by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of one call. `message` is the other side's answer where there is one, else empty."""
+
+    kind: OutcomeKind
+    intent_id: str
+    reason: str
+    explanation: str
+    rule: str = ""
+    may_have_run: bool = False
+    message: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One call with its judgement, as it was recorded."""
+
+    principal: Principal
+    call: Call
+    intent_id: str
+    intent: Intent
+    decision: Decision
+    facts: Facts
+
+
+class Enforcement:
+    """Decides, records, then forwards."""
+
+    def __init__(
+        self,
+        *,
+        audit: AuditLog,
+        facts: FactSource,
+        taxonomy: Taxonomy,
+        clock: Clock,
+        ids: Ids,
+        in_flight: InFlight,
+        show_arguments: bool,
+        observe: Callable[[Judged], None],
+    ) -> None:
+        self._audit = audit
+        self._facts = facts
+        self._taxonomy = taxonomy
+        self._clock = clock
+        self._ids = ids
+        self._in_flight = in_flight
+        self._show_arguments = show_arguments
+        self._observe = observe
+
+    async def call(self, principal: Principal, call: Call, forward: Forward, presence: Presence) -> Outcome:
+        """Take one call to its outcome; `forward` is awaited at most once, and only after a durable ALLOW."""
+        entered = self._in_flight.enter(principal, call.upstream)
+        try:
+            return await self._call(principal, call, forward, presence, busy=not entered)
+        finally:
+            if entered:
+                self._in_flight.leave(principal, call.upstream)
+
+    async def _call(
+        self, principal: Principal, call: Call, forward: Forward, presence: Presence, *, busy: bool
+    ) -> Outcome:
+        intent_id = self._ids.new("int")
+        # A caller that hangs up while its decision is being recorded must not leave it half known: the wait is
+        # shielded, and bounded by the store's own time-out.
+        with anyio.CancelScope(shield=True):
+            try:
+                judged = await self._judge(principal, call, intent_id, busy=busy)
+            except StoreError as error:
+                return _unrecorded(intent_id, error)
+        self._observe(judged)
+        if judged.decision.effect is not Effect.ALLOW:
+            return _not_allowed(judged)
+        return await self._forward(judged, forward, presence)
+
+    async def deny(
+        self, principal: Principal, call: Call, reason: Reason, explanation: str, *, kind: OutcomeKind
+    ) -> Outcome:
+        """Record a DENY that was certain before any decision (no such target, its definition cannot be had).
+
+        `kind` is how it is to be told; the outcome is UNRECORDED where the store fails.
+        """
+        intent_id = self._ids.new("int")
+        try:
+            with anyio.CancelScope(shield=True):
+                facts = await self._facts.gather(principal, call)
+                intent = classify(call, IntentContext(mappings=facts.bundle.mappings), self._taxonomy)
+                decision = refuse(facts, reason, explanation)
+                judged = Judged(
+                    principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
+                )
+                await self._audit.append(self._decided(judged))
+        except StoreError as error:
+            return _unrecorded(intent_id, error)
+        self._observe(judged)
+        return Outcome(kind=kind, intent_id=intent_id, reason=reason, explanation=explanation, message={})
+
+    # --- a to d: facts, intent, decision, durable entry ---------------------------------------------------------------
+
+    async def _judge(self, principal: Principal, call: Call, intent_id: str, *, busy: bool) -> Judged:
+        """Return the judgement once it is durable. Raises StoreError where it is not."""
+        attempt = 0
+        while True:
+            attempt += 1
+            facts = await self._facts.gather(principal, call)
+            context = IntentContext(mappings=facts.bundle.mappings, novel=facts.novel)
+            intent = classify(call, context, self._taxonomy)
+            if busy:
+                decision = refuse(facts, Reason.BUSY, "Too many calls are in flight; wait for some to end.")
+            elif attempt > ATTEMPTS:
+                decision = refuse(facts, Reason.CONTENTION, "What this decision rests on keeps changing; try later.")
+            else:
+                decision = decide(call, intent, facts)
+            judged = Judged(
+                principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
+            )
+            if not isinstance(await self._audit.append(self._decided(judged)), Conflict):
+                break
+        if facts.novel and judged.decision.effect is Effect.ALLOW:
+            self._facts.remember(principal, call)
+        return judged
+
+    def _decided(self, judged: Judged) -> EntryDraft:
+        """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
+        call, facts, decision = judged.call, judged.facts, judged.decision
+        allowed = decision.effect is Effect.ALLOW
+        return EntryDraft(
+            tenant=judged.principal.tenant,
+            id=self._ids.new("evt"),
+            type=EntryType.CALL_DECIDED,
+            time=timestamp(facts.now),
+            intent_id=judged.intent_id,
+            agent=judged.principal.agent,
+            upstream=call.upstream,
+            tool=call.target,
+            effect=decision.effect,
+            reasons=(decision.reason, *(rule.id for rule in decision.rules)),
+            policy_digest=decision.policy_digest,
+            risk=judged.intent.risk,
+            confidence=f"{judged.intent.confidence:.2f}",
+            args_digest=call.arguments_digest,
+            body=decided_body(call, judged.intent, decision, facts, show_arguments=self._show_arguments),
+            evaluation_input=evaluation_input(call, facts),
+            opens=allowed,
+            expects=() if decision.effect is Effect.DENY else facts.expects,
+            puts=(Put(key=seen_key(judged.principal, call), value=b"1"),) if allowed and facts.novel else (),
+        )
+
+    # --- f and g: forward, durable completion -------------------------------------------------------------------------
+
+    async def _forward(self, judged: Judged, forward: Forward, presence: Presence) -> Outcome:
+        """Forward an allowed call, once, and return its answer only after its end is durable."""
+        try:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            gone = presence.gone()
+        except anyio.get_cancelled_exc_class():
+            await self._close(judged, Completion.CALLER_GONE, may_have_run=False)
+            raise
+        if gone:
+            return await self._end(judged, Completion.CALLER_GONE, "The caller hung up.", may_have_run=False)
+        started = self._clock.monotonic()
+        try:
+            message = await forward()
+        except UpstreamError as error:
+            return await self._end(
+                judged, Completion.UPSTREAM_FAILED, str(error), may_have_run=error.may_have_run, started=started
+            )
+        except BaseException as error:
+            cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            completion = Completion.CANCELLED if cancelled else Completion.FAULT
+            await self._close(judged, completion, may_have_run=True, started=started)
+            raise
+        return await self._answer(judged, message, started)
+
+    async def _answer(self, judged: Judged, message: JsonObject, started: float) -> Outcome:
+        completion = Completion.OK
+        if "error" in message:
+            completion = Completion.RPC_ERROR
+        elif message["result"].get("isError") is True:
+            completion = Completion.TOOL_ERROR
+        return await self._end(judged, completion, "", may_have_run=True, started=started, message=message)
+
+    async def _end(
+        self,
+        judged: Judged,
+        completion: Completion,
+        problem: str,
+        *,
+        may_have_run: bool,
+        started: float | None = None,
+        message: JsonObject | None = None,
+    ) -> Outcome:
+        """Record how the call ended; only then is there an outcome other than WITHHELD."""
+        outcome = Outcome(
+            kind=OutcomeKind.FAILED if message is None else OutcomeKind.ANSWERED,
+            intent_id=judged.intent_id,
+            reason=completion,
+            explanation=problem,
+            may_have_run=may_have_run,
+            message=message or {},
+        )
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._audit.append(self._completed(judged, outcome, started))
+        except AuditUnavailable:
+            text = "The call was forwarded, but its end could not be recorded; its answer is withheld."
+            return replace(
+                outcome,
+                kind=OutcomeKind.WITHHELD if may_have_run else OutcomeKind.UNRECORDED,
+                reason=Reason.AUDIT_UNAVAILABLE,
+                explanation=text if may_have_run else "The call's end could not be recorded.",
+                message={},
+            )
+        return outcome
+
+    async def _close(
+        self, judged: Judged, completion: Completion, *, may_have_run: bool, started: float | None = None
+    ) -> None:
+        """Record the end of a call that nobody waits for any more. A store that fails leaves it in doubt."""
+        await self._end(judged, completion, "", may_have_run=may_have_run, started=started)
+
+    def _completed(self, judged: Judged, outcome: Outcome, started: float | None) -> EntryDraft:
+        details: JsonObject = {"completion": outcome.reason, "mayHaveRun": outcome.may_have_run}
+        if outcome.explanation:
+            details["problem"] = outcome.explanation
+        if started is not None:
+            details["upstreamMs"] = round((self._clock.monotonic() - started) * 1000, 1)
+        call = judged.call
+        return EntryDraft(
+            tenant=judged.principal.tenant,
+            id=self._ids.new("evt"),
+            type=EntryType.CALL_COMPLETED,
+            time=timestamp(self._clock.now()),
+            intent_id=judged.intent_id,
+            agent=judged.principal.agent,
+            upstream=call.upstream,
+            tool=call.target,
+            reasons=(outcome.reason,),
+            policy_digest=judged.decision.policy_digest,
+            risk=judged.intent.risk,
+            args_digest=call.arguments_digest,
+            body=completed_body(details),
+            closes=True,
+        )
+
+
+def _not_allowed(judged: Judged) -> Outcome:
+    """Return the outcome of a DENY or an ESCALATE. Until approvals exist an ESCALATE ends as pending, not executed."""
+    decision = judged.decision
+    kind = OutcomeKind.ESCALATED
+    if decision.effect is Effect.DENY:
+        hidden = decision.reason is Reason.UNKNOWN_TOOL or is_hidden(judged.call, judged.facts)
+        kind = OutcomeKind.HIDDEN if hidden else OutcomeKind.DENIED
+    return Outcome(
+        kind=kind,
+        intent_id=judged.intent_id,
+        reason=decision.reason,
+        explanation=decision.explanation,
+        rule=decision.rules[0].id if decision.rules else "",
+        message={},
+    )
+
+
+def _unrecorded(intent_id: str, error: StoreError) -> Outcome:
+    """Return the refusal of a call whose facts could not be read or whose decision could not be made durable."""
+    durable = isinstance(error, AuditUnavailable)
+    return Outcome(
+        kind=OutcomeKind.UNRECORDED,
+        intent_id=intent_id,
+        reason=Reason.AUDIT_UNAVAILABLE if durable else Reason.FACTS_UNAVAILABLE,
+        explanation="The gateway cannot record decisions at the moment, so no call is forwarded.",
+        message={},
+    )

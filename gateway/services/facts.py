@@ -1,0 +1,88 @@
+"""The PIP: gathers everything a decision may depend on, once, at the start of each attempt.
+
+All reads of a decision are here. What cannot be read raises; nothing is replaced by a default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.core.call import Call
+from gateway.core.decision import Thresholds
+from gateway.core.facts import Facts
+from gateway.core.principal import Principal, TrustTier
+from gateway.ports import Clock, PolicySource, StateStore
+
+__all__ = ["FactSource", "Standing", "seen_key"]
+
+SEEN_KEPT = 100_000
+"""Rows of `seen_key` remembered as present; a miss is read from the store, so this only bounds memory."""
+
+POINTS_PER_TIER = 25
+"""A tier from configuration has no record behind it; its score is the lower end of its quarter of 0..100."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The trust tiers in force: of single agents by name, of all others, and what each tier may do."""
+
+    default: TrustTier
+    agents: Mapping[str, TrustTier]
+    thresholds: Mapping[TrustTier, Thresholds]
+
+    def tier(self, agent: str) -> TrustTier:
+        """Return the tier of `agent`."""
+        return self.agents.get(agent, self.default)
+
+
+class FactSource:
+    """Reads policies, standing and state into the facts of one call."""
+
+    def __init__(self, *, policies: PolicySource, state: StateStore, clock: Clock, standing: Standing) -> None:
+        self._policies = policies
+        self._state = state
+        self._clock = clock
+        self._standing = standing
+        self._seen: set[tuple[str, str]] = set()
+
+    async def gather(self, principal: Principal, call: Call) -> Facts:
+        """Return the facts as they are now.
+
+        Raises:
+            StoreError: a fact could not be read; the call must be refused.
+        """
+        bundle = self._policies.current()
+        tier = self._standing.tier(principal.agent)
+        return Facts(
+            principal=principal,
+            tier=tier,
+            score=tier * POINTS_PER_TIER,
+            thresholds=self._standing.thresholds[tier],
+            bundle=bundle,
+            now=self._clock.now(),
+            novel=not await self._was_allowed(principal, call),
+        )
+
+    def remember(self, principal: Principal, call: Call) -> None:
+        """Note that the row under `seen_key` is durable now, so that it need not be read again."""
+        if len(self._seen) >= SEEN_KEPT:
+            self._seen.clear()
+        self._seen.add((principal.tenant, seen_key(principal, call)))
+
+    async def _was_allowed(self, principal: Principal, call: Call) -> bool:
+        """Return True where this agent was allowed this target before; rows are never taken back, so once is always."""
+        key = seen_key(principal, call)
+        if (principal.tenant, key) in self._seen:
+            return True
+        if await self._state.get(principal.tenant, key) is None:
+            return False
+        self.remember(principal, call)
+        return True
+
+
+def seen_key(principal: Principal, call: Call) -> str:
+    """Return the key of the state row that says: this agent was allowed this target before.
+
+    Resources are taken together per upstream: their URIs are unbounded in number. The length makes the key say one
+    thing only, whatever an agent is called.
+    """
+    return f"seen:{len(principal.agent)}:{principal.agent}:{call.upstream}:{call.method}:{call.name}"

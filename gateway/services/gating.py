@@ -1,0 +1,237 @@
+"""A gated request of an agent: from its message to a Call, through enforcement, to the answer it gets.
+
+Owns how each gated method becomes a call (which upstream, which own name, which pinned tool) and what is done with
+the upstream's answer before the agent sees it. Decides nothing: that is `enforcement`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.core.answers import check_result
+from gateway.core.audit.canonical import digest
+from gateway.core.call import Call, Era
+from gateway.core.codes import INVALID_PARAMS
+from gateway.core.decision import Reason
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import subject
+from gateway.core.naming import own_name, split_name
+from gateway.core.refusal import Refusal, RefusalKind, refusal_message, unknown_target_message
+from gateway.core.wire import Inbound, Rejection, check_param_headers
+from gateway.errors import CanonicalError, StoreError, UpstreamBroken, UpstreamError
+from gateway.ports import Caller
+from gateway.services.catalog import Catalog
+from gateway.services.enforcement import Enforcement, Outcome, OutcomeKind
+from gateway.services.owners import Owners
+from gateway.services.party import Line, Party, Reply, reply_error
+from gateway.services.relaying import AgentRelay, SilentRelay, requested_call
+
+__all__ = ["Gating", "list_all"]
+
+PAGES_LISTED = 100
+"""Pages of one list that the gateway fetches for itself; beyond that the upstream is broken."""
+
+TASK_FIELD = "task"
+"""A 2025-11-25 experiment that neither hop negotiates here, so it is struck out (research/protocol.md 1.2)."""
+
+
+class Gating:
+    """Takes gated requests to their answers."""
+
+    def __init__(self, *, enforcement: Enforcement, catalog: Catalog, owners: Owners) -> None:
+        self._enforcement = enforcement
+        self._catalog = catalog
+        self._owners = owners
+
+    async def handle(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
+        """Answer one gated request."""
+        call = _read(inbound)
+        if isinstance(call, Reply):
+            return call
+        try:
+            call = await self._locate(party, call)
+            if not call.upstream:
+                return await self._unknown(party, call)
+            line = await party.line(call.upstream)
+            if call.method == "tools/call":
+                tool = await self._catalog.tool(call.upstream, call.name, lambda: list_all(line, "tools/list", "tools"))
+                call = replace(call, tool=tool)
+        except UpstreamError as error:
+            return await self._undecidable(party, call, error)
+        except StoreError:
+            return await self._undecidable(party, call, None)
+        mismatch = self._param_headers(party, inbound, call)
+        if mismatch is not None:
+            return mismatch
+        return await self._enforce(party, inbound, caller, call, line)
+
+    async def unreachable(self, party: Party, inbound: Inbound, error: UpstreamError) -> Reply:
+        """Answer one gated request whose upstream is known to be down."""
+        call = _read(inbound)
+        return call if isinstance(call, Reply) else await self._undecidable(party, call, error)
+
+    # --- which upstream, which name ----------------------------------------------------------------------------------
+
+    async def _locate(self, party: Party, call: Call) -> Call:
+        """Return the call with its upstream and the upstream's own name; without upstream where there is none."""
+        mount = party.mount
+        if not mount.prefixed:
+            return replace(call, upstream=mount.upstreams[0])
+        if call.uri:
+            return replace(call, upstream=await self._owners.of_uri(party, call.uri))
+        upstream = split_name(call.name)[0]
+        if upstream not in mount.upstreams:
+            return call
+        known = self._catalog.names(upstream) if call.method == "tools/call" else self._owners.prompts(upstream)
+        return replace(call, upstream=upstream, name=own_name(upstream, call.name, known))
+
+    async def _unknown(self, party: Party, call: Call) -> Reply:
+        outcome = await self._enforcement.deny(
+            party.principal, call, Reason.UNKNOWN_TOOL, "There is no such target.", kind=OutcomeKind.HIDDEN
+        )
+        return self._tell(party, call, outcome)
+
+    async def _undecidable(self, party: Party, call: Call, error: UpstreamError | None) -> Reply:
+        """Answer where the call's own definition could not be had: nothing was forwarded, and it is recorded."""
+        text = "The tools of the upstream could not be listed" if error is None else str(error)
+        outcome = await self._enforcement.deny(
+            party.principal, call, Reason.FACTS_UNAVAILABLE, f"{text}.", kind=OutcomeKind.FAILED
+        )
+        return self._tell(party, call, outcome)
+
+    def _param_headers(self, party: Party, inbound: Inbound, call: Call) -> Reply | None:
+        """Compare `Mcp-Param-*` headers with the body against the pinned schema, fail closed (modern era)."""
+        if party.era is not Era.MODERN or call.tool is None:
+            return None
+        rejection = check_param_headers(inbound.param_headers, call.tool.definition, call.arguments)
+        if rejection is None:
+            return None
+        return reply_error(rejection.code, rejection.message, data=rejection.data)
+
+    # --- enforcement, and the answer ---------------------------------------------------------------------------------
+
+    async def _enforce(self, party: Party, inbound: Inbound, caller: Caller, call: Call, line: Line) -> Reply:
+        params = _outgoing(inbound.params, call)
+        interests = party.interests(call.upstream)
+        relay = AgentRelay(party, call.upstream, caller, catalog=self._catalog, enforcement=self._enforcement)
+
+        async def forward() -> JsonObject:
+            if call.method == "resources/subscribe":
+                interests.resources.add(call.uri)
+            message = await line.request(call.method, params, relay, headers=inbound.param_headers)
+            result = message.get("result")
+            problem = check_result(call.method, party.era, result, party.capabilities) if result is not None else ""
+            if problem:
+                raise UpstreamBroken(problem, may_have_run=True)
+            return message
+
+        outcome = await self._enforcement.call(party.principal, call, forward, caller)
+        if outcome.kind is OutcomeKind.ANSWERED and party.era is Era.MODERN:
+            refused = await self._refused_input(party, call, outcome, caller)
+            if refused is not None:
+                return refused
+        return self._tell(party, call, outcome)
+
+    async def _refused_input(self, party: Party, call: Call, outcome: Outcome, caller: Caller) -> Reply | None:
+        """Gate what an `input_required` result asks of the agent; the first refusal ends the call (protocol.md 1.2)."""
+        result = outcome.message.get("result")
+        if result is None or result.get("resultType") != "input_required":
+            return None
+        for request in result.get("inputRequests", {}).values():
+            asked = requested_call(call.upstream, request["method"], request.get("params", {}))
+            explanation = "its params do not fit the method"
+            if asked is not None:
+                judged = await self._enforcement.call(party.principal, asked, _passed_on, caller)
+                if judged.kind is OutcomeKind.ANSWERED:
+                    continue
+                explanation = judged.explanation
+            refusal = Refusal(
+                kind=RefusalKind.DENY,
+                intent_id=outcome.intent_id,
+                reason=Reason.POLICY_DENY,
+                explanation=f"The upstream asks for {request['method']} in mid-call, which is refused: {explanation}",
+                may_have_run=True,
+            )
+            return Reply(message=refusal_message(call, party.era, refusal))
+        return None
+
+    def _tell(self, party: Party, call: Call, outcome: Outcome) -> Reply:
+        """Return what the agent is told of an outcome."""
+        if outcome.kind is OutcomeKind.ANSWERED:
+            return Reply(message=outcome.message)
+        if outcome.kind is OutcomeKind.HIDDEN:
+            return Reply(message=unknown_target_message(call, party.era))
+        refusal = Refusal(
+            kind=_KINDS[outcome.kind],
+            intent_id=outcome.intent_id,
+            reason=outcome.reason,
+            explanation=outcome.explanation,
+            rule=outcome.rule,
+            may_have_run=outcome.may_have_run,
+        )
+        return Reply(message=refusal_message(call, party.era, refusal))
+
+
+_KINDS = {
+    OutcomeKind.DENIED: RefusalKind.DENY,
+    OutcomeKind.ESCALATED: RefusalKind.PENDING,
+    OutcomeKind.FAILED: RefusalKind.ERROR,
+    OutcomeKind.UNRECORDED: RefusalKind.ERROR,
+    OutcomeKind.WITHHELD: RefusalKind.ERROR,
+}
+
+
+def _read(inbound: Inbound) -> Call | Reply:
+    """Return what the message asks as a call that has no upstream yet; a Reply where its params do not fit."""
+    asked = subject(inbound.method, inbound.params)
+    if isinstance(asked, Rejection):
+        return reply_error(asked.code, asked.message, data=asked.data)
+    try:
+        arguments_digest = digest(asked.arguments)
+    except CanonicalError as error:
+        return reply_error(INVALID_PARAMS, f"The arguments have no canonical form: {error}")
+    return Call(
+        method=inbound.method,
+        upstream="",
+        name=asked.name,
+        uri=asked.uri,
+        arguments=asked.arguments,
+        arguments_digest=arguments_digest,
+    )
+
+
+async def _passed_on() -> JsonObject:
+    """Stand for the forwarding of an input request: it travels inside the answer that asked for it."""
+    return {"result": {}}
+
+
+def _outgoing(params: JsonObject, call: Call) -> JsonObject:
+    """Return the params for the upstream: the very arguments that are decided on, under the upstream's own name."""
+    named = params
+    if call.name and params.get("name", call.name) != call.name:
+        named = {**params, "name": call.name}
+    ref = params.get("ref")
+    if call.method == "completion/complete" and isinstance(ref, dict) and ref.get("name", call.name) != call.name:
+        named = {**params, "ref": {**ref, "name": call.name}}
+    if TASK_FIELD in named:
+        named = {name: value for name, value in named.items() if name != TASK_FIELD}
+    return named
+
+
+async def list_all(line: Line, method: str, member: str) -> Sequence[JsonObject]:
+    """Fetch a whole list for the gateway's own use. Raises UpstreamError."""
+    items: list[JsonObject] = []
+    params: JsonObject = {}
+    for _ in range(PAGES_LISTED):
+        message = await line.request(method, line.own(params), SilentRelay())
+        result = message.get("result")
+        page = result.get(member) if isinstance(result, dict) else None
+        if not isinstance(page, list):
+            msg = f"the answer to {method} holds no `{member}`"
+            raise UpstreamBroken(msg, may_have_run=False)
+        items += [item for item in page if isinstance(item, dict)]
+        cursor = result.get("nextCursor") if isinstance(result, dict) else None
+        if not isinstance(cursor, str):
+            return items
+        params = {"cursor": cursor}
+    msg = f"{method} has more than {PAGES_LISTED} pages"
+    raise UpstreamBroken(msg, may_have_run=False)

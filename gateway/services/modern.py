@@ -1,0 +1,102 @@
+"""The stateless party of the modern era (2026-07-28): every request carries its own version and capabilities."""
+
+from collections.abc import Mapping
+
+from gateway.core.call import Era
+from gateway.core.capabilities import agent_capabilities
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.principal import Principal
+from gateway.core.wire import Inbound
+from gateway.errors import UpstreamUnreachable
+from gateway.ports import Mount, Outbound, Relay, Upstream
+from gateway.services.party import META, Interests
+
+__all__ = ["ModernLine", "ModernParty"]
+
+CAPABILITIES_META = "io.modelcontextprotocol/clientCapabilities"
+LOG_LEVEL_META = "io.modelcontextprotocol/logLevel"
+PROGRESS_META = "progressToken"
+
+
+class ModernLine:
+    """A stateless hop to one upstream, in the name of one request."""
+
+    __slots__ = ("_meta", "_timeout_s", "_upstream", "_version")
+
+    def __init__(self, upstream: Upstream, *, meta: JsonObject, version: str, timeout_s: float) -> None:
+        self._upstream = upstream
+        self._meta = meta
+        self._version = version
+        self._timeout_s = timeout_s
+
+    @property
+    def upstream(self) -> str:
+        """The upstream's id."""
+        return self._upstream.id
+
+    async def request(
+        self,
+        method: str,
+        params: JsonObject,
+        relay: Relay,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        timeout_s: float | None = None,
+    ) -> JsonObject:
+        """Send one request with this hop's `_meta`. Raises UpstreamError."""
+        if params.get(META) is not self._meta:
+            params = {**params, META: self._meta}
+        return await self._upstream.request(
+            Outbound(
+                method=method,
+                params=params,
+                version=self._version,
+                timeout_s=self._timeout_s if timeout_s is None else timeout_s,
+                headers=headers,
+            ),
+            relay,
+        )
+
+    def own(self, params: JsonObject) -> JsonObject:
+        """Return `params` with the request's `_meta` less its progress token, which belongs to the agent's request."""
+        return {**params, META: {name: value for name, value in self._meta.items() if name != PROGRESS_META}}
+
+
+class ModernParty:
+    """The agent behind one modern request."""
+
+    __slots__ = ("_lines", "_meta", "_timeouts", "_upstreams", "_version", "capabilities", "mount", "principal")
+
+    era = Era.MODERN
+
+    def __init__(
+        self,
+        principal: Principal,
+        mount: Mount,
+        inbound: Inbound,
+        *,
+        upstreams: Mapping[str, Upstream],
+        timeouts: Mapping[str, float],
+    ) -> None:
+        self.principal = principal
+        self.mount = mount
+        self._upstreams = upstreams
+        self._timeouts = timeouts
+        self._version = inbound.version
+        meta: JsonObject = inbound.params[META]
+        self.capabilities = agent_capabilities(meta[CAPABILITIES_META])
+        if self.capabilities != meta[CAPABILITIES_META]:
+            meta = {**meta, CAPABILITIES_META: self.capabilities}
+        self._meta = meta
+
+    async def line(self, upstream: str) -> ModernLine:
+        """Return the hop to one upstream. Raises UpstreamUnreachable where the mount has no such upstream."""
+        target = self._upstreams.get(upstream)
+        if target is None:
+            msg = f"there is no upstream '{upstream}'"
+            raise UpstreamUnreachable(msg, may_have_run=False)
+        return ModernLine(target, meta=self._meta, version=self._version, timeout_s=self._timeouts[upstream])
+
+    def interests(self, upstream: str) -> Interests:
+        """Return what this one request asked to hear of: log messages only if it named a level."""
+        return Interests(logs=LOG_LEVEL_META in self._meta, list_changes=False)

@@ -1,0 +1,83 @@
+"""Which upstream a resource URI or prompt belongs to, on a path that serves several.
+
+Owns what earlier lists told; it is a routing aid, never a permission: whatever it answers is decided on afterwards.
+Of equal URIs the first upstream in configuration order wins (design, section 4, "Upstreams and names").
+"""
+
+from collections.abc import Iterable
+
+from gateway.core.jsonvalue import JsonObject
+from gateway.errors import UpstreamError
+from gateway.services.party import Line, Party
+from gateway.services.relaying import SilentRelay
+
+__all__ = ["Owners"]
+
+NAMES_KEPT = 10_000
+"""URIs, template stems and prompt names remembered per upstream, each; a list beyond that is remembered in part."""
+
+PAGES_ASKED = 20
+"""Pages of one upstream's resource lists that are fetched to find an owner."""
+
+
+class Owners:
+    """Remembers what each upstream listed."""
+
+    def __init__(self) -> None:
+        self._uris: dict[str, dict[str, None]] = {}
+        self._stems: dict[str, dict[str, None]] = {}
+        self._prompts: dict[str, dict[str, None]] = {}
+
+    def note(self, upstream: str, method: str, items: Iterable[JsonObject]) -> None:
+        """Remember the items of one page of `resources/list`, `resources/templates/list` or `prompts/list`."""
+        kept, member = {
+            "resources/list": (self._uris, "uri"),
+            "resources/templates/list": (self._stems, "uriTemplate"),
+            "prompts/list": (self._prompts, "name"),
+        }[method]
+        names = kept.setdefault(upstream, {})
+        for item in items:
+            value = item.get(member)
+            if isinstance(value, str) and len(names) < NAMES_KEPT:
+                names[value.partition("{")[0] if member == "uriTemplate" else value] = None
+
+    def prompts(self, upstream: str) -> Iterable[str]:
+        """Return the prompt names that the upstream listed."""
+        return self._prompts.get(upstream, {})
+
+    async def of_uri(self, party: Party, uri: str) -> str:
+        """Return the id of the upstream that owns `uri`, asking for lists where it is not known; empty where none does."""
+        owner = self._find(party, uri)
+        if owner:
+            return owner
+        for upstream in party.mount.upstreams:
+            try:
+                line = await party.line(upstream)
+                await self._ask(line, "resources/list", "resources")
+                await self._ask(line, "resources/templates/list", "resourceTemplates")
+            except UpstreamError:
+                continue  # an upstream that is down owns nothing at the moment
+        return self._find(party, uri)
+
+    def _find(self, party: Party, uri: str) -> str:
+        for upstream in party.mount.upstreams:
+            if uri in self._uris.get(upstream, {}):
+                return upstream
+        for upstream in party.mount.upstreams:
+            if any(uri.startswith(stem) for stem in self._stems.get(upstream, {}) if stem):
+                return upstream
+        return ""
+
+    async def _ask(self, line: Line, method: str, member: str) -> None:
+        """Remember one upstream's list; an upstream without the capability answers with an error and owns nothing."""
+        params: JsonObject = {}
+        for _ in range(PAGES_ASKED):
+            message = await line.request(method, line.own(params), SilentRelay())
+            result = message.get("result")
+            if not isinstance(result, dict) or not isinstance(result.get(member), list):
+                return
+            self.note(line.upstream, method, [item for item in result[member] if isinstance(item, dict)])
+            cursor = result.get("nextCursor")
+            if not isinstance(cursor, str):
+                return
+            params = {"cursor": cursor}
