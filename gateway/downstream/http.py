@@ -1,0 +1,398 @@
+"""The agent-facing MCP front: Streamable HTTP in both eras on one endpoint, as a raw ASGI app.
+
+One request, in order:
+
+1. `head`: Host (421) and Origin (403), credential → principal (401, 503), path (404), verb (405).
+2. The body, never more than its bound (413), then `core.wire.classify` → one message, or a refusal.
+3. Modern era: the dispatch answers; closing the connection is the cancel (`modern.py`).
+   Handshake era: the session of the message (`sessions.py`, `session.py`), which outlives its connections.
+4. The answer: JSON, or an event stream from the first message before it (`answer.py`).
+
+Owns HTTP and nothing that a message means. What is refused at 1 or 2 never reaches the dispatch but to be recorded.
+Logs hold the names of faults and places in the code, no header, argument or message of an error.
+"""
+
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import anyio
+
+from gateway.core.call import Era
+from gateway.core.codes import INTERNAL_ERROR, INVALID_REQUEST
+from gateway.core.message import Inbound, Kind, Rejection
+from gateway.core.principal import Principal
+from gateway.core.versions import HANDSHAKE_VERSIONS
+from gateway.core.wire import classify, encode_error, encode_result
+from gateway.downstream.answer import Answer, Receive, Send
+from gateway.downstream.bounds import FrontLimits
+from gateway.downstream.head import ACCEPT, LAST_EVENT_ID, SESSION_ID, TENANT, VERSION, Gate, Head, accepts
+from gateway.downstream.modern import ModernCaller
+from gateway.downstream.session import Session, SessionCaller
+from gateway.downstream.sessions import Sessions
+from gateway.downstream.usher import Usher
+from gateway.errors import StoreError
+from gateway.ports import Clock, Ids, Mount
+from gateway.services.authentication import Authentication, Unauthorized
+from gateway.services.dispatch import Dispatch, Reply
+
+__all__ = ["McpFront"]
+
+UNAUTHORIZED: Final = -32001
+"""The code that the SDKs show the message of (research/ecosystem.md 1.2)."""
+
+_HOUSEKEEPING_S: Final = 30.0
+"""How often idle sessions are looked for; a session asked for is checked at once."""
+
+_LISTEN: Final = "subscriptions/listen"
+_CLOSE: Final = (b"connection", b"close")
+
+_log = logging.getLogger(__name__)
+
+
+class _Exchange:
+    """One HTTP request on its way through the front."""
+
+    __slots__ = ("answer", "caller", "head", "inbound", "principal", "receive", "scope")
+
+    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.answer = Answer(receive, send)
+        self.head = Head(scope["headers"])
+        self.principal: Principal | None = None
+        self.inbound: Inbound | None = None
+        self.caller: ModernCaller | SessionCaller | None = None
+
+
+class McpFront:
+    """The ASGI app of `/mcp` and `/mcp/{upstream}`. It serves only inside of `running`."""
+
+    def __init__(
+        self,
+        *,
+        dispatch: Dispatch,
+        authentication: Authentication,
+        mounts: Mapping[str, Mount],
+        limits: FrontLimits,
+        clock: Clock,
+        ids: Ids,
+        allowed_hosts: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
+    ) -> None:
+        self._dispatch = dispatch
+        self._authentication = authentication
+        self._mounts = mounts
+        self._limits = limits
+        self._gate = Gate(hosts=allowed_hosts, origins=allowed_origins)
+        self._sessions = Sessions(limits=limits, clock=clock, ids=ids)
+        self._usher = Usher(round_s=limits.attend_after_s, keep_alive_s=limits.keep_alive_s, contain=self._contained)
+        self._listening: set[ModernCaller] = set()
+        self._running = False
+
+    @property
+    def sessions(self) -> Sessions:
+        """The handshake sessions, for figures and housekeeping."""
+        return self._sessions
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Own every task of the front; on the way out end all sessions, bounded in time."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._usher.run, tasks)
+            tasks.start_soon(self._keep_house)
+            self._running = True
+            try:
+                yield
+            finally:
+                self._running = False
+                self.hush()
+                await self._sessions.close()
+                tasks.cancel_scope.cancel()
+
+    def hush(self) -> None:
+        """End the streams that only wait (GET, `subscriptions/listen`): a server that drains calls this first."""
+        self._sessions.hush()
+        for caller in tuple(self._listening):
+            caller.scope.cancel()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        exchange = _Exchange(scope, receive, send)
+        if not await self._contained(self._serve(exchange)):
+            await self._contained(self._confess(exchange))
+
+    async def _contained(self, work: Awaitable[None]) -> bool:
+        """Run `work`; False where it failed in a way that nobody foresaw."""
+        try:
+            await work
+        except Exception as fault:  # noqa: BLE001 - the one place of this face
+            # The message of an unforeseen error may hold anything, so it is not logged.
+            places = "".join(traceback.format_tb(fault.__traceback__))
+            _log.error("unforeseen fault in the MCP front: %s\n%s", type(fault).__name__, places)
+            return False
+        return True
+
+    async def _confess(self, exchange: _Exchange) -> None:
+        inbound = exchange.inbound
+        fault = Rejection(status=500, code=INTERNAL_ERROR, message="The gateway failed. Nothing more is known.")
+        body = encode_error(inbound.id if inbound is not None else None, fault)
+        if exchange.caller is not None:
+            await exchange.caller.finish(fault.status, body)
+        else:
+            await exchange.answer.plain(fault.status, body)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await anyio.sleep(_HOUSEKEEPING_S)
+            await self._contained(self._sessions.expire())
+
+    # --- 1: the head --------------------------------------------------------------------------------------------------
+
+    async def _serve(self, exchange: _Exchange) -> None:
+        rejection = self._gate.check(exchange.head, exchange.scope.get("server"))
+        if rejection is not None:
+            await self._refuse(exchange, rejection)
+        elif not self._running:
+            # Starting or stopping: nothing could own what this request would begin.
+            await self._unavailable(exchange, "The gateway is not running.")
+        elif await self._admit(exchange):
+            await self._route(exchange)
+
+    async def _admit(self, exchange: _Exchange) -> bool:
+        """Find out who asks; False where that was answered already."""
+        try:
+            who = await self._authentication.authenticate(exchange.head.credentials())
+        except StoreError:
+            await self._unavailable(exchange, "Credentials cannot be checked now. Try again later.")
+            return False
+        if isinstance(who, Unauthorized):
+            challenge = b'Bearer error="invalid_token"' if who.presented else b"Bearer"
+            rejection = Rejection(status=401, code=UNAUTHORIZED, message=who.message)
+            await self._refuse(exchange, rejection, (b"www-authenticate", challenge))
+            return False
+        exchange.principal = who
+        if exchange.head.get(TENANT) not in (None, who.tenant):
+            message = "The credential belongs to another tenant than `x-tenant-id` names."
+            await self._refuse(exchange, Rejection(status=403, code=INVALID_REQUEST, message=message))
+            return False
+        return True
+
+    async def _route(self, exchange: _Exchange) -> None:
+        mount = self._mounts.get(exchange.scope["path"])
+        verb = exchange.scope["method"]
+        if mount is None:
+            await self._refuse(exchange, Rejection(status=404, code=INVALID_REQUEST, message="No such MCP endpoint."))
+        elif verb == "POST":
+            await self._post(exchange, mount)
+        elif exchange.head.get(VERSION) not in (None, *HANDSHAKE_VERSIONS):
+            await self._wrong_verb(exchange, b"POST")
+        elif verb == "GET":
+            await self._get(exchange, mount)
+        elif verb == "DELETE":
+            await self._delete(exchange, mount)
+        else:
+            await self._wrong_verb(exchange, b"GET, POST, DELETE")
+
+    async def _wrong_verb(self, exchange: _Exchange, allow: bytes) -> None:
+        message = f"This endpoint takes {allow.decode('ascii')}."
+        rejection = Rejection(status=405, code=INVALID_REQUEST, message=message)
+        await self._refuse(exchange, rejection, (b"allow", allow))
+
+    # --- 2: the body --------------------------------------------------------------------------------------------------
+
+    async def _post(self, exchange: _Exchange, mount: Mount) -> None:
+        body = await self._read(exchange)
+        if body is None:
+            return
+        inbound = classify(body, exchange.scope["headers"], self._limits.wire)
+        if isinstance(inbound, Rejection):
+            await self._refuse(exchange, inbound)
+            return
+        exchange.inbound = inbound
+        if inbound.era is Era.MODERN:
+            await self._modern(exchange, mount, inbound)
+        elif inbound.kind is Kind.REQUEST and inbound.method == "initialize":
+            await self._initialize(exchange, mount, inbound)
+        else:
+            await self._handshake(exchange, mount, inbound)
+
+    async def _read(self, exchange: _Exchange) -> bytes | None:
+        """Return the whole body, or None where that was answered, or the agent left before it was whole."""
+        bound = self._limits.wire.body_bytes
+        if exchange.head.declared_length() <= bound:
+            body = bytearray()
+            while True:
+                message = await exchange.receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                body += message.get("body", b"")
+                if len(body) > bound:
+                    break
+                if not message.get("more_body", False):
+                    return bytes(body)
+        # The rest is not read: the connection ends with the answer.
+        too_large = Rejection(status=413, code=INVALID_REQUEST, message=f"the body is longer than {bound} bytes")
+        await self._refuse(exchange, too_large, _CLOSE)
+        return None
+
+    # --- 3: modern era ------------------------------------------------------------------------------------------------
+
+    async def _modern(self, exchange: _Exchange, mount: Mount, inbound: Inbound) -> None:
+        if inbound.kind is not Kind.REQUEST or exchange.principal is None:
+            # Nothing over HTTP is a notification to act on: honouring `notifications/cancelled` here would let one
+            # caller cancel another's work.
+            await exchange.answer.plain(202, b"")
+            return
+        accept = accepts(exchange.head.raw(ACCEPT))
+        caller = exchange.caller = ModernCaller(exchange.answer, stream=accept.stream)
+        self._usher.expect(caller)
+        if inbound.method == _LISTEN:
+            self._listening.add(caller)
+        try:
+            with caller.scope:
+                reply = await self._dispatch.handle_modern(exchange.principal, mount, inbound, caller)
+                await caller.finish(reply.status, encode_result(inbound.id, reply.message))
+        finally:
+            self._usher.dismiss(caller)
+            self._listening.discard(caller)
+        if caller.scope.cancelled_caught:
+            await exchange.answer.end()
+
+    # --- 3: handshake era ---------------------------------------------------------------------------------------------
+
+    async def _initialize(self, exchange: _Exchange, mount: Mount, inbound: Inbound) -> None:
+        """Open a session. A session id that came along is ignored: it is the old one's, if it is any."""
+        principal = exchange.principal
+        session = await self._sessions.open(principal, mount) if principal is not None else None
+        if session is None or principal is None:
+            message = "Too many sessions of this agent are in use. End some, or wait until one is idle."
+            rejection = Rejection(status=429, code=INVALID_REQUEST, message=message, id=inbound.id)
+            await self._refuse(exchange, rejection)
+            return
+        kept = False
+        try:
+            opened = await self._dispatch.initialize(principal, mount, inbound, session)
+            if isinstance(opened, Reply):
+                await exchange.answer.plain(opened.status, encode_result(inbound.id, opened.message))
+                return
+            session.conversation = opened
+            if not exchange.answer.gone():  # else nobody would ever learn the id
+                body = encode_result(inbound.id, {"result": opened.initialized})
+                await exchange.answer.plain(200, body, ((SESSION_ID, session.id.encode("ascii")),))
+                kept = True
+        finally:
+            if not kept:
+                with anyio.CancelScope(shield=True):  # bounded by the session itself
+                    await self._sessions.end(session)
+
+    async def _handshake(self, exchange: _Exchange, mount: Mount, inbound: Inbound) -> None:
+        session = await self._session(exchange, mount)
+        if session is None or session.conversation is None:
+            return
+        if inbound.kind is Kind.REQUEST:
+            await self._request(exchange, session, inbound)
+            return
+        if inbound.kind is Kind.RESPONSE:
+            if not session.answered(inbound):
+                message = "This answers no question that is open in this session."
+                await self._refuse(exchange, Rejection(status=400, code=INVALID_REQUEST, message=message))
+                return
+        elif inbound.method == "notifications/cancelled":
+            session.cancel(inbound.params.get("requestId"))
+        else:
+            await self._dispatch.notice(session.conversation, inbound)
+        await exchange.answer.plain(202, b"")
+
+    async def _request(self, exchange: _Exchange, session: Session, inbound: Inbound) -> None:
+        caller = session.begin(inbound, exchange.answer)
+        if caller is None or session.conversation is None:
+            message = "A request with this id is in flight in this session."
+            rejection = Rejection(status=400, code=INVALID_REQUEST, message=message, id=inbound.id, era=Era.HANDSHAKE)
+            await self._refuse(exchange, rejection)
+            return
+        exchange.caller = caller
+        self._usher.expect(caller)
+        reply: Reply | None = None
+        try:
+            if accepts(exchange.head.raw(ACCEPT)).prefers_stream:
+                await caller.open()
+            with caller.scope:
+                reply = await self._dispatch.handle(session.conversation, inbound, caller)
+        finally:
+            self._usher.dismiss(caller)
+            session.forget(caller)
+        if reply is None:
+            cancelled = caller.cancelled()
+            await caller.finish(cancelled.status, encode_error(inbound.id, cancelled))
+        else:
+            await caller.finish(reply.status, encode_result(inbound.id, reply.message))
+
+    async def _session(self, exchange: _Exchange, mount: Mount) -> Session | None:
+        """Return the session that the request names, or None where that was answered."""
+        head = exchange.head
+        session_id = head.get(SESSION_ID)
+        request_id = exchange.inbound.id if exchange.inbound is not None else None
+        if not session_id or (head.repeated and head.doubled(SESSION_ID)):
+            message = "This message needs one Mcp-Session-Id header; `initialize` answers with it."
+            await self._refuse(exchange, Rejection(status=400, code=INVALID_REQUEST, message=message, id=request_id))
+            return None
+        principal = exchange.principal
+        session = await self._sessions.find(session_id, principal, mount) if principal is not None else None
+        if session is None or session.conversation is None:
+            rejection = Rejection(status=404, code=INVALID_REQUEST, message="Session not found", id=request_id)
+            await self._refuse(exchange, rejection)
+            return None
+        if head.get(VERSION) not in (None, session.conversation.version):
+            message = f"MCP-Protocol-Version must be {session.conversation.version}, as agreed at `initialize`."
+            await self._refuse(exchange, Rejection(status=400, code=INVALID_REQUEST, message=message, id=request_id))
+            return None
+        return session
+
+    async def _get(self, exchange: _Exchange, mount: Mount) -> None:
+        """Open the session's GET stream, or resume any of its streams."""
+        session = await self._session(exchange, mount)
+        if session is None:
+            return
+        stream, after = session.general, session.general.delivered
+        event_id = exchange.head.get(LAST_EVENT_ID)
+        rejection: Rejection | None = None
+        if not accepts(exchange.head.raw(ACCEPT)).stream:
+            rejection = Rejection(status=406, code=INVALID_REQUEST, message="Accept must name text/event-stream.")
+        elif event_id is not None:
+            place = session.log.find(event_id)
+            if place is None or exchange.head.doubled(LAST_EVENT_ID):
+                message = "Last-Event-ID names no stream of this session that is still kept."
+                rejection = Rejection(status=400, code=INVALID_REQUEST, message=message)
+            else:
+                stream, after = place
+        elif stream.listener is not None:
+            rejection = Rejection(status=409, code=INVALID_REQUEST, message="The session has its GET stream already.")
+        if rejection is not None:
+            await self._refuse(exchange, rejection)
+            return
+        prime = session.primed and event_id is None
+        await session.listen(stream, after, exchange.answer, prime=prime)
+
+    async def _delete(self, exchange: _Exchange, mount: Mount) -> None:
+        session = await self._session(exchange, mount)
+        if session is not None:
+            with anyio.CancelScope(shield=True):  # bounded by the session itself
+                await self._sessions.end(session)
+            await exchange.answer.plain(200, b"")
+
+    # --- refusals -----------------------------------------------------------------------------------------------------
+
+    async def _refuse(self, exchange: _Exchange, rejection: Rejection, *headers: tuple[bytes, bytes]) -> None:
+        """Record the refusal, bounded in time, then answer it."""
+        client = exchange.scope.get("client")
+        with anyio.move_on_after(self._limits.refusal_s):
+            await self._dispatch.refused(exchange.principal, client[0] if client else "", rejection)
+        await exchange.answer.plain(rejection.status, encode_error(rejection.id, rejection), headers)
+
+    async def _unavailable(self, exchange: _Exchange, message: str) -> None:
+        """Answer 503. Nothing is recorded: what would record it may be what is missing."""
+        rejection = Rejection(status=503, code=INTERNAL_ERROR, message=message)
+        await exchange.answer.plain(503, encode_error(None, rejection), ((b"retry-after", b"1"),))
