@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.configuration.layers import Layer, Origin, leaves
-from gateway.configuration.shape import SECRET_MAPS, Kind, Node, did_you_mean
+from gateway.configuration.shape import SECRET_MAPS, Kind, Node
+from gateway.core.policy.document import nearest
 from gateway.errors import Problem
 
 __all__ = ["CONFIG_VARIABLE", "PREFIX", "read_environment"]
@@ -63,7 +64,7 @@ def _place(name: str, shape: Node) -> tuple[tuple[str, ...], Node, bool] | Probl
         if child is None:
             prefix = "__".join(steps[:position])
             known = [PREFIX + "__".join(filter(None, (prefix, item.upper()))) for item in node.names]
-            return _unknown(name, did_you_mean(name, known))
+            return _unknown(name, nearest(name, known))
         path.append(key)
         node = child
     return tuple(path), node, from_file

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from gateway.configuration.environment import CONFIG_VARIABLE, read_environment
 from gateway.configuration.file import read_file
 from gateway.configuration.layers import Layer, Origin, merge
-from gateway.configuration.shape import did_you_mean, root
+from gateway.configuration.shape import root
+from gateway.core.policy.document import nearest
 from gateway.errors import ConfigurationError, Problem
 from gateway.settings import Settings
 
@@ -99,7 +100,7 @@ def _words(detail: ErrorDetails, path: tuple[str, ...]) -> tuple[str, str]:
     if detail["type"] == "extra_forbidden":
         parent = SHAPE.at(path[:-1])
         known = parent.names if parent else ()
-        hint = did_you_mean(path[-1], known)
+        hint = nearest(path[-1], known)
         return f"there is no such setting{hint}", f"correct or remove it; known here: {', '.join(known)}"
     if detail["type"] == "string_pattern_mismatch" and detail["loc"][-1] == "[key]":
         return (

@@ -3,7 +3,6 @@
 Read from the pydantic models, so that a new setting is known to every source without a second list.
 """
 
-import difflib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-__all__ = ["SECRET_MAPS", "Kind", "Node", "did_you_mean", "root"]
+__all__ = ["SECRET_MAPS", "Kind", "Node", "root"]
 
 SECRET_MAPS = frozenset({"headers", "env"})
 """Maps whose values are credentials: masked wherever settings are shown, and readable from a `…_FILE`."""
@@ -65,15 +64,6 @@ class Node:
 def root(model: type[BaseModel]) -> Node:
     """Return the place that holds all of `model`."""
     return Node(name="", kind=Kind.SECTION, type=model)
-
-
-def did_you_mean(wrong: str, known: Sequence[str]) -> str:
-    """Return ` (did you mean 'x'?)`, or an empty string where nothing is near."""
-    near = difflib.get_close_matches(wrong.lower(), [name.lower() for name in known], n=1, cutoff=0.6)
-    if not near:
-        return ""
-    spelt = next(name for name in known if name.lower() == near[0])
-    return f" (did you mean '{spelt}'?)"
 
 
 def _node(name: str, annotation: Any) -> Node:

@@ -103,12 +103,14 @@ def test_an_upstreams_id_is_explained(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("port: 1\nport: 2\n", "port"),
-        ("port: [1\n", ""),
+        ("port: [1\n", "not YAML"),
         ("- 1\n", "map"),
-        ("port: &a 1\n", ""),
-        ("\ufffe", ""),
+        ("port: &a 1\n", "anchor"),
+        ("\ufffe\n", "character"),
+        ("port: 1", "half written"),
+        ("", "empty"),
     ],
-    ids=["duplicate key", "broken", "a list", "anchor", "not a character of YAML"],
+    ids=["duplicate key", "broken", "a list", "anchor", "no character of YAML", "no line end", "empty"],
 )
 def test_a_file_that_could_be_read_in_two_ways_is_refused(tmp_path: Path, text: str, message: str) -> None:
     """The same strictness as for policies."""
@@ -150,3 +152,26 @@ def test_the_working_folder_s_file_is_read_only_if_it_is_there(tmp_path: Path, m
     assert resolve(Layer(), environ={}).file is None
     written(tmp_path, "port: 5\n")
     assert resolve(Layer(), environ={}).settings.port == 5
+
+
+def test_an_item_of_a_list_is_placed_at_its_list(tmp_path: Path) -> None:
+    """The nearest line that was written is where an operator looks."""
+    [problem] = problems(tmp_path, "port: 1\nallowed_hosts: [1]\n")
+    assert (problem.field, problem.line) == ("allowed_hosts.0", 2)
+
+
+def test_a_whole_that_does_not_fit_is_placed_at_its_first_value() -> None:
+    """Variables have no line for the upstream itself."""
+    environ = {"INTENDED_GATEWAY_UPSTREAMS__a__URL": "http://x", "INTENDED_GATEWAY_UPSTREAMS__a__COMMAND": "y"}
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(Layer(), environ=environ)
+    [problem] = caught.value.problems
+    assert problem.source == "INTENDED_GATEWAY_UPSTREAMS__a__COMMAND"
+    assert "not both" in problem.message
+
+
+def test_what_fits_no_single_place_is_still_told(tmp_path: Path) -> None:
+    """A certificate without its key is a fault of the whole."""
+    [problem] = problems(tmp_path, "tls_certificate: a.pem\n")
+    assert "belong together" in problem.message
+    assert problem.remedy

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.configuration.shape import Kind, did_you_mean, root
+from gateway.configuration.shape import Kind, root
 from gateway.settings import Settings
 
 SHAPE = root(Settings)
@@ -35,9 +35,3 @@ def test_every_place_has_its_kind(path: str, kind: Kind) -> None:
 def test_what_is_not_there_is_nowhere(path: str) -> None:
     """A value has nothing inside it, a section only its own names."""
     assert SHAPE.at(path.split(".")) is None
-
-
-def test_a_near_name_is_offered_and_a_far_one_is_not() -> None:
-    """A wrong hint is worse than none."""
-    assert did_you_mean("Hots", ["host", "port"]) == " (did you mean 'host'?)"
-    assert did_you_mean("zzz", ["host", "port"]) == ""
