@@ -13,8 +13,8 @@ import anyio
 from anyio import to_thread
 from watchfiles import awatch
 
+from gateway.core.intent.taxonomy import TAXONOMY, Taxonomy
 from gateway.core.policy.bundle import Bundle
-from gateway.core.policy.compile import Taxonomy
 from gateway.errors import PolicyError, Problem
 from gateway.policyfiles.files import PolicyText, compile_texts, folder_warnings, policy_paths, read_texts
 
@@ -44,7 +44,7 @@ class PolicyDirectory:
         self,
         path: Path,
         *,
-        taxonomy: Taxonomy | None = None,
+        taxonomy: Taxonomy = TAXONOMY,
         on_change: OnChange | None = None,
         settle_s: float = SETTLE_S,
         look_s: float = LOOK_S,

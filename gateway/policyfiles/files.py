@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from gateway.core.intent.taxonomy import TAXONOMY, Taxonomy
 from gateway.core.policy.bundle import Bundle
-from gateway.core.policy.compile import Taxonomy, compile_bundle
+from gateway.core.policy.compile import compile_bundle
 from gateway.core.policy.reading import LoadedDocument, read_document
 from gateway.errors import PolicyError, Problem
 from gateway.policyfiles.yamltext import read_yaml
@@ -36,7 +37,7 @@ class PolicyText:
     text: str
 
 
-def load_bundle(path: Path, *, taxonomy: Taxonomy | None = None) -> Bundle:
+def load_bundle(path: Path, *, taxonomy: Taxonomy = TAXONOMY) -> Bundle:
     """Return the compiled bundle of a policy file or folder.
 
     Raises:
@@ -45,7 +46,7 @@ def load_bundle(path: Path, *, taxonomy: Taxonomy | None = None) -> Bundle:
     return compile_texts(read_texts(path), folder_warnings(path), taxonomy=taxonomy)
 
 
-def compile_texts(texts: Sequence[PolicyText], warnings: Sequence[str], *, taxonomy: Taxonomy | None) -> Bundle:
+def compile_texts(texts: Sequence[PolicyText], warnings: Sequence[str], *, taxonomy: Taxonomy) -> Bundle:
     """Return the bundle of files that have been read. Raises PolicyError with the Problems of all of them."""
     documents: list[LoadedDocument] = []
     problems: list[Problem] = []

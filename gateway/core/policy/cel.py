@@ -22,6 +22,7 @@ import orjson
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
+from gateway.core.policy.document import nearest
 from gateway.core.policy.model import PolicyInput
 
 __all__ = ["Condition", "ConditionProblem", "Engine", "FactType", "Fault", "Invalid", "canary"]
@@ -300,6 +301,8 @@ def _problem(text: str) -> ConditionProblem:
     line, _, rest = place.partition(":")
     column, _, message = rest.partition(":")
     message = message.split("\n | ")[0].split(" [INVALID_ARGUMENT]")[0].replace(" (in container '')", "").strip()
+    if message.startswith("undeclared reference to "):
+        message += nearest(message.split("'")[1], _VARIABLES)
     return ConditionProblem(message=message, line=_position(line), column=_position(column))
 
 

@@ -6,13 +6,12 @@ may say is `document.py`; what a bundle says of a call is `evaluate.py`.
 
 from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from hashlib import sha256
 
-import rfc8785
-
+from gateway.core.audit.canonical import digest
 from gateway.core.decision import ApprovalTerms, Effect, MatchedRule
 from gateway.core.intent.model import Mapping
+from gateway.core.intent.taxonomy import TAXONOMY, Taxonomy
 from gateway.core.policy.bundle import Budget, Bundle, Match, Rule, RuleIndex
 from gateway.core.policy.cel import Condition, Engine, FactType, Invalid, canary
 from gateway.core.policy.document import (
@@ -28,15 +27,7 @@ from gateway.core.policy.reading import LoadedDocument, Steps
 from gateway.core.principal import TrustTier
 from gateway.errors import PolicyError, Problem
 
-__all__ = ["Budget", "Bundle", "Match", "Rule", "RuleIndex", "Taxonomy", "compile_bundle", "digest_files"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taxonomy:
-    """The intent types and domains that rules and mappings may name."""
-
-    intents: Collection[str]
-    domains: Collection[str]
+__all__ = ["Budget", "Bundle", "Match", "Rule", "RuleIndex", "compile_bundle", "digest_files"]
 
 
 def digest_files(files: Sequence[tuple[str, str]]) -> str:
@@ -48,14 +39,14 @@ def digest_files(files: Sequence[tuple[str, str]]) -> str:
 def compile_bundle(
     documents: Sequence[LoadedDocument],
     *,
-    taxonomy: Taxonomy | None = None,
+    taxonomy: Taxonomy = TAXONOMY,
     session_facts: MappingOf[str, FactType] | None = None,
     obligations: Collection[str] = (),
     warnings: Sequence[str] = (),
 ) -> Bundle:
     """Compile documents into one bundle. The order of its rules is by path, then as written.
 
-    `taxonomy` is what rules may name (None: not checked), `session_facts` the declared session variables,
+    `taxonomy` is what rules may name, `session_facts` the declared session variables,
     `obligations` the duties that this gateway can perform: a duty that nobody performs is refused, not ignored.
 
     Raises:
@@ -78,7 +69,7 @@ class _Compiler:
     def __init__(
         self,
         documents: Sequence[LoadedDocument],
-        taxonomy: Taxonomy | None,
+        taxonomy: Taxonomy,
         session_facts: MappingOf[str, FactType],
         obligations: frozenset[str],
     ) -> None:
@@ -150,7 +141,7 @@ class _Compiler:
                 policy_set=loaded.document.policySet,
                 effect=Effect[rule.effect.upper()],
                 reason=rule.reason or "",
-                digest=sha256(rfc8785.dumps(rule.model_dump(mode="json", exclude_unset=True))).hexdigest(),
+                digest=digest(rule.model_dump(mode="json", exclude_unset=True)),
                 obligations=rule.obligations or (),
                 approval=_terms(rule),
             ),
@@ -196,9 +187,7 @@ class _Compiler:
         )
 
     def _check_known(self, loaded: LoadedDocument, steps: Steps, kind: str, word: str) -> None:
-        if self._taxonomy is None:
-            return
-        known = self._taxonomy.intents if kind == "intent type" else self._taxonomy.domains
+        known = self._taxonomy.by_id if kind == "intent type" else self._taxonomy.by_domain
         if word not in known:
             remedy = f"use {'an' if kind[0] == 'i' else 'a'} {kind} of the taxonomy"
             self._report(loaded, steps, f"'{word}' is not a known {kind}{nearest(word, known)}", remedy)

@@ -57,8 +57,8 @@ GATED_METHODS = (
 NAMED_METHODS = frozenset({"tools/call", "prompts/get", "completion/complete"})
 """Methods that carry a tool's or prompt's name, which `match.tools` reads."""
 
-URI_METHODS = frozenset({"resources/read", "resources/subscribe", "completion/complete"})
-"""Methods that carry a resource's URI, which `match.uris` reads."""
+URI_METHODS = frozenset({"resources/read", "resources/subscribe", "completion/complete", "elicitation/create"})
+"""Methods that carry a URI (of a resource, or the page that a person is asked to open): `match.uris` reads it."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -121,7 +121,7 @@ Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Glob = Annotated[str, Field(min_length=1, max_length=512)]
 """Case-sensitive; only `*` (any characters) and `?` (one character) are special."""
 Word = Annotated[str, Field(min_length=1, max_length=128)]
-Method = Annotated[str, AfterValidator(_known_method)]
+Method = Annotated[str, AfterValidator(_known_method), Field(json_schema_extra={"enum": [*GATED_METHODS, "*"]})]
 Tier = Literal["T0", "T1", "T2", "T3", "T4"]
 Condition = Annotated[str, Field(min_length=1, max_length=CONDITION_CHARS)]
 Sentence = Annotated[str, Field(min_length=1, max_length=500)]
@@ -148,7 +148,9 @@ class MatchDocument(Section):
     tools: Several[Glob] | None = Field(
         default=None, description="Globs over the upstream's own tool names (for prompts/get: prompt names)."
     )
-    uris: Several[Glob] | None = Field(default=None, description="Globs over resource URIs.")
+    uris: Several[Glob] | None = Field(
+        default=None, description="Globs over the URI of a resource, or of an elicitation's page."
+    )
     agents: Several[Glob] | None = Field(default=None, description="Globs over agent ids.")
     tiers: Several[Tier] | None = Field(default=None, description="Trust tiers, T0 (new) to T4 (proven).")
 
