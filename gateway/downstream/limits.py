@@ -1,0 +1,305 @@
+"""Bounds on HTTP itself, before there is a request: uvicorn's protocol with deadlines, sizes and one reading.
+
+uvicorn (0.54) has no time-out for headers or bodies, no bound on header bytes or number, and queues pipelined requests
+(research/security.md, section 0). This adds:
+
+- header deadline: from the connection, or the first byte of a later request, to the end of the headers;
+- body deadline: from there to the end of the body. Neither is extended by bytes that trickle in;
+- header bytes and count; bytes that a chunked body may have beside its content; connections per peer address;
+- one reading: origin-form target, one Host, no trailers (uvicorn would add them to the headers), no transfer coding but
+  `chunked`, no Upgrade, no CONNECT and TRACE;
+- one request at a time: whatever follows a request that is not answered yet is thrown away, and the connection ends
+  with that answer. A second request is never run on the word of how the first one was framed.
+
+A refusal before the application has started is answered here and closes. Not here: the size of the body, which the
+application counts while it reads (`downstream/http.py`; uvicorn pauses the peer at 64 KiB unread), Host and Origin.
+Built on asyncio, because uvicorn's protocol is an asyncio protocol.
+"""
+
+from asyncio import BaseTransport, TimerHandle, Transport
+from collections import Counter
+from enum import Enum, auto
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+__all__ = ["protocol_class"]
+
+_LINGER_S: Final = 1.0
+"""How long a refused peer may take to fetch its answer; then the connection is cut."""
+
+_DISCARDED_BYTES: Final = 64 * 1024
+"""So much may follow an unanswered request; above that the connection is cut at once."""
+
+_FRAMING_PER_BYTE: Final = 16
+"""Chunk sizes, extensions and line ends per byte of content; one-byte chunks need 5."""
+
+
+class _Phase(Enum):
+    """How far the request at hand has come in."""
+
+    IDLE = auto()
+    HEADERS = auto()
+    BODY = auto()
+
+
+class _Refused(Exception):
+    """An answer on its way out of the parser's callbacks."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def protocol_class(
+    *,
+    header_bytes: int,
+    header_count: int,
+    header_timeout_s: float,
+    body_timeout_s: float,
+    connections_per_address: int,
+) -> type[HttpToolsProtocol]:
+    """Return the class for `uvicorn.Config(http=…)`. Connections are counted per returned class."""
+    return cast(
+        "type[HttpToolsProtocol]",
+        type(
+            "LimitedProtocol",
+            (_LimitedProtocol,),
+            {
+                "header_bytes": header_bytes,
+                "header_count": header_count,
+                "header_timeout_s": header_timeout_s,
+                "body_timeout_s": body_timeout_s,
+                "connections_per_address": connections_per_address,
+                "open_by_address": Counter(),
+            },
+        ),
+    )
+
+
+class _LimitedProtocol(HttpToolsProtocol):
+    header_bytes: int
+    header_count: int
+    header_timeout_s: float
+    body_timeout_s: float
+    connections_per_address: int
+    open_by_address: Counter[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._phase = _Phase.IDLE
+        self._address: str | None = None
+        self._refusal: _Refused | None = None
+        self._deadline: float | None = None
+        self._timer: TimerHandle | None = None
+        self._heard = False
+        self._deaf = False
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._framing_bytes = 0
+        self._discarded_bytes = 0
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Count the connection, or refuse it."""
+        super().connection_made(cast("Transport", transport))
+        self._address = self.client[0] if self.client else ""
+        self.open_by_address[self._address] += 1
+        if self.open_by_address[self._address] > self.connections_per_address:
+            self._answer(503, "Too many connections from this address.")
+            return
+        self._deadline = self.loop.time() + self.header_timeout_s
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection and its timer."""
+        if self._address is not None:
+            self.open_by_address[self._address] -= 1
+            if not self.open_by_address[self._address]:
+                del self.open_by_address[self._address]
+            self._address = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deadline = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser within bounds; refuse, or stop listening, at the first thing that is not one request."""
+        self._unset_keepalive_if_required()
+        if self._deaf or self.transport.is_closing():
+            self._discard(len(data))
+            return
+        self._heard = True
+        try:
+            self._feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            refusal = self._refusal or _Refused(400, "Invalid HTTP request.")
+            self._refuse(refusal.status, str(refusal))
+        else:
+            self._watch()
+
+    def _feed(self, data: bytes) -> None:
+        """Give the parser no more than it may need for headers until it has them."""
+        while data and not self.transport.is_closing():
+            if self._in_body():
+                before = self._body_bytes
+                self.parser.feed_data(data)
+                self._count_framing(len(data) - (self._body_bytes - before))
+                return
+            piece, data = data[: self.header_bytes - self._head_bytes], data[self.header_bytes - self._head_bytes :]
+            self._head_bytes += len(piece)
+            self.parser.feed_data(piece)
+            if not self._in_body() and self._head_bytes >= self.header_bytes:
+                self._stop(431, "Request header fields too large.")
+
+    def _count_framing(self, count: int) -> None:
+        self._framing_bytes += count
+        if self._framing_bytes > self.header_bytes + _FRAMING_PER_BYTE * self._body_bytes:
+            self._stop(400, "Chunked body with too much beside its content.")
+
+    def _discard(self, count: int) -> None:
+        self._discarded_bytes += count
+        if self._discarded_bytes > _DISCARDED_BYTES:
+            self.transport.abort()
+
+    # --- the parser's callbacks ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin a request, if none is waiting for its answer."""
+        if self._in_flight():
+            self._stop(400, "A request before the answer to the one before it.")
+        self._phase = _Phase.HEADERS
+        if self._deadline is None:
+            self._deadline = self.loop.time() + self.header_timeout_s
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header; what comes behind a body is a trailer, and no header."""
+        if self._phase is not _Phase.HEADERS:
+            self._stop(400, "Trailers are not supported.")
+        if len(self.headers) >= self.header_count:
+            self._stop(431, "Too many request header fields.")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the application, if the head has one reading."""
+        problem = self._head_problem()
+        if problem:
+            self._stop(405 if problem == _BAD_METHOD else 400, problem)
+        super().on_headers_complete()
+        self._phase = _Phase.BODY
+        self._deadline = self.loop.time() + self.body_timeout_s
+        self._head_bytes = self._body_bytes = self._framing_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        """Count and pass on."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is in: from here on time is the application's."""
+        self._phase = _Phase.IDLE
+        self._deadline = None
+        super().on_message_complete()
+
+    def _head_problem(self) -> str:
+        if self.parser.get_method() in (b"CONNECT", b"TRACE"):
+            return _BAD_METHOD
+        if not self.url.startswith(b"/") or self.url.startswith(b"//") or b"#" in self.url:
+            return "The request target must be a path."
+        if self.parser.should_upgrade():
+            return "Upgrade is not supported."
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") != 1:
+            return "Exactly one Host header is needed."
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (
+            codings != [b"chunked"] or b"content-length" in names or self.parser.get_http_version() == "1.0"
+        ):
+            return "Transfer-Encoding must be `chunked` alone, and without Content-Length."
+        return ""
+
+    def _stop(self, status: int, message: str) -> None:
+        """Leave the parser: its callbacks may only raise. `_refusal` carries the answer past its wrapping."""
+        self._refusal = _Refused(status, message)
+        raise httptools.HttpParserError(message)
+
+    # --- refusing -----------------------------------------------------------------------------------------------------
+
+    def _in_flight(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn declares it as never None, and begins with None
+        return cycle is not None and not cycle.response_complete
+
+    def _in_body(self) -> bool:
+        return self._phase is _Phase.BODY
+
+    def _refuse(self, status: int, message: str) -> None:
+        if self._in_body():
+            self._refuse_body(status, message)
+        elif self._in_flight():
+            # The request before is whole and being answered: that answer is the last thing on this connection.
+            self._deaf = True
+            self.cycle.keep_alive = False
+        else:
+            self._answer(status, message)
+
+    def _refuse_body(self, status: int, message: str) -> None:
+        """Take the request away from the application, which learns of it as of a peer that hung up."""
+        started = self.cycle.response_started
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        if started:
+            self.transport.abort()  # its answer is under way or done: there is no room for another
+        else:
+            self._answer(status, message)
+
+    def _answer(self, status: int, message: str) -> None:
+        """Write the whole answer and close; the peer has a moment to read it."""
+        body = message.encode("ascii")
+        self.transport.write(
+            STATUS_LINE[status]
+            + b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            + body
+        )
+        self.transport.close()
+        self._deaf = True
+        self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(_LINGER_S, self.transport.abort)
+
+    # --- deadlines ----------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """See that a deadline which is still ahead has a timer. A request that came whole never sets one."""
+        if self._deadline is None and not self._in_flight() and not self.transport.is_closing():
+            # Only line ends so far: uvicorn has stopped its keep-alive timer for them.
+            self._deadline = self.loop.time() + self.header_timeout_s
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer per connection, moved only when the deadline comes sooner than it."""
+        if self._deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= self._deadline:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._deadline is None or self.transport.is_closing():
+            return
+        if self.loop.time() < self._deadline:
+            self._arm()
+        elif not self._heard:
+            self.transport.abort()  # nothing was asked, so nothing is answered
+        else:
+            self._refuse(408, "The request did not arrive in time.")
+
+
+_BAD_METHOD: Final = "This method is not supported."
