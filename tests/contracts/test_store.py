@@ -17,6 +17,8 @@ from gateway.core.audit.chain import first_prev
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put, StoredEntry
 from gateway.errors import AuditUnavailable
 from gateway.ports import Appended, AuditLog, AuditReader, Conflict, OpenCall, StateRow, StateStore
+from gateway.store.sqlite.store import StoreOptions, open_store
+from gateway.telemetry.clock import SystemClock
 from tests.simulate.store import MemoryStore
 
 
@@ -32,7 +34,16 @@ async def in_memory(folder: Path) -> AsyncIterator[Store]:
     yield MemoryStore()
 
 
-STORES: dict[str, Opener] = {"memory": in_memory}
+@asynccontextmanager
+async def in_sqlite(folder: Path) -> AsyncIterator[Store]:
+    opened = await open_store(StoreOptions(data=folder / "data", state=folder / "state"), SystemClock())
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+STORES: dict[str, Opener] = {"memory": in_memory, "sqlite": in_sqlite}
 
 
 @pytest.fixture(params=sorted(STORES))

@@ -1,0 +1,163 @@
+"""One transaction's worth of drafts → rows: places in the chain, conditions, state, open calls, sealed inputs.
+
+Owns what is written and in which order; runs inside a transaction that the writer has begun and will commit. Nothing
+that it remembers between transactions (heads, the next `n`) changes before `committed`.
+"""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.core.audit.chain import SALT_BYTES, first_prev, seal
+from gateway.core.audit.entry import EntryDraft
+from gateway.errors import AuditUnavailable, CanonicalError
+from gateway.ports import Appended, Conflict, StateRow
+from gateway.store.headcopy import Head
+from gateway.store.sealing import Sealer
+
+__all__ = ["Outcome", "Recorded", "Recorder"]
+
+Outcome = Appended | Conflict | AuditUnavailable
+_Key = tuple[str, str]
+
+_HEADS = """
+WITH RECURSIVE tenants (tenant) AS (
+    SELECT min(tenant) FROM entries
+    UNION ALL
+    SELECT (SELECT min(tenant) FROM entries WHERE tenant > tenants.tenant) FROM tenants WHERE tenant IS NOT NULL
+)
+SELECT tenant,
+       (SELECT max(seq) FROM entries WHERE entries.tenant = tenants.tenant) AS last,
+       (SELECT hash FROM entries WHERE entries.tenant = tenants.tenant ORDER BY seq DESC LIMIT 1)
+FROM tenants WHERE tenant IS NOT NULL
+"""
+"""Walks the index from tenant to tenant: one step each instead of one per entry."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorded:
+    """What one transaction adds. `rows` are the state rows it leaves, None where it deleted one."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    heads: dict[str, Head] = field(default_factory=dict)
+    rows: dict[_Key, StateRow | None] = field(default_factory=dict)
+    versions: dict[_Key, int] = field(default_factory=dict)
+    entries: list[tuple[int, str, int, bytes, bytes, str, bytes, bytes]] = field(default_factory=list)
+    inputs: list[tuple[int, int, bytes]] = field(default_factory=list)
+    calls: dict[_Key, int] = field(default_factory=dict)
+    next_n: int = 0
+    floor: int = 0
+
+
+class Recorder:
+    """The writer's memory of the chain, and the statements that extend it."""
+
+    def __init__(self, connection: sqlite3.Connection, sealer: Sealer | None) -> None:
+        self._connection = connection
+        self._sealer = sealer
+        self.heads: dict[str, Head] = {}
+        self._next_n = 1
+        self._floor = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Read heads and counters anew: at start, and after a failure whose extent is not known."""
+        rows = self._connection.execute(_HEADS)
+        self.heads = {tenant: Head(seq=seq, hash=hash_) for tenant, seq, hash_ in rows}
+        self._next_n = self._number("SELECT coalesce(max(n), 0) + 1 FROM entries")
+        self._floor = self._number("SELECT version FROM state_floor")
+
+    def record(self, drafts: Sequence[EntryDraft], *, now: int) -> Recorded:
+        """Write the drafts in their order. A conflict or an unusable draft leaves nothing and harms no other.
+
+        Raises:
+            sqlite3.Error: the transaction cannot go on; roll it back.
+        """
+        recorded = Recorded(next_n=self._next_n, floor=self._floor)
+        salts = os.urandom(SALT_BYTES * len(drafts))
+        for number, draft in enumerate(drafts):
+            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+            try:
+                recorded.outcomes.append(self._one(recorded, draft, salt, now))
+            except (CanonicalError, UnicodeError, TypeError) as error:
+                refusal = AuditUnavailable("the entry cannot be recorded: it has no canonical form")
+                refusal.__cause__ = error
+                recorded.outcomes.append(refusal)
+        self._write(recorded)
+        return recorded
+
+    def committed(self, recorded: Recorded) -> None:
+        """Take what `record` wrote as the new state of things."""
+        self.heads.update(recorded.heads)
+        self._next_n = recorded.next_n
+        self._floor = recorded.floor
+
+    def _one(self, recorded: Recorded, draft: EntryDraft, salt: bytes, now: int) -> Outcome:
+        """Place one draft; everything that can go wrong with it does so before anything is noted down."""
+        for expect in draft.expects:
+            if self._version(recorded, draft.tenant, expect.key) != expect.version:
+                return Conflict(key=expect.key)
+        for put in draft.puts:
+            self._version(recorded, draft.tenant, put.key)
+        tenant = draft.tenant
+        head = recorded.heads.get(tenant) or self.heads.get(tenant)
+        seq, prev = (head.seq + 1, head.hash) if head else (1, first_prev(tenant))
+        content, hash_ = seal(draft, seq=seq, prev=prev, salt=salt)
+        n = recorded.next_n
+        if draft.evaluation_input is not None and self._sealer is not None:
+            sealed = self._sealer.seal(
+                draft.evaluation_input, tenant=tenant, intent_id=draft.intent_id, entry_id=draft.id
+            )
+            recorded.inputs.append((n, now, sealed))
+        recorded.next_n = n + 1
+        recorded.heads[tenant] = Head(seq=seq, hash=hash_)
+        recorded.entries.append((n, tenant, seq, hash_, salt, draft.intent_id, content, draft.body))
+        if draft.puts:
+            self._put(recorded, draft)
+        if draft.opens or draft.closes:
+            recorded.calls[tenant, draft.intent_id] = seq if draft.opens else 0
+        return Appended(seq=seq, hash=hash_)
+
+    def _version(self, recorded: Recorded, tenant: str, key: str) -> int:
+        """Return the row's version as the transaction sees it, 0 where there is none."""
+        known = recorded.versions.get((tenant, key))
+        if known is None:
+            query = "SELECT version FROM state WHERE tenant = ? AND key = ?"
+            row = self._connection.execute(query, (tenant, key)).fetchone()
+            known = recorded.versions[tenant, key] = row[0] if row else 0
+        return known
+
+    def _put(self, recorded: Recorded, draft: EntryDraft) -> None:
+        for put in draft.puts:
+            place = (draft.tenant, put.key)
+            version = recorded.versions[place]
+            if put.value is not None:
+                version = (version or recorded.floor) + 1
+                recorded.versions[place] = version
+                recorded.rows[place] = StateRow(key=put.key, version=version, value=put.value)
+            elif version:
+                recorded.floor = max(recorded.floor, version)
+                recorded.versions[place] = 0
+                recorded.rows[place] = None
+
+    def _write(self, recorded: Recorded) -> None:
+        execute = self._connection.executemany
+        execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", recorded.entries)
+        if recorded.inputs:
+            execute("INSERT INTO inputs VALUES (?, ?, ?)", recorded.inputs)
+        if recorded.calls:
+            opened = [(*call, seq) for call, seq in recorded.calls.items() if seq]
+            closed = [call for call, seq in recorded.calls.items() if not seq]
+            execute("INSERT OR REPLACE INTO open_calls VALUES (?, ?, ?)", opened)
+            execute("DELETE FROM open_calls WHERE tenant = ? AND intent_id = ?", closed)
+        if recorded.rows:
+            kept = [(place[0], row.key, row.version, row.value) for place, row in recorded.rows.items() if row]
+            deleted = [place for place, row in recorded.rows.items() if row is None]
+            execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", kept)
+            execute("DELETE FROM state WHERE tenant = ? AND key = ?", deleted)
+        if recorded.floor != self._floor:
+            self._connection.execute("UPDATE state_floor SET version = ?", (recorded.floor,))
+
+    def _number(self, query: str) -> int:
+        return int(self._connection.execute(query).fetchone()[0])
