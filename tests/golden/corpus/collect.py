@@ -7,9 +7,11 @@ over stdio with dummy credentials in an environment of its own, asked for its to
 whose licence is not permissive is left out. Names, versions and start commands are data: `servers.json`.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,7 @@ class ServerPackage:
     environment: dict[str, str] = field(default_factory=dict)
     also: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    python: str = ""  # the Python that the package needs, where it is not this one
     licence: str = ""  # as the package's README states it, for packages whose manifest does not
 
 
@@ -79,7 +82,8 @@ def _install(server: ServerPackage, folder: Path) -> tuple[Path, str]:
         licence = manifest.get("license", manifest.get("licenses", ""))
         return folder / "node_modules" / ".bin", licence if isinstance(licence, str) else json.dumps(licence)
     python = folder / "venv" / "bin" / "python"
-    _run(["uv", "venv", "--quiet", str(folder / "venv")], folder, dict(os.environ))
+    version = ["--python", server.python] if server.python else []
+    _run(["uv", "venv", "--quiet", "--no-python-downloads", *version, str(folder / "venv")], folder, dict(os.environ))
     wanted = [f"{server.package}=={server.version}", *server.also]
     _run(["uv", "pip", "install", "--quiet", "--python", str(python), *wanted], folder, dict(os.environ))
     script = (
@@ -151,14 +155,10 @@ async def _ask_for_tools(
         process = await anyio.open_process(command, cwd=folder, env=environment, stderr=noise, start_new_session=True)
         try:
             return await _converse(_Conversation(process))
-        except (TimeoutError, anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError) as error:
-            noise.flush()
-            said = log.read_text(errors="replace").strip()[-400:]
-            raise NotCollectedError(f"{type(error).__name__}; it said: {said}") from error
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                if process.returncode is None:
-                    os.killpg(process.pid, 9)
+                with contextlib.suppress(ProcessLookupError):  # it may have stopped by itself
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
 
 
@@ -183,7 +183,12 @@ def _collect(server: ServerPackage) -> dict[str, Any]:
         command = [filled(part) for part in server.command]
         if (bin_folder / command[0]).exists():
             command[0] = str(bin_folder / command[0])
-        hello, tools = anyio.run(_ask_for_tools, command, work, environment, folder / "noise.txt")
+        log = folder / "noise.txt"
+        try:
+            hello, tools = anyio.run(_ask_for_tools, command, work, environment, log)
+        except (OSError, anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError) as error:
+            said = log.read_text(errors="replace").strip()[-400:]
+            raise NotCollectedError(f"{type(error).__name__}: {error}; it said: {said}") from error
         # What a server says must not carry the folder it ran in: the next run would differ.
         text = json.dumps(tools).replace(str(work), "/work-folder").replace(str(folder), "/throw-away-folder")
         return {
