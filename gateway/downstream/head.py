@@ -13,26 +13,54 @@ from typing import Final
 from gateway.core.codes import INVALID_REQUEST
 from gateway.core.message import Rejection
 
-__all__ = ["ACCEPT", "LAST_EVENT_ID", "SESSION_ID", "TENANT", "VERSION", "Accepts", "Gate", "Head", "accepts"]
+__all__ = ["LAST_EVENT_ID", "SESSION_ID", "TENANT", "VERSION", "Accepts", "Gate", "Head"]
 
 SESSION_ID: Final = b"mcp-session-id"
 VERSION: Final = b"mcp-protocol-version"
 LAST_EVENT_ID: Final = b"last-event-id"
 TENANT: Final = b"x-tenant-id"
-ACCEPT: Final = b"accept"
+_ACCEPT: Final = b"accept"
 _HOST: Final = b"host"
 _ORIGIN: Final = b"origin"
 _KEY: Final = b"x-api-key"
 _AUTHORIZATION: Final = b"authorization"
 _LENGTH: Final = b"content-length"
 _READ: Final = frozenset(
-    {SESSION_ID, VERSION, LAST_EVENT_ID, TENANT, ACCEPT, _HOST, _ORIGIN, _KEY, _AUTHORIZATION, _LENGTH}
+    {SESSION_ID, VERSION, LAST_EVENT_ID, TENANT, _ACCEPT, _HOST, _ORIGIN, _KEY, _AUTHORIZATION, _LENGTH}
 )
 
 _LOOPBACK_HOST = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 """Any port: a forwarded or mapped port is the agent's way to us, and a foreign page cannot name these hosts."""
 _LOOPBACK_ORIGIN = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS: Final = frozenset({80, 443})
+
+
+# --- Accept -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepts:
+    """Whether the agent takes an event stream, and whether it names one before JSON."""
+
+    stream: bool
+    prefers_stream: bool
+
+
+@lru_cache(maxsize=128)
+def _accepts(header: bytes | None) -> Accepts:
+    """Read an Accept header. Without one there is no stream: nobody is sent what it did not ask for."""
+    places: dict[str, int] = {}
+    for place, item in enumerate((header or b"").decode("latin-1").lower().split(",")):
+        media, *parameters = (part.strip() for part in item.split(";"))
+        if not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters):
+            places.setdefault(media, place)
+    stream = places.get("text/event-stream")
+    taken = stream is not None or "text/*" in places or "*/*" in places
+    json = places.get("application/json")
+    return Accepts(stream=taken, prefers_stream=stream is not None and (json is None or stream < json))
+
+
+# --- the head ---------------------------------------------------------------------------------------------------------
 
 
 class Head:
@@ -56,13 +84,13 @@ class Head:
         value = self._fields.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def raw(self, name: bytes) -> bytes | None:
+    def field(self, name: bytes) -> bytes | None:
         """Return the header's bytes, or None where it is absent."""
         return self._fields.get(name)
 
     def doubled(self, name: bytes) -> bool:
         """Return whether the header came more than once."""
-        return any(repeated == name for repeated, _ in self.repeated)
+        return bool(self.repeated) and any(repeated == name for repeated, _ in self.repeated)
 
     def credentials(self) -> tuple[str, ...]:
         """Return every credential presented. One that cannot be read counts as presented, so that it is refused."""
@@ -78,6 +106,14 @@ class Head:
             elif name == _AUTHORIZATION:
                 found.append(_bearer(value))
         return tuple(found)
+
+    @property
+    def accepts(self) -> Accepts:
+        """What the agent takes as an answer."""
+        value = self._fields.get(_ACCEPT)
+        if self.repeated and value is not None:
+            value = b",".join([value, *(more for name, more in self.repeated if name == _ACCEPT)])
+        return _accepts(value)
 
     def declared_length(self) -> int:
         """Return the declared Content-Length, 0 where there is none. (The HTTP parser refuses malformed ones.)"""
@@ -106,19 +142,19 @@ class Gate:
 
     def check(self, head: Head, server: tuple[str, int | None] | None) -> Rejection | None:
         """Return why the request is refused, or None. `server` is the local end of its connection."""
-        host = head.raw(_HOST)
-        if host is None or not self._is_ours(host, server) or (head.repeated and head.doubled(_HOST)):
+        host = head.field(_HOST)
+        if host is None or not self._is_ours(host, server) or head.doubled(_HOST):
             return Rejection(
                 status=421,
                 code=INVALID_REQUEST,
                 message="This Host is not served here. Fix: use the gateway's own address, or add the host to"
                 " `allowed_hosts`.",
             )
-        origin = head.raw(_ORIGIN)
+        origin = head.field(_ORIGIN)
         if origin is None:
             return None
         allowed = origin in self._origins or _LOOPBACK_ORIGIN.fullmatch(origin) is not None
-        if not allowed or (head.repeated and head.doubled(_ORIGIN)):
+        if not allowed or head.doubled(_ORIGIN):
             return Rejection(
                 status=403,
                 code=INVALID_REQUEST,
@@ -134,28 +170,3 @@ class Gate:
         name = f"[{server[0]}]" if ":" in server[0] else server[0]
         bound = f"{name}:{server[1]}".encode("latin-1")
         return host == bound or (server[1] in _DEFAULT_PORTS and host == name.encode("latin-1"))
-
-
-# --- Accept -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepts:
-    """Whether the agent takes an event stream, and whether it names one before JSON."""
-
-    stream: bool
-    prefers_stream: bool
-
-
-@lru_cache(maxsize=128)
-def accepts(header: bytes | None) -> Accepts:
-    """Read an Accept header. Without one there is no stream: nobody is sent what it did not ask for."""
-    places: dict[str, int] = {}
-    for place, item in enumerate((header or b"").decode("latin-1").lower().split(",")):
-        media, *parameters = (part.strip() for part in item.split(";"))
-        if not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters):
-            places.setdefault(media, place)
-    stream = places.get("text/event-stream")
-    taken = stream is not None or "text/*" in places or "*/*" in places
-    json = places.get("application/json")
-    return Accepts(stream=taken, prefers_stream=stream is not None and (json is None or stream < json))

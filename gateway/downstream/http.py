@@ -28,7 +28,7 @@ from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.core.wire import classify, encode_error, encode_result
 from gateway.downstream.answer import Answer, Receive, Send
 from gateway.downstream.bounds import FrontLimits
-from gateway.downstream.head import ACCEPT, LAST_EVENT_ID, SESSION_ID, TENANT, VERSION, Gate, Head, accepts
+from gateway.downstream.head import LAST_EVENT_ID, SESSION_ID, TENANT, VERSION, Gate, Head
 from gateway.downstream.modern import ModernCaller
 from gateway.downstream.session import Session, SessionCaller
 from gateway.downstream.sessions import Sessions
@@ -36,7 +36,7 @@ from gateway.downstream.usher import Usher
 from gateway.errors import StoreError
 from gateway.ports import Clock, Ids, Mount
 from gateway.services.authentication import Authentication, Unauthorized
-from gateway.services.dispatch import Dispatch, Reply
+from gateway.services.dispatch import Conversation, Dispatch, Reply
 
 __all__ = ["McpFront"]
 
@@ -158,41 +158,43 @@ class McpFront:
         elif not self._running:
             # Starting or stopping: nothing could own what this request would begin.
             await self._unavailable(exchange, "The gateway is not running.")
-        elif await self._admit(exchange):
-            await self._route(exchange)
+        else:
+            principal = await self._admit(exchange)
+            if principal is not None:
+                await self._route(exchange, principal)
 
-    async def _admit(self, exchange: _Exchange) -> bool:
-        """Find out who asks; False where that was answered already."""
+    async def _admit(self, exchange: _Exchange) -> Principal | None:
+        """Return who asks, or None where that was answered already."""
         try:
             who = await self._authentication.authenticate(exchange.head.credentials())
         except StoreError:
             await self._unavailable(exchange, "Credentials cannot be checked now. Try again later.")
-            return False
+            return None
         if isinstance(who, Unauthorized):
             challenge = b'Bearer error="invalid_token"' if who.presented else b"Bearer"
             rejection = Rejection(status=401, code=UNAUTHORIZED, message=who.message)
             await self._refuse(exchange, rejection, (b"www-authenticate", challenge))
-            return False
+            return None
         exchange.principal = who
-        if exchange.head.get(TENANT) not in (None, who.tenant):
+        if exchange.head.get(TENANT) not in (None, who.tenant) or exchange.head.doubled(TENANT):
             message = "The credential belongs to another tenant than `x-tenant-id` names."
             await self._refuse(exchange, Rejection(status=403, code=INVALID_REQUEST, message=message))
-            return False
-        return True
+            return None
+        return who
 
-    async def _route(self, exchange: _Exchange) -> None:
+    async def _route(self, exchange: _Exchange, principal: Principal) -> None:
         mount = self._mounts.get(exchange.scope["path"])
         verb = exchange.scope["method"]
         if mount is None:
             await self._refuse(exchange, Rejection(status=404, code=INVALID_REQUEST, message="No such MCP endpoint."))
         elif verb == "POST":
-            await self._post(exchange, mount)
+            await self._post(exchange, principal, mount)
         elif exchange.head.get(VERSION) not in (None, *HANDSHAKE_VERSIONS):
             await self._wrong_verb(exchange, b"POST")
         elif verb == "GET":
-            await self._get(exchange, mount)
+            await self._get(exchange, principal, mount)
         elif verb == "DELETE":
-            await self._delete(exchange, mount)
+            await self._delete(exchange, principal, mount)
         else:
             await self._wrong_verb(exchange, b"GET, POST, DELETE")
 
@@ -203,7 +205,7 @@ class McpFront:
 
     # --- 2: the body --------------------------------------------------------------------------------------------------
 
-    async def _post(self, exchange: _Exchange, mount: Mount) -> None:
+    async def _post(self, exchange: _Exchange, principal: Principal, mount: Mount) -> None:
         body = await self._read(exchange)
         if body is None:
             return
@@ -213,11 +215,13 @@ class McpFront:
             return
         exchange.inbound = inbound
         if inbound.era is Era.MODERN:
-            await self._modern(exchange, mount, inbound)
+            await self._modern(exchange, principal, mount, inbound)
         elif inbound.kind is Kind.REQUEST and inbound.method == "initialize":
-            await self._initialize(exchange, mount, inbound)
+            await self._initialize(exchange, principal, mount, inbound)
         else:
-            await self._handshake(exchange, mount, inbound)
+            session = await self._session(exchange, principal, mount)
+            if session is not None and session.conversation is not None:
+                await self._handshake(exchange, session, session.conversation, inbound)
 
     async def _read(self, exchange: _Exchange) -> bytes | None:
         """Return the whole body, or None where that was answered, or the agent left before it was whole."""
@@ -240,34 +244,34 @@ class McpFront:
 
     # --- 3: modern era ------------------------------------------------------------------------------------------------
 
-    async def _modern(self, exchange: _Exchange, mount: Mount, inbound: Inbound) -> None:
-        if inbound.kind is not Kind.REQUEST or exchange.principal is None:
+    async def _modern(self, exchange: _Exchange, principal: Principal, mount: Mount, inbound: Inbound) -> None:
+        if inbound.kind is not Kind.REQUEST:
             # Nothing over HTTP is a notification to act on: honouring `notifications/cancelled` here would let one
             # caller cancel another's work.
             await exchange.answer.plain(202, b"")
             return
-        accept = accepts(exchange.head.raw(ACCEPT))
-        caller = exchange.caller = ModernCaller(exchange.answer, stream=accept.stream)
+        caller = exchange.caller = ModernCaller(exchange.answer, stream=exchange.head.accepts.stream)
         self._usher.expect(caller)
         if inbound.method == _LISTEN:
             self._listening.add(caller)
         try:
             with caller.scope:
-                reply = await self._dispatch.handle_modern(exchange.principal, mount, inbound, caller)
+                reply = await self._dispatch.handle_modern(principal, mount, inbound, caller)
                 await caller.finish(reply.status, encode_result(inbound.id, reply.message))
         finally:
             self._usher.dismiss(caller)
             self._listening.discard(caller)
         if caller.scope.cancelled_caught:
+            # The agent has left, or the gateway stops: then a stream ends, and what has none is told.
             await exchange.answer.end()
+            await self._unavailable(exchange, "The gateway stops.")
 
     # --- 3: handshake era ---------------------------------------------------------------------------------------------
 
-    async def _initialize(self, exchange: _Exchange, mount: Mount, inbound: Inbound) -> None:
+    async def _initialize(self, exchange: _Exchange, principal: Principal, mount: Mount, inbound: Inbound) -> None:
         """Open a session. A session id that came along is ignored: it is the old one's, if it is any."""
-        principal = exchange.principal
-        session = await self._sessions.open(principal, mount) if principal is not None else None
-        if session is None or principal is None:
+        session = await self._sessions.open(principal, mount)
+        if session is None:
             message = "Too many sessions of this agent are in use. End some, or wait until one is idle."
             rejection = Rejection(status=429, code=INVALID_REQUEST, message=message, id=inbound.id)
             await self._refuse(exchange, rejection)
@@ -279,7 +283,9 @@ class McpFront:
                 await exchange.answer.plain(opened.status, encode_result(inbound.id, opened.message))
                 return
             session.conversation = opened
-            if not exchange.answer.gone():  # else nobody would ever learn the id
+            if session.ended:
+                await self._unavailable(exchange, "The gateway stops.")
+            elif not exchange.answer.gone():  # else nobody would ever learn the id
                 body = encode_result(inbound.id, {"result": opened.initialized})
                 await exchange.answer.plain(200, body, ((SESSION_ID, session.id.encode("ascii")),))
                 kept = True
@@ -288,12 +294,11 @@ class McpFront:
                 with anyio.CancelScope(shield=True):  # bounded by the session itself
                     await self._sessions.end(session)
 
-    async def _handshake(self, exchange: _Exchange, mount: Mount, inbound: Inbound) -> None:
-        session = await self._session(exchange, mount)
-        if session is None or session.conversation is None:
-            return
+    async def _handshake(
+        self, exchange: _Exchange, session: Session, conversation: Conversation, inbound: Inbound
+    ) -> None:
         if inbound.kind is Kind.REQUEST:
-            await self._request(exchange, session, inbound)
+            await self._request(exchange, session, conversation, inbound)
             return
         if inbound.kind is Kind.RESPONSE:
             if not session.answered(inbound):
@@ -303,12 +308,14 @@ class McpFront:
         elif inbound.method == "notifications/cancelled":
             session.cancel(inbound.params.get("requestId"))
         else:
-            await self._dispatch.notice(session.conversation, inbound)
+            await self._dispatch.notice(conversation, inbound)
         await exchange.answer.plain(202, b"")
 
-    async def _request(self, exchange: _Exchange, session: Session, inbound: Inbound) -> None:
+    async def _request(
+        self, exchange: _Exchange, session: Session, conversation: Conversation, inbound: Inbound
+    ) -> None:
         caller = session.begin(inbound, exchange.answer)
-        if caller is None or session.conversation is None:
+        if caller is None:
             message = "A request with this id is in flight in this session."
             rejection = Rejection(status=400, code=INVALID_REQUEST, message=message, id=inbound.id, era=Era.HANDSHAKE)
             await self._refuse(exchange, rejection)
@@ -317,10 +324,10 @@ class McpFront:
         self._usher.expect(caller)
         reply: Reply | None = None
         try:
-            if accepts(exchange.head.raw(ACCEPT)).prefers_stream:
+            if exchange.head.accepts.prefers_stream:
                 await caller.open()
             with caller.scope:
-                reply = await self._dispatch.handle(session.conversation, inbound, caller)
+                reply = await self._dispatch.handle(conversation, inbound, caller)
         finally:
             self._usher.dismiss(caller)
             session.forget(caller)
@@ -330,17 +337,16 @@ class McpFront:
         else:
             await caller.finish(reply.status, encode_result(inbound.id, reply.message))
 
-    async def _session(self, exchange: _Exchange, mount: Mount) -> Session | None:
+    async def _session(self, exchange: _Exchange, principal: Principal, mount: Mount) -> Session | None:
         """Return the session that the request names, or None where that was answered."""
         head = exchange.head
         session_id = head.get(SESSION_ID)
         request_id = exchange.inbound.id if exchange.inbound is not None else None
-        if not session_id or (head.repeated and head.doubled(SESSION_ID)):
-            message = "This message needs one Mcp-Session-Id header; `initialize` answers with it."
+        if not session_id or head.doubled(SESSION_ID) or head.doubled(VERSION):
+            message = "Send one Mcp-Session-Id header (`initialize` answers with it) and one version at most."
             await self._refuse(exchange, Rejection(status=400, code=INVALID_REQUEST, message=message, id=request_id))
             return None
-        principal = exchange.principal
-        session = await self._sessions.find(session_id, principal, mount) if principal is not None else None
+        session = await self._sessions.find(session_id, principal, mount)
         if session is None or session.conversation is None:
             rejection = Rejection(status=404, code=INVALID_REQUEST, message="Session not found", id=request_id)
             await self._refuse(exchange, rejection)
@@ -351,15 +357,15 @@ class McpFront:
             return None
         return session
 
-    async def _get(self, exchange: _Exchange, mount: Mount) -> None:
+    async def _get(self, exchange: _Exchange, principal: Principal, mount: Mount) -> None:
         """Open the session's GET stream, or resume any of its streams."""
-        session = await self._session(exchange, mount)
+        session = await self._session(exchange, principal, mount)
         if session is None:
             return
         stream, after = session.general, session.general.delivered
         event_id = exchange.head.get(LAST_EVENT_ID)
         rejection: Rejection | None = None
-        if not accepts(exchange.head.raw(ACCEPT)).stream:
+        if not exchange.head.accepts.stream:
             rejection = Rejection(status=406, code=INVALID_REQUEST, message="Accept must name text/event-stream.")
         elif event_id is not None:
             place = session.log.find(event_id)
@@ -376,8 +382,8 @@ class McpFront:
         prime = session.primed and event_id is None
         await session.listen(stream, after, exchange.answer, prime=prime)
 
-    async def _delete(self, exchange: _Exchange, mount: Mount) -> None:
-        session = await self._session(exchange, mount)
+    async def _delete(self, exchange: _Exchange, principal: Principal, mount: Mount) -> None:
+        session = await self._session(exchange, principal, mount)
         if session is not None:
             with anyio.CancelScope(shield=True):  # bounded by the session itself
                 await self._sessions.end(session)

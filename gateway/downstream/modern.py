@@ -37,6 +37,9 @@ class ModernCaller:
         """Refuse: the modern era has no requests to the agent."""
         return {"error": {"code": INVALID_REQUEST, "message": f"{method} cannot be sent to an agent of this era"}}
 
+    async def pause(self) -> None:
+        """Do nothing: streams of this era cannot be resumed, so none is ended early."""
+
     async def finish(self, status: int, body: bytes) -> None:
         """Send the answer: the last event of an open stream, else a plain body with `status`."""
         if self.answer.streaming:

@@ -66,6 +66,7 @@ class Session:
         self._calls: dict[str | int, SessionCaller] = {}
         self._questions: dict[str, _Question] = {}
         self._asked = 0
+        self._closed = False
         self._clock = clock
         self._ids = ids
 
@@ -73,8 +74,8 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in flight and nobody listens."""
-        return not self._calls and self.general.listener is None
+        """Whether the session is ready, nothing is in flight and nobody listens."""
+        return self.conversation is not None and not self._calls and self.general.listener is None
 
     @property
     def primed(self) -> bool:
@@ -87,15 +88,14 @@ class Session:
 
     async def end(self) -> None:
         """End everything that runs for the session, then its conversation; bounded in time."""
-        if self.ended:
-            return
         self.ended = True
         for question in self._questions.values():
             question.answered.set()
         for call in self._calls.values():
             call.scope.cancel()
         self.log.close()
-        if self.conversation is not None:
+        if self.conversation is not None and not self._closed:
+            self._closed = True
             with anyio.move_on_after(self.limits.close_s, shield=True):
                 await self.conversation.aclose()
 
@@ -220,8 +220,12 @@ class SessionCaller:
         self._stream: EventStream | None = None
 
     def gone(self) -> bool:
-        """Return whether nobody can receive the answer: the session ended, or the agent left with nothing to resume."""
-        return self._session.ended or (self._stream is None and self.answer.gone())
+        """Return whether nobody can receive the answer: the session ended, or the agent left without an event id."""
+        if self._session.ended:
+            return True
+        if self._stream is not None and (self._session.primed or self._stream.last > 0):
+            return False
+        return self.answer.gone()
 
     async def notify(self, method: str, params: JsonObject) -> None:
         """Send a notification before the answer."""

@@ -35,7 +35,7 @@ class Sessions:
         """
         owner = (principal.tenant, principal.agent)
         if self._counts.get(owner, 0) >= self._limits.sessions_per_agent:
-            idle = [held for held in self._of(owner) if held.conversation is not None and held.idle]
+            idle = [held for held in self._of(owner) if held.idle]
             if not idle:
                 return None
             await self.end(min(idle, key=lambda held: held.used_at))

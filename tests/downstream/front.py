@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from gateway.core.message import Inbound, Rejection, WireLimits
@@ -277,6 +278,13 @@ async def world(
             tasks.cancel_scope.cancel()
 
 
+async def eventually(happened: Any) -> None:
+    """Let the other tasks run until something is the case."""
+    with anyio.fail_after(PATIENCE_S):
+        while not happened():
+            await anyio.lowlevel.checkpoint()
+
+
 class Exchange:
     """One HTTP request of an agent and what came back so far."""
 
@@ -339,7 +347,8 @@ class Exchange:
             chunk = self._chunks.pop(0)
             self.unread = len(self._chunks)
             return {"type": "http.request", "body": chunk, "more_body": bool(self._chunks)}
-        await self._left.wait()
+        if not self._left.is_set():  # like uvicorn's event, which does not yield once it is set
+            await self._left.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -350,7 +359,8 @@ class Exchange:
             self.status = message["status"]
             self.headers = {k.decode(): v.decode() for k, v in message["headers"]}
         else:
-            assert self.status and not self.done, "a body before the start or after the end"
+            assert self.status, "a body before the start"
+            assert not self.done, "a body after the end"
             self.body += message.get("body", b"")
             self.done = not message.get("more_body", False)
             if self.done:
