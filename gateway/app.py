@@ -1,1 +1,313 @@
-"""The composition root: the only place that names concrete classes."""
+"""The composition root: the only place that names concrete classes.
+
+`Gateway.open(settings)` builds the house from the bottom up, in the order in which a failure must stop it: settings,
+policies, store (which refuses what must not be opened), what the past left open, upstreams, the front. It owns every
+background task and takes the house down in reverse.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import platformdirs
+from anyio.abc import TaskGroup
+
+from gateway import __version__
+from gateway.api.probes import probes_app
+from gateway.core.audit.entry import EntryDraft
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.message import WireLimits
+from gateway.core.policy.bundle import Bundle
+from gateway.core.principal import TrustTier
+from gateway.downstream.bounds import FrontLimits
+from gateway.downstream.http import McpFront
+from gateway.errors import ConfigurationError, PolicyError, Problem, StoreError
+from gateway.identity.ids import RandomIds
+from gateway.identity.keyless import Keyless
+from gateway.policyfiles.directory import PolicyDirectory
+from gateway.policyfiles.shipped import shipped_policy
+from gateway.ports import Appended, Mount, OpenCall, Upstream
+from gateway.services.authentication import Authentication
+from gateway.services.catalog import Catalog
+from gateway.services.dispatch import Dispatch
+from gateway.services.enforcement import Enforcement, Judged
+from gateway.services.facts import FactSource, Standing
+from gateway.services.inflight import InFlight
+from gateway.services.lifecycle import Lifecycle
+from gateway.services.readiness import Readiness
+from gateway.services.recovery import close_disowned, close_open_calls
+from gateway.services.refusals import Refusals
+from gateway.settings import Settings, UpstreamSettings
+from gateway.store.sqlite.store import SqliteStore, StoreOptions, open_store
+from gateway.telemetry.clock import SystemClock
+from gateway.upstream.http import HttpUpstream
+from gateway.upstream.stdio import StdioUpstream
+
+__all__ = ["Gateway", "StartReport", "data_folder", "describe", "make_upstream", "policy_path", "standing", "state_folder", "store_options"]
+
+APP = "intended"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartReport:
+    """What a start has to tell the operator."""
+
+    upstreams: Mapping[str, str]
+    policies: Path
+    policy_digest: str
+    policy_warnings: tuple[str, ...]
+    data: Path
+    in_doubt: Sequence[OpenCall]
+    keyless: bool
+
+
+class Gateway:
+    """One running gateway without its socket: `asgi` is the application, `report` what the start found."""
+
+    def __init__(self, settings: Settings, *, observe: Callable[[Judged], None] = lambda judged: None) -> None:
+        settings.require_loopback()
+        self._settings = settings
+        self._observe = observe
+        self._clock = SystemClock()
+        self._ids = RandomIds()
+        self._policy_path = policy_path(settings)
+        self._policies = PolicyDirectory(self._policy_path, taxonomy=TAXONOMY, on_change=self._policies_changed)
+        self._upstreams = {name: make_upstream(name, one) for name, one in settings.upstreams.items()}
+        self._in_doubt: Sequence[OpenCall] = ()
+        self._store: SqliteStore
+        self._tasks: TaskGroup
+        self._lifecycle: Lifecycle
+        self._readiness: Readiness
+        self._refusals: Refusals
+        self._front: McpFront
+        self._probes: Any
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings, *, observe: Callable[[Judged], None] = lambda judged: None
+    ) -> AsyncIterator["Gateway"]:
+        """Build, run and take down a gateway.
+
+        Raises:
+            ConfigurationError: settings or policies cannot be used.
+            StoreRefused: the store must not be opened as it is.
+            StoreError: the start could not be recorded.
+        """
+        gateway = cls(settings, observe=observe)
+        async with AsyncExitStack() as stack:
+            await gateway._build(stack)
+            yield gateway
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request: the MCP front under `/mcp`, probes and plain 404s elsewhere."""
+        path: str = scope["path"]
+        if path == "/mcp" or path.startswith("/mcp/"):
+            await self._front(scope, receive, send)
+        else:
+            await self._probes(scope, receive, send)
+
+    def drain(self) -> None:
+        """Begin to stop: unready from now on; streams that only wait are ended, calls in flight go on."""
+        self._readiness.drain()
+        self._front.hush()
+
+    @property
+    def report(self) -> StartReport:
+        """What the start found."""
+        bundle = self._policies.current()
+        return StartReport(
+            upstreams={name: describe(one) for name, one in self._settings.upstreams.items()},
+            policies=self._policy_path,
+            policy_digest=bundle.digest,
+            policy_warnings=bundle.warnings,
+            data=data_folder(self._settings),
+            in_doubt=self._in_doubt,
+            keyless=True,
+        )
+
+    # --- building, from the bottom up ---------------------------------------------------------------------------------
+
+    async def _build(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        store = await open_store(store_options(settings), self._clock, unclaimed=self._disown)
+        stack.push_async_callback(store.aclose)
+        self._store = store
+        self._in_doubt = await close_open_calls(store, store, self._clock, self._ids)
+        self._lifecycle = Lifecycle(audit=store, clock=self._clock, ids=self._ids)
+        self._refusals = Refusals(audit=store, clock=self._clock, ids=self._ids)
+        self._readiness = Readiness(audit=store, policies=self._policies)
+        self._probes = probes_app(self._readiness, self._clock)
+        dispatch = self._dispatch(store)
+        self._front = McpFront(
+            dispatch=dispatch,
+            authentication=Authentication(Keyless()),
+            mounts=mounts(settings),
+            limits=front_limits(settings),
+            clock=self._clock,
+            ids=self._ids,
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
+        )
+        await self._record_start()
+        stack.push_async_callback(self._close_upstreams)
+        stack.push_async_callback(self._record_stop)
+        self._tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(self._tasks.cancel_scope.cancel)
+        self._tasks.start_soon(self._policies.run)
+        await stack.enter_async_context(self._front.running())
+
+    def _dispatch(self, store: SqliteStore) -> Dispatch:
+        settings = self._settings
+        facts = FactSource(policies=self._policies, state=store, clock=self._clock, standing=standing(settings))
+        enforcement = Enforcement(
+            audit=store,
+            facts=facts,
+            taxonomy=TAXONOMY,
+            clock=self._clock,
+            ids=self._ids,
+            in_flight=InFlight(
+                per_agent=settings.limits.calls_per_agent, per_upstream=settings.limits.calls_per_upstream
+            ),
+            show_arguments=settings.audit.arguments == "redacted",
+            observe=self._observe,
+        )
+        return Dispatch(
+            upstreams=self._upstreams,
+            timeouts={name: one.timeout_s for name, one in settings.upstreams.items()},
+            enforcement=enforcement,
+            catalog=Catalog(audit=store, state=store, clock=self._clock, ids=self._ids),
+            facts=facts,
+            refusals=self._refusals,
+        )
+
+    # --- the gateway's own entries ------------------------------------------------------------------------------------
+
+    async def _record_start(self) -> None:
+        await self._lifecycle.started(
+            __version__, {name: describe(one) for name, one in self._settings.upstreams.items()}
+        )
+        await self._lifecycle.policies_loaded(self._policies.current(), self._policies.texts())
+
+    async def _record_stop(self) -> None:
+        """Write what is left to write; a store that fails now leaves the stop unrecorded, as a crash would."""
+        try:
+            await self._refusals.flush()
+            await self._lifecycle.stopped()
+        except StoreError:
+            return
+
+    def _disown(self, draft: EntryDraft, appended: Appended) -> None:
+        """Close a decision that became durable after its call had been answered: it was never forwarded."""
+        if draft.opens:
+            self._tasks.start_soon(close_disowned, self._store, draft, self._clock, self._ids)
+
+    async def _policies_changed(self, news: Bundle | PolicyError) -> None:
+        """Record a reload. A store that fails is noticed by the next call, which is then not forwarded."""
+        try:
+            if isinstance(news, PolicyError):
+                await self._lifecycle.policies_rejected(news, self._policies.current())
+            else:
+                await self._lifecycle.policies_loaded(news, self._policies.texts())
+        except StoreError:
+            return
+
+    async def _close_upstreams(self) -> None:
+        async with anyio.create_task_group() as group:
+            for upstream in self._upstreams.values():
+                group.start_soon(upstream.aclose)
+
+
+# --- settings → what the parts are made of ----------------------------------------------------------------------------
+
+
+def make_upstream(name: str, settings: UpstreamSettings) -> Upstream:
+    """Return the adapter for one upstream. Raises ConfigurationError where its settings cannot be used."""
+    if settings.url is not None:
+        return HttpUpstream(
+            name,
+            settings.url,
+            settings.headers,
+            connect_timeout_s=settings.connect_timeout_s,
+            max_answer_bytes=settings.max_answer_bytes,
+            max_connections=settings.max_connections,
+        )
+    if settings.command is None:
+        remedy = "name `url` or `command`"
+        raise ConfigurationError(
+            Problem(source="settings", field=f"upstreams.{name}", message="no transport", remedy=remedy)
+        )
+    return StdioUpstream(
+        name, settings.command, settings.args, settings.env, settings.cwd, max_answer_bytes=settings.max_answer_bytes
+    )
+
+
+def describe(upstream: UpstreamSettings) -> str:
+    """Return what stands behind an upstream, for people: no header, no environment, no user name of a URL."""
+    if upstream.url is not None:
+        scheme, _, rest = upstream.url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+    return " ".join((upstream.command or "", *upstream.args))
+
+
+def mounts(settings: Settings) -> dict[str, Mount]:
+    """Return what each path serves: `/mcp` all upstreams, `/mcp/NAME` one under its own names."""
+    names = tuple(settings.upstreams)
+    single = {f"/mcp/{name}": Mount(upstreams=(name,), prefixed=False) for name in names}
+    return {"/mcp": Mount(upstreams=names, prefixed=len(names) > 1), **single} if names else {}
+
+
+def policy_path(settings: Settings) -> Path:
+    """Return the policy file or folder in force."""
+    return settings.policies or shipped_policy("default")
+
+
+def data_folder(settings: Settings) -> Path:
+    """Return the data folder."""
+    return settings.data or platformdirs.user_data_path(APP)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return the folder of the copy of the chain's head, which is never inside the data folder."""
+    return settings.state or platformdirs.user_state_path(APP)
+
+
+def store_options(settings: Settings) -> StoreOptions:
+    """Return where the store lies and what it keeps."""
+    return StoreOptions(
+        data=data_folder(settings),
+        state=state_folder(settings),
+        keep_input_days=settings.audit.keep_input_days,
+        wait_s=settings.audit.lock_timeout_s,
+    )
+
+
+def standing(settings: Settings) -> Standing:
+    """Return the trust tiers from configuration."""
+    tiers = settings.tiers
+    return Standing(
+        default=tiers.default,
+        agents=tiers.agents,
+        thresholds={tier: tiers.threshold(tier) for tier in TrustTier},
+    )
+
+
+def front_limits(settings: Settings) -> FrontLimits:
+    """Return the bounds of the agent-facing front."""
+    limits = settings.limits
+    return FrontLimits(
+        wire=WireLimits(
+            body_bytes=limits.body_bytes, depth=limits.depth, keys=limits.keys, id_chars=limits.id_chars
+        ),
+        sessions_per_agent=limits.sessions_per_agent,
+        session_idle_s=limits.session_idle_s,
+        event_buffer_bytes=limits.event_buffer_bytes,
+        event_buffer_s=limits.event_buffer_s,
+    )

@@ -1,129 +1,126 @@
-"""Runs an ASGI application on a socket until it is told to stop: bind, serve, drain.
+"""The HTTP server around a gateway: uvicorn with bounds of our own, one port, TLS where configured, a bounded drain.
 
-Owns uvicorn and its life. Speaks to it in asyncio's terms because uvicorn is asyncio; everything else waits on anyio.
-Signals are not caught here: who serves decides what ends it.
+Owns the socket and the signals. What is served is `app.py`'s.
 """
 
-import contextlib
+import signal
 import socket
-from collections.abc import Generator
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import uvicorn
 
+from gateway.app import Gateway
+from gateway.downstream.limits import protocol_class
 from gateway.errors import ConfigurationError, Problem
+from gateway.settings import Settings
 
-__all__ = ["Serving", "address", "listen"]
+__all__ = ["Serving", "serve", "serving"]
+
+KEEP_ALIVE_S = 75
+"""An idle connection of an agent; longer than the minute after which many clients call again."""
 
 BACKLOG = 2048
-"""Connections that may wait for their accept; uvicorn's default."""
 
 
-def listen(host: str, port: int, *, any_port: bool = False) -> socket.socket:
-    """Bind `host:port`; where it is taken and `any_port` is set, a free port instead.
+class Serving:
+    """A gateway that listens. `url` is its base, with the port that was really bound."""
 
-    Bound before anything is started, so that a taken port is a sentence and not a half-started gateway.
+    def __init__(self, settings: Settings, port: int, server: uvicorn.Server, gateway: Gateway) -> None:
+        scheme = "http" if settings.tls_certificate is None else "https"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"{scheme}://{host}:{port}"
+        self._server = server
+        self._gateway = gateway
+
+    def stop(self) -> None:
+        """Begin to stop: readiness goes false, streams that only wait end, calls in flight may finish."""
+        self._gateway.drain()
+        self._server.should_exit = True
+
+
+@asynccontextmanager
+async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[Serving]:
+    """Listen while the context is open; on the way out drain for at most `drain_s`.
 
     Raises:
-        ConfigurationError: the address cannot be bound.
+        ConfigurationError: the address cannot be bound, or the certificate cannot be used.
     """
+    listener = _bind(settings)
+    server = uvicorn.Server(_config(gateway, settings))
+    served = Serving(settings, listener.getsockname()[1], server, gateway)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_run, server, listener)
+        try:
+            while not server.started and not server.should_exit:
+                await anyio.sleep(0.005)
+            yield served
+        finally:
+            served.stop()
+
+
+async def serve(gateway: Gateway, settings: Settings, *, started: Callable[[Serving], None]) -> None:
+    """Serve until SIGINT or SIGTERM. `started` is called once, when the port answers."""
+    async with serving(gateway, settings) as served:
+        started(served)
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                return
+
+
+async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run uvicorn without its own signal handling: `serve` owns that."""
+    with listener:
+        await server._serve(sockets=[listener])
+
+
+def _config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
+    limits = settings.limits
+    config = uvicorn.Config(
+        gateway.asgi,
+        http=protocol_class(
+            header_bytes=limits.header_bytes,
+            header_count=limits.header_count,
+            header_timeout_s=limits.header_timeout_s,
+            body_timeout_s=limits.body_timeout_s,
+            connections_per_address=limits.connections_per_address,
+        ),
+        loop="none",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.drain_s),
+        backlog=BACKLOG,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
     try:
-        family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
+        config.load()
     except OSError as error:
-        raise _unbound(host, port, error) from error
+        raise _problem("tls_certificate", f"the certificate or its key cannot be used: {error}") from error
+    return config
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Bind the one address of the gateway, so that a taken port is a clear error before anything is served."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(target)
+        listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
-        if any_port and port:
-            return listen(host, 0)
-        raise _unbound(host, port, error) from error
+        raise _problem("port", f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
     listener.setblocking(False)
     return listener
 
 
-def address(listener: socket.socket, *, tls: bool = False, host: str = "") -> str:
-    """Return the URL of a bound socket, without a path. An unspecified address is shown as loopback: that reaches it."""
-    bound, port = listener.getsockname()[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, host or bound)
-    return f"{'https' if tls else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}"
-
-
-class Serving:
-    """One application on one socket."""
-
-    def __init__(
-        self,
-        app: Any,
-        listener: socket.socket,
-        *,
-        protocol: Any = "httptools",
-        lifespan: Literal["on", "off"] = "off",
-        drain_s: float = 5.0,
-        certificate: Path | None = None,
-        key: Path | None = None,
-    ) -> None:
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http=protocol,
-                ws="none",
-                lifespan=lifespan,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=BACKLOG,
-                timeout_graceful_shutdown=max(1, round(drain_s)),
-                ssl_certfile=certificate,
-                ssl_keyfile=key,
-            )
-        )
-        self._listener = listener
-
-    async def run(self) -> None:
-        """Serve until `stop`; return once calls in flight have ended or `drain_s` is over."""
-        try:
-            await self._server.serve(sockets=[self._listener])
-        finally:
-            self._server.ready.set()  # nobody may wait for a server that failed to start
-            self._listener.close()
-
-    async def started(self) -> None:
-        """Wait until connections are accepted."""
-        await self._server.ready.wait()
-
-    def stop(self) -> None:
-        """Accept nothing more and let `run` return."""
-        self._server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers, and with an event for having started."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = anyio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-def _unbound(host: str, port: int, error: OSError) -> ConfigurationError:
-    return ConfigurationError(
-        Problem(
-            source="settings",
-            field="host" if isinstance(error, socket.gaierror) else "port",
-            message=f"{host}:{port} cannot be bound: {error.strerror or error}",
-            remedy="stop what listens there, or choose another with --port (0 picks a free one) or --host",
-        )
-    )
+def _problem(field: str, message: str) -> ConfigurationError:
+    remedy = "choose another with --port (0 picks a free one)" if field == "port" else "name a PEM file that fits"
+    return ConfigurationError(Problem(source="settings", field=field, message=message, remedy=remedy))

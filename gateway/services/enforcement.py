@@ -79,6 +79,8 @@ class Completion(StrEnum):
     """The agent cancelled or hung up while the upstream was working; it may have run."""
     CALLER_GONE = "caller-gone"
     """The agent hung up before the first byte; it did not run."""
+    DISOWNED = "disowned"
+    """The decision became durable only after its call had been refused as unrecorded; it did not run."""
     FAULT = "fault"
     """An unforeseen fault of the gateway; it may have run."""
     IN_DOUBT = "in-doubt"

@@ -46,7 +46,7 @@ class Owners:
         return self._prompts.get(upstream, {})
 
     async def of_uri(self, party: Party, uri: str) -> str:
-        """Return the id of the upstream that owns `uri`, asking for lists where it is not known; empty where none does."""
+        """Return the id of the upstream that owns `uri`, listing where it is not known; empty where none does."""
         owner = self._find(party, uri)
         if owner:
             return owner

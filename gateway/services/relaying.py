@@ -70,7 +70,7 @@ class AgentRelay:
             await self._channel.notify(method, params)
 
     async def request(self, method: str, params: JsonObject) -> JsonObject:
-        """Answer an upstream's request: `ping` here, the three of `CAPABILITY_OF` by the agent where that is allowed."""
+        """Answer an upstream's request: `ping` here, the three of `CAPABILITY_OF` by the agent if allowed."""
         if method == "ping":
             return {"result": {}}
         if method not in CAPABILITY_OF or self._party.era is Era.MODERN:

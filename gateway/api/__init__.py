@@ -1,0 +1,1 @@
+"""The HTTP face beside MCP. Translates; reaches the world only through services."""

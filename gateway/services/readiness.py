@@ -1,0 +1,48 @@
+"""Can the gateway decide, and should it be sent traffic? Answers probes; leaks no detail without being asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.ports import AuditLog, PolicySource
+
+__all__ = ["Readiness", "Report"]
+
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The state of the gateway. `checks` names each thing that readiness rests on, `ok` or what is wrong with it."""
+
+    decides: bool
+    ready: bool
+    checks: Mapping[str, str]
+
+
+class Readiness:
+    """Looks at what a decision needs. An upstream that is down is no reason to be unready: its calls fail clearly."""
+
+    def __init__(self, *, audit: AuditLog, policies: PolicySource) -> None:
+        self._audit = audit
+        self._policies = policies
+        self._draining = False
+
+    def drain(self) -> None:
+        """Say from now on that no new traffic should come: the gateway is going to stop."""
+        self._draining = True
+
+    def report(self) -> Report:
+        """Return the state as it is now.
+
+        Policy files that cannot be loaded make the gateway unready though it goes on deciding by the last good ones.
+        """
+        checks = {
+            "audit": self._audit.ready() or OK,
+            "policies": self._policies.problem() or OK,
+            "draining": "the gateway is stopping" if self._draining else OK,
+        }
+        return Report(
+            decides=checks["audit"] == OK,
+            ready=all(check == OK for check in checks.values()),
+            checks=checks,
+        )

@@ -1,0 +1,259 @@
+"""A whole gateway in memory, but for its sockets: the services on a store, upstreams, clock and agents that obey.
+
+world = World(upstreams=[FakeUpstream(tools=[tool("echo")])], policy=ALLOW_ALL)
+reply = await world.call("echo", {"text": "hi"})                   # modern era
+assert world.upstream().calls() == []                              # nothing reached the upstream
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from gateway.core.audit.entry import EntryDraft, EntryType
+from gateway.core.call import Era
+from gateway.core.decision import Thresholds
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.message import Inbound, Kind
+from gateway.core.policy.bundle import Bundle
+from gateway.core.principal import Principal, TrustTier
+from gateway.policyfiles.files import PolicyText, compile_texts
+from gateway.ports import Mount
+from gateway.services.catalog import Catalog
+from gateway.services.conversation import Conversation
+from gateway.services.dispatch import Dispatch, Reply
+from gateway.services.enforcement import Enforcement, Judged
+from gateway.services.facts import FactSource, Standing
+from gateway.services.inflight import InFlight
+from gateway.services.refusals import Refusals
+from tests.simulate.store import MemoryStore
+from tests.simulate.upstream import FakeUpstream
+
+LOCAL = Principal(tenant="default", agent="local", credential="keyless")
+
+ALLOW_ALL = """
+apiVersion: intended/v1
+policySet: test
+rules:
+  - id: allow-all
+    effect: allow
+    match:
+      methods: [tools/call, prompts/get, resources/read, resources/subscribe, completion/complete,
+                sampling/createMessage, elicitation/create, roots/list]
+    reason: everything in this test
+"""
+
+MODERN_META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def tool(name: str, **more: object) -> JsonObject:
+    """Return a tool definition that takes any object."""
+    return {"name": name, "inputSchema": {"type": "object"}, **more}
+
+
+def bundle(text: str) -> Bundle:
+    """Return the bundle of one policy text."""
+    return compile_texts([PolicyText(path="test.yaml", sha256="0" * 64, text=text)], (), taxonomy=TAXONOMY)
+
+
+class FakeClock:
+    """A clock that moves only when told."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+
+class FakeIds:
+    """Ids that count."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def new(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}_{self.count:026d}"
+
+    def secret(self) -> str:
+        return self.new("secret")
+
+
+class FixedPolicies:
+    """A policy source whose bundle a test may replace."""
+
+    def __init__(self, text: str) -> None:
+        self.bundle = bundle(text)
+        self.broken = ""
+
+    def current(self) -> Bundle:
+        return self.bundle
+
+    def problem(self) -> str:
+        return self.broken
+
+    def replace(self, text: str) -> None:
+        self.bundle = bundle(text)
+
+
+class FakeCaller:
+    """An agent that waits for an answer: keeps what it is told, answers what it is asked."""
+
+    def __init__(self, answer: JsonObject | None = None) -> None:
+        self.told: list[tuple[str, JsonObject]] = []
+        self.asked: list[tuple[str, JsonObject]] = []
+        self.answer: JsonObject = answer or {"result": {}}
+        self.left = False
+
+    async def notify(self, method: str, params: JsonObject) -> None:
+        self.told.append((method, params))
+
+    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+        self.asked.append((method, params))
+        return self.answer
+
+    def gone(self) -> bool:
+        return self.left
+
+
+class World:
+    """The services of one gateway with everything around them in memory."""
+
+    def __init__(
+        self,
+        *,
+        upstreams: Sequence[FakeUpstream] = (),
+        policy: str = ALLOW_ALL,
+        tier: TrustTier = TrustTier.T4,
+        thresholds: Thresholds | None = None,
+        calls_per_agent: int = 100,
+        show_arguments: bool = True,
+    ) -> None:
+        self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
+        self.store = MemoryStore()
+        self.clock = FakeClock()
+        self.ids = FakeIds()
+        self.policies = FixedPolicies(policy)
+        caps = thresholds or Thresholds(allow_below=101, deny_from=101)
+        self.facts = FactSource(
+            policies=self.policies,
+            state=self.store,
+            clock=self.clock,
+            standing=Standing(default=tier, agents={}, thresholds=dict.fromkeys(TrustTier, caps)),
+        )
+        self.judged: list[Judged] = []
+        self.enforcement = Enforcement(
+            audit=self.store,
+            facts=self.facts,
+            taxonomy=TAXONOMY,
+            clock=self.clock,
+            ids=self.ids,
+            in_flight=InFlight(per_agent=calls_per_agent, per_upstream=1000),
+            show_arguments=show_arguments,
+            observe=self.judged.append,
+        )
+        self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)
+        self.refusals = Refusals(audit=self.store, clock=self.clock, ids=self.ids)
+        self.dispatch = Dispatch(
+            upstreams=self.upstreams,
+            timeouts=dict.fromkeys(self.upstreams, 5.0),
+            enforcement=self.enforcement,
+            catalog=self.catalog,
+            facts=self.facts,
+            refusals=self.refusals,
+        )
+        self.mount = Mount(upstreams=tuple(self.upstreams), prefixed=len(self.upstreams) > 1)
+
+    def upstream(self, name: str = "default") -> FakeUpstream:
+        """Return one upstream by its id."""
+        return self.upstreams[name]
+
+    def entries(self, kind: EntryType | None = None) -> list[EntryDraft]:
+        """Return what was recorded, in order; of one type where it is given."""
+        return [draft for draft in self.store.drafts if kind in (None, draft.type)]
+
+    def bodies(self, kind: EntryType) -> list[JsonObject]:
+        """Return the bodies of the entries of one type."""
+        return [orjson.loads(draft.body) for draft in self.entries(kind)]
+
+    async def modern(
+        self,
+        method: str,
+        params: JsonObject | None = None,
+        *,
+        caller: FakeCaller | None = None,
+        meta: JsonObject | None = None,
+        param_headers: tuple[tuple[str, str], ...] = (),
+    ) -> Reply:
+        """Send one request of the modern era."""
+        inbound = Inbound(
+            kind=Kind.REQUEST,
+            era=Era.MODERN,
+            version="2026-07-28",
+            id=1,
+            method=method,
+            params={**(params or {}), "_meta": {**MODERN_META, **(meta or {})}},
+            param_headers=param_headers,
+        )
+        return await self.dispatch.handle_modern(LOCAL, self.mount, inbound, caller or FakeCaller())
+
+    async def call(self, name: str, arguments: JsonObject | None = None, **more: object) -> Reply:
+        """Call one tool in the modern era."""
+        params: JsonObject = {"name": name} if arguments is None else {"name": name, "arguments": arguments}
+        return await self.modern("tools/call", params, **more)  # type: ignore[arg-type]
+
+    async def open(
+        self, *, capabilities: JsonObject | None = None, version: str = "2025-11-25", channel: FakeCaller | None = None
+    ) -> Conversation | Reply:
+        """Initialise a conversation of the handshake era."""
+        params = {
+            "protocolVersion": version,
+            "capabilities": capabilities or {},
+            "clientInfo": {"name": "test", "version": "1"},
+        }
+        inbound = handshake("initialize", params)
+        return await self.dispatch.initialize(LOCAL, self.mount, inbound, channel or FakeCaller())
+
+    async def conversation(self, **more: object) -> Conversation:
+        """Initialise a conversation that must succeed."""
+        opened = await self.open(**more)  # type: ignore[arg-type]
+        assert isinstance(opened, Conversation), opened
+        return opened
+
+    async def handle(
+        self,
+        conversation: Conversation,
+        method: str,
+        params: JsonObject | None = None,
+        caller: FakeCaller | None = None,
+    ) -> Reply:
+        """Send one request of the handshake era."""
+        return await self.dispatch.handle(conversation, handshake(method, params or {}), caller or FakeCaller())
+
+
+def handshake(method: str, params: JsonObject, kind: Kind = Kind.REQUEST) -> Inbound:
+    """Return one message of the handshake era."""
+    return Inbound(
+        kind=kind,
+        era=Era.HANDSHAKE,
+        version="2025-11-25",
+        id=None if kind is Kind.NOTIFICATION else 1,
+        method=method,
+        params=params,
+    )
+
+
+Answering = Callable[[], Awaitable[JsonObject]]
