@@ -23,7 +23,7 @@ TIMEOUT_S = 3.0
 def health(
     url: Annotated[
         str | None,
-        typer.Option(help="Where the gateway is [default: loopback, port of INTENDED_GATEWAY_PORT or 8787]."),
+        typer.Option(help="What to ask [default: /health on loopback, port of INTENDED_GATEWAY_PORT or 8787]."),
     ] = None,
 ) -> None:
     """Ask a running gateway whether it can decide calls: exit 0, else 5."""
@@ -32,7 +32,7 @@ def health(
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise typer.BadParameter("write an http(s) URL, as http://127.0.0.1:8787", param_hint="--url")
     try:
-        status = _status(parts.scheme, parts.hostname, parts.port)
+        status = _status(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/") or "/health")
     except (OSError, http.client.HTTPException) as error:
         say(f"unreachable: {target} ({type(error).__name__})")
         raise typer.Exit(Exit.UNREACHABLE) from error
@@ -48,7 +48,7 @@ def _own() -> str:
     return f"{scheme}://127.0.0.1:{os.environ.get('INTENDED_GATEWAY_PORT') or 8787}"
 
 
-def _status(scheme: str, host: str, port: int | None) -> int:
+def _status(scheme: str, host: str, port: int | None, path: str) -> int:
     connection: http.client.HTTPConnection
     if scheme == "https":
         import ssl
@@ -61,7 +61,7 @@ def _status(scheme: str, host: str, port: int | None) -> int:
     else:
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", "/health")
+        connection.request("GET", path)
         return connection.getresponse().status
     finally:
         connection.close()

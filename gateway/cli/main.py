@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from gateway.cli import config, health, run, schema, version
+from gateway.cli import audit, cases, config, demo, evaluate, health, run, schema, store, version
 from gateway.cli.exits import exit_for
 from gateway.errors import GatewayError
 
@@ -19,9 +19,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", cls=run.RunCommand)(run.run)
+app.command("demo")(demo.demo)
+app.command("eval")(evaluate.evaluate)
+app.command("test")(cases.cases)
 app.command("health")(health.health)
 app.command("schema")(schema.schema)
 app.command("version")(version.version)
+app.add_typer(audit.app, name="audit")
+app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")
 
 

@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 from gateway.cli import options
 
 if TYPE_CHECKING:
+    from gateway.services.enforcement import Judged
     from gateway.settings import Settings
 
 __all__ = ["RunCommand", "run"]
@@ -68,9 +69,40 @@ def run(
         unsafe=unsafe_allow_unauthenticated,
     )
     settings = options.settle(flags, config).settings
+    if not settings.upstreams:
+        raise typer.BadParameter(
+            "there is nothing to protect: name a URL, NAME=URL, or a command after `--`; or put `upstreams` into"
+            " intended.yaml; or try `intended demo`",
+            param_hint="UPSTREAM",
+        )
     import anyio
 
     anyio.run(_serve, settings, backend_options={"use_uvloop": sys.platform != "win32"})
 
 
-async def _serve(settings: "Settings") -> None: ...
+async def _serve(settings: "Settings") -> None:
+    from gateway.app import Gateway
+    from gateway.cli.start import announce
+    from gateway.serving import serve
+    from gateway.telemetry.logging import configure_logging
+
+    configure_logging()
+    async with Gateway.open(settings, observe=_observed) as gateway:
+        await serve(gateway, settings, started=lambda served: announce(gateway.report, settings, served.url))
+
+
+def _observed(judged: "Judged") -> None:
+    """Write the line of a decision: names and codes, never an argument."""
+    from gateway.telemetry.logging import decision_line
+
+    call, decision = judged.call, judged.decision
+    decision_line(
+        effect=decision.effect,
+        target=call.target,
+        upstream=call.upstream,
+        agent=judged.principal.agent,
+        rule=decision.rules[0].id if decision.rules else "-",
+        reason=decision.reason,
+        risk=judged.intent.risk,
+        intent_id=judged.intent_id,
+    )

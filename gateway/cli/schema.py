@@ -18,18 +18,19 @@ class Document(StrEnum):
 
     CONFIG = "config"
     POLICY = "policy"
+    CASES = "cases"
 
 
 def schema(
-    document: Annotated[Document, typer.Argument(help="intended.yaml, or a policy file.")] = Document.CONFIG,
+    document: Annotated[Document, typer.Argument(help="intended.yaml, a policy file, or its cases.")] = Document.CONFIG,
 ) -> None:
-    """Print the JSON Schema of intended.yaml or of a policy file."""
+    """Print the JSON Schema of intended.yaml, policies or cases."""
     if document is Document.CONFIG:
         from gateway.settings import Settings
 
         described = Settings.model_json_schema(mode="validation")
         data({"$schema": DIALECT, **described, "title": "intended.yaml"})
         return
-    from gateway.core.policy.document import PolicyDocument
+    from gateway.core.policy.schema import schema_text
 
-    data({"$schema": DIALECT, **PolicyDocument.model_json_schema(mode="validation"), "title": "policy file"})
+    print(schema_text("schema.json" if document is Document.POLICY else "cases.schema.json"), end="")

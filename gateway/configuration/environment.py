@@ -10,7 +10,6 @@ not in force. Kubernetes adds variables of its own for every service, under the 
 `intended-gateway` makes `INTENDED_GATEWAY_PORT=tcp://…`; `enableServiceLinks: false` turns that off.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from gateway.configuration.layers import Layer, Origin, leaves
 from gateway.configuration.shape import SECRET_MAPS, Kind, Node
 from gateway.core.policy.document import nearest
+from gateway.core.strictjson import read_call
 from gateway.errors import Problem
 
 __all__ = ["CONFIG_VARIABLE", "PREFIX", "read_environment"]
@@ -116,14 +116,19 @@ def _writer(layer: Layer, path: tuple[str, ...]) -> str:
 
 def _value(text: str, node: Node) -> Any:
     if node.kind is Kind.LIST:
-        return json.loads(text) if text.startswith("[") else [word.strip() for word in text.split(",")]
+        return _json(text) if text.startswith("[") else [word.strip() for word in text.split(",")]
     if node.kind in (Kind.SECTION, Kind.MAP):
-        value = json.loads(text)
+        value = _json(text)
         if not isinstance(value, dict):
             msg = "is not a JSON object"
             raise ValueError(msg)
         return value
     return text
+
+
+def _json(text: str) -> Any:
+    """Read JSON as strictly as an agent's: a name that stands there twice is an error here too."""
+    return read_call(text.encode(), depth=16, keys=10_000)
 
 
 def _secret(path: Path) -> str:

@@ -4,12 +4,17 @@ Keeps its own record of what it was asked to do. The demo compares that with wha
 must not be in it.
 """
 
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+import uvicorn
 from mcp.server import MCPServer
 
-__all__ = ["DemoUpstream"]
+__all__ = ["DemoUpstream", "running"]
 
 NOTES = (
     "Invoice 1041 to ACME is due on Friday.",
@@ -22,6 +27,9 @@ FILES = {
     "/workspace/readme.txt": "This workspace belongs to the demo.",
     "/workspace/report.txt": "Revenue went up, and so did the number of invoices.",
 }
+
+START_S = 10.0
+"""A server in memory starts in milliseconds."""
 
 
 @dataclass(slots=True)
@@ -72,3 +80,40 @@ class DemoUpstream:
         self.record.append("payments.refund")
         self.refunds.append({"amount": amount, "to": to})
         return f"Refunded {amount:.2f} EUR to {to}."
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with an event for having started."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@asynccontextmanager
+async def running(upstream: DemoUpstream) -> AsyncIterator[str]:
+    """Serve `upstream` on a free loopback port while the context is open; yields its URL."""
+    config = uvicorn.Config(
+        upstream.server().streamable_http_app(),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with anyio.create_task_group() as tasks:
+            # `_serve` is uvicorn without its signal handlers: whoever runs the demo owns the signals.
+            tasks.start_soon(server._serve, [listener])
+            with anyio.fail_after(START_S):
+                await server.ready.wait()
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+            finally:
+                server.should_exit = True

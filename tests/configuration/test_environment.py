@@ -132,7 +132,10 @@ def test_one_setting_written_by_two_variables_is_an_error(tmp_path: Path) -> Non
     assert "set twice" in problem.message
 
 
-@pytest.mark.parametrize(("name", "text"), [("UPSTREAMS", "[]"), ("LIMITS", "x"), ("ALLOWED_HOSTS", "[")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("UPSTREAMS", "[]"), ("LIMITS", "x"), ("ALLOWED_HOSTS", "["), ("LIMITS", '{"depth": 9, "depth": 9}')],
+)
 def test_what_is_not_json_where_json_is_needed_is_an_error(name: str, text: str) -> None:
     """Said at the variable, not as a type error of a model."""
     [problem] = refused(**{name: text})

@@ -1,0 +1,182 @@
+"""`intended audit`: look at the record, verify it, take it away. Reads only, so it works while a gateway runs."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.exits import Exit
+from gateway.cli.output import Format, FormatOption, data, say, table
+
+if TYPE_CHECKING:
+    from gateway.core.audit.entry import StoredEntry
+    from gateway.core.audit.verify import Report
+    from gateway.settings import Settings
+
+__all__ = ["app", "shown"]
+
+app = typer.Typer(help="The audit chain: look, verify, export.", no_args_is_help=True)
+
+TenantOption = Annotated[str | None, typer.Option(help="One tenant only [default: all].")]
+
+POLL_S = 0.5
+"""How often `tail --follow` looks for new entries."""
+
+COLUMNS = ("seq", "time", "type", "effect", "agent", "upstream", "tool", "reason", "risk", "intent")
+
+
+@app.command("tail")
+def tail(
+    count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many entries.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new entries until interrupted.")] = False,
+    tenant: Annotated[str, typer.Option(help="Whose chain.")] = "default",
+    data_dir: options.Data = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show the last entries of a chain."""
+    import anyio
+
+    settings = options.settle(options.Flags(data=data_dir), config).settings
+    anyio.run(_tail, settings, tenant, count, follow, output)
+
+
+@app.command("verify")
+def verify(
+    tenant: TenantOption = None,
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Verify chains from their first entry, and against the head copy: exit 0 if whole, else 4."""
+    import anyio
+
+    from gateway.records import verify_chains
+
+    settings = options.settle(options.Flags(data=data_dir, state=state), config).settings
+    reports = anyio.run(verify_chains, settings, tenant)
+    if output is Format.TABLE:
+        for report in reports:
+            print(f"{'valid' if report.valid else 'BROKEN'}  {report.tenant}: {_sentence(report)}")
+            for one in report.breaks:
+                print(f"  entry {one.seq}: {one.kind}, expected {one.expected}, found {one.found}")
+    else:
+        data([_plain(report) for report in reports], output)
+    if not reports:
+        say("the store holds no entry yet: there is nothing to verify")
+    raise typer.Exit(Exit.OK if all(report.valid for report in reports) else Exit.FAILED)
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
+    tenant: TenantOption = None,
+    data_dir: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """Write every entry as one JSON line, with what verifying it needs."""
+    import anyio
+
+    settings = options.settle(options.Flags(data=data_dir), config).settings
+    try:
+        anyio.run(_export, settings, tenant, out)
+    except OSError as error:
+        raise typer.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
+
+
+def shown(entry: "StoredEntry") -> dict[str, Any]:
+    """Return an entry as plain data: its fields, its body, and what a verifier needs to hash both again."""
+    import orjson
+
+    return {
+        **orjson.loads(entry.content),
+        "hash": entry.hash.hex(),
+        "body": orjson.loads(entry.body),
+        "content": entry.content.decode(),
+        "bodyText": entry.body.decode(),
+        "salt": entry.salt.hex(),
+    }
+
+
+async def _tail(settings: "Settings", tenant: str, count: int, follow: bool, output: Format) -> None:  # noqa: FBT001 - handed over by anyio.run, which takes no keywords
+    import anyio
+
+    from gateway.records import reading
+
+    async with reading(settings) as reader:
+        entries = list(await reader.last(tenant, count))
+        _show(entries, output, head=True)
+        after = entries[-1].seq if entries else (await reader.head(tenant))[0]
+        while follow:
+            await anyio.sleep(POLL_S)
+            entries = [entry async for entry in reader.read(tenant, after=after)]
+            if entries:
+                _show(entries, output, head=False)
+                after = entries[-1].seq
+                sys.stdout.flush()
+
+
+def _show(entries: "list[StoredEntry]", output: Format, *, head: bool) -> None:
+    found = [shown(entry) for entry in entries]
+    if output is not Format.TABLE:
+        data(found, output)
+        return
+    rows = [
+        (
+            entry["seq"],
+            entry["time"],
+            entry["type"],
+            entry["effect"] or "-",
+            entry["agent"] or "-",
+            entry["upstream"] or "-",
+            entry["tool"] or "-",
+            ",".join(entry["reasons"]) or "-",
+            entry["risk"],
+            entry["intentId"] or "-",
+        )
+        for entry in found
+    ]
+    table(COLUMNS if head else [""] * len(COLUMNS), rows)
+
+
+async def _export(settings: "Settings", tenant: str | None, out: Path | None) -> None:
+    from gateway.records import reading
+
+    async with reading(settings) as reader:
+        tenants = [tenant] if tenant is not None else await reader.tenants()
+        # A new file only, for its owner only: an export must neither replace another one nor be readable by all.
+        handle = 1 if out is None else os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        count = 0
+        with os.fdopen(handle, "w", encoding="utf-8", closefd=out is not None) as file:
+            for one in tenants:
+                async for entry in reader.read(one):
+                    file.write(json.dumps(shown(entry)) + "\n")
+                    count += 1
+    if out is not None:
+        say(f"{count} entries written to {out}")
+
+
+def _sentence(report: "Report") -> str:
+    head = f"{report.count} entries, head {report.head_seq} {report.head_hash.hex()[:16]}"
+    return head if report.valid else f"{head}, {report.broken} breaks"
+
+
+def _plain(report: "Report") -> dict[str, Any]:
+    return {
+        "tenant": report.tenant,
+        "valid": report.valid,
+        "count": report.count,
+        "headSeq": report.head_seq,
+        "headHash": report.head_hash.hex(),
+        "root": report.root.hex(),
+        "broken": report.broken,
+        "breaks": [
+            {"seq": one.seq, "kind": one.kind.value, "expected": one.expected, "found": one.found}
+            for one in report.breaks
+        ],
+    }

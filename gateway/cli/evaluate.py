@@ -1,0 +1,186 @@
+"""`intended eval`: decide one call from the command line and explain the answer. Nothing is recorded or called."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.exits import Exit
+from gateway.cli.output import Format, FormatOption, data, visible
+
+if TYPE_CHECKING:
+    from gateway.services.explain import Explanation
+
+__all__ = ["evaluate", "explanation"]
+
+MAX_INPUT_BYTES = 4 * 1024 * 1024
+"""What a gateway takes as one message by default."""
+
+
+def evaluate(
+    tool: Annotated[str, typer.Argument(help="The tool by its upstream's own name (prompts/get: the prompt).")] = "",
+    arguments: Annotated[str, typer.Argument(help="The arguments as JSON; `-` reads them from standard input.")] = "{}",
+    upstream: Annotated[str, typer.Option(help="Id of the upstream.")] = "default",
+    agent: Annotated[str, typer.Option(help="Who asks.")] = "local",
+    tier: Annotated[str | None, typer.Option(help="Trust tier, T0 to T4 [default: as configured].")] = None,
+    method: Annotated[str, typer.Option(help="The MCP method.")] = "tools/call",
+    uri: Annotated[str, typer.Option(help="The resource, for resources/read.")] = "",
+    definition: Annotated[Path | None, typer.Option(help="The tool as its upstream lists it (JSON file).")] = None,
+    policies: options.Policies = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Decide one call and explain it: exit 0 ALLOW, 10 DENY, 11 ESCALATE."""
+    from gateway.cli.judging import bundle_of, judge_once, principal, tier_of
+    from gateway.core.decision import Effect
+    from gateway.services.explain import Question
+
+    checked = _method(method, tool, uri)
+    settings = options.settle(options.Flags(policies=policies), config).settings
+    bundle = bundle_of(settings)
+    question = Question(
+        principal=principal(agent),
+        tier=tier_of(agent, settings, _tier(tier)),
+        method=checked,
+        upstream=upstream,
+        name=tool,
+        uri=uri,
+        arguments=_arguments(arguments),
+        definition=_definition(definition, tool),
+        budgets={budget.name: 0.0 for budget in bundle.budgets if budget.amount is not None},
+        counts={budget.name: 0 for budget in bundle.budgets if budget.amount is None},
+    )
+    judged = judge_once(question, settings, bundle)
+    explained = explanation(judged)
+    if output is Format.TABLE:
+        for line in _lines(explained):
+            print(visible(line))
+    else:
+        data(explained, output)
+    exits = {Effect.ALLOW: Exit.OK, Effect.DENY: Exit.DENY, Effect.ESCALATE: Exit.ESCALATE}
+    raise typer.Exit(exits[judged.decision.effect])
+
+
+def explanation(judged: "Explanation") -> dict[str, Any]:
+    """Return the judgement as plain data, the arguments left out."""
+    decision, intent, facts = judged.decision, judged.intent, judged.facts
+    return {
+        "decision": decision.effect.value,
+        "reason": decision.reason.value,
+        "rung": decision.rung,
+        "explanation": decision.explanation,
+        "rules": [
+            {"id": rule.id, "policySet": rule.policy_set, "effect": rule.effect.value, "reason": rule.reason}
+            for rule in decision.rules
+        ],
+        "conditions": dict(decision.conditions),
+        "intent": {
+            "type": intent.type,
+            "domain": intent.domain,
+            "effect": intent.effect_class.value,
+            "confidence": intent.confidence,
+            "evidence": [{"source": item.source, "detail": item.detail} for item in intent.evidence],
+        },
+        "risk": intent.risk,
+        "riskFactors": [
+            {"code": factor.code, "points": factor.points, "evidence": factor.evidence} for factor in intent.factors
+        ],
+        "agent": facts.principal.agent,
+        "tier": {
+            "name": facts.tier.name,
+            "allowBelow": facts.thresholds.allow_below,
+            "denyFrom": facts.thresholds.deny_from,
+        },
+        "policyDigest": decision.policy_digest,
+        "policyFiles": [path for path, _ in facts.bundle.files],
+        "argumentsDigest": judged.call.arguments_digest,
+    }
+
+
+def _lines(explained: dict[str, Any]) -> list[str]:
+    """Lay the explanation out for people: the answer first, then why, most decisive first."""
+    intent, tier = explained["intent"], explained["tier"]
+    return [
+        f"{explained['decision']}  {explained['reason']} (rung {explained['rung']})",
+        f"  {explained['explanation']}",
+        "",
+        "rules that held",
+        *(f"  {rule['effect']:<9} {rule['id']}  {rule['reason']}" for rule in explained["rules"]),
+        *([] if explained["rules"] else ["  none"]),
+        *(f"  ERROR     {rule}" for rule, outcome in explained["conditions"].items() if outcome == "error"),
+        "",
+        f"intent  {intent['type']} ({intent['effect']}), confidence {intent['confidence']:.2f}",
+        *(f"  {item['source']:<12} {item['detail']}" for item in intent["evidence"]),
+        "",
+        f"risk    {explained['risk']} of 100",
+        *(
+            f"  {factor['points']:>+4}  {factor['code']:<24} {factor['evidence']}"
+            for factor in explained["riskFactors"]
+        ),
+        "",
+        f"tier    {tier['name']} of agent {explained['agent']}: {_caps(tier)}",
+        f"policy  {', '.join(explained['policyFiles'])} ({explained['policyDigest'][:12]})",
+    ]
+
+
+def _caps(tier: dict[str, Any]) -> str:
+    """Say what a tier may do; 101 switches a cap off."""
+    allow = "any risk without a human" if tier["allowBelow"] > 100 else f"below {tier['allowBelow']} without a human"
+    return allow if tier["denyFrom"] > 100 else f"{allow}, denied from {tier['denyFrom']}"
+
+
+def _method(method: str, tool: str, uri: str) -> str:
+    from gateway.core.policy.document import GATED_METHODS, nearest
+
+    if method not in GATED_METHODS:
+        raise typer.BadParameter(f"'{method}' is not decided{nearest(method, GATED_METHODS)}", param_hint="--method")
+    if method in ("tools/call", "prompts/get") and not tool:
+        raise typer.BadParameter(f"{method} needs a name: intended eval TOOL [ARGUMENTS]", param_hint="TOOL")
+    if method.startswith("resources/") and not uri:
+        raise typer.BadParameter(f"{method} needs --uri", param_hint="--uri")
+    return method
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    raw = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1) if text == "-" else text.encode("utf-8", "surrogateescape")
+    return _object(raw, "ARGUMENTS")
+
+
+def _definition(path: Path | None, tool: str) -> dict[str, Any] | None:
+    """Read a tool's definition; what it does not say is as permissive as an upstream may be."""
+    if path is None:
+        return None
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="--definition") from error
+    return {"inputSchema": {"type": "object"}, **_object(raw, "--definition"), "name": tool}
+
+
+def _object(raw: bytes, hint: str) -> dict[str, Any]:
+    """Read one JSON object exactly as strictly as a gateway reads an agent's message."""
+    from gateway.core.strictjson import Unreadable, read_call
+    from gateway.settings import LimitSettings
+
+    limits = LimitSettings()
+    if len(raw) > MAX_INPUT_BYTES:
+        raise typer.BadParameter(f"more than {MAX_INPUT_BYTES} bytes", param_hint=hint)
+    try:
+        value = read_call(raw, depth=limits.depth, keys=limits.keys)
+    except Unreadable as error:
+        raise typer.BadParameter(f"no gateway would take this: {error.problem}", param_hint=hint) from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter('write a JSON object, as \'{"path": "/tmp/x"}\'', param_hint=hint)
+    return value
+
+
+def _tier(text: str | None) -> Any:
+    from gateway.core.principal import TrustTier
+
+    if text is None:
+        return None
+    if text not in TrustTier.__members__:
+        raise typer.BadParameter("a trust tier is one of T0, T1, T2, T3, T4", param_hint="--tier")
+    return TrustTier[text]

@@ -1,0 +1,65 @@
+"""What a start tells the operator: what is protected, where the agent goes, where data lies, which policy is in force.
+
+Talk, so it goes to stderr; nothing follows until a call arrives.
+"""
+
+from typing import TYPE_CHECKING
+
+from gateway import __version__
+from gateway.cli.output import say, warn
+
+if TYPE_CHECKING:
+    from gateway.app import StartReport
+    from gateway.settings import Settings
+
+__all__ = ["agent_lines", "announce"]
+
+
+def announce(report: "StartReport", settings: "Settings", url: str) -> None:
+    """Print what was started. `url` is the gateway's address without a path."""
+    url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")  # what reaches it from here
+    say(f"Intended MCP gateway {__version__}", style="bold")
+    for label, lines in (
+        ("protects", [f"{name}  {what}" for name, what in report.upstreams.items()]),
+        ("agent URL", agent_lines(report, url)),
+        ("policy", [f"{report.policies}  (digest {report.policy_digest[:12]})"]),
+        ("data", [str(report.data)]),
+    ):
+        for number, line in enumerate(lines):
+            say(f"  {label if number == 0 else '':<10} {line}")
+    _warnings(report, settings)
+    say(f"  {'next':<10} claude mcp add --transport http intended {url}/mcp")
+    say(f"  {'':<10} intended audit tail --follow{_data_flag(settings)}")
+
+
+def agent_lines(report: "StartReport", url: str) -> list[str]:
+    """Return the URLs for an agent: all upstreams, and where there are several each one under its own names."""
+    if len(report.upstreams) < 2:
+        return [f"{url}/mcp"]
+    each = [f"{url}/mcp/{name}  only {name}, its own tool names" for name in report.upstreams]
+    return [f"{url}/mcp  all of them, tools as UPSTREAM__TOOL", *each]
+
+
+def _warnings(report: "StartReport", settings: "Settings") -> None:
+    for warning in report.policy_warnings:
+        warn("policy", warning)
+    if report.keyless and settings.reachable_from_elsewhere:
+        warn(
+            "unauthenticated",
+            f"anyone who reaches {settings.host} acts as agent `local` and may do what the policy allows it. Nothing"
+            " but the network around this gateway keeps others away.",
+        )
+    elif report.keyless:
+        say(f"  {'keyless':<10} every program of this machine that connects is agent `local`; other machines cannot")
+    if report.in_doubt:
+        ids = ", ".join(call.intent_id for call in report.in_doubt[:5])
+        more = "" if len(report.in_doubt) <= 5 else f" and {len(report.in_doubt) - 5} more"
+        warn(
+            "in doubt",
+            f"{len(report.in_doubt)} calls were allowed before the last stop and have no outcome: {ids}{more}. They may"
+            " have run. They are not sent again; look at their upstreams.",
+        )
+
+
+def _data_flag(settings: "Settings") -> str:
+    return "" if settings.data is None else f" --data {settings.data}"

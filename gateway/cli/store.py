@@ -1,0 +1,68 @@
+"""`intended store accept-head`: say that the store as it is now is the one to go on with, and have that recorded."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.output import say
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The audit store itself.", no_args_is_help=True)
+
+
+@app.callback()
+def store() -> None:
+    """Keep `accept-head` a command of its own, although it is the only one so far."""
+
+
+@app.command("accept-head")
+def accept_head(
+    reason: Annotated[str, typer.Option(help="Why entries are missing, for the record.")],
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+) -> None:
+    """Accept a store that falls short of its head copy, for example after a restore. The gateway must be stopped."""
+    if not reason.strip():
+        raise typer.BadParameter("say why: it is what an auditor will read", param_hint="--reason")
+    import anyio
+
+    settings = options.settle(options.Flags(data=data_dir, state=state), config).settings
+    anyio.run(_accept, settings, reason)
+
+
+async def _accept(settings: "Settings", reason: str) -> None:
+    import orjson
+
+    from gateway.app import data_folder, state_folder
+    from gateway.core.audit.body import timestamp
+    from gateway.core.audit.entry import EntryDraft, EntryType
+    from gateway.core.principal import SYSTEM_TENANT
+    from gateway.identity.ids import RandomIds
+    from gateway.store.sqlite.store import StoreOptions, open_store
+    from gateway.telemetry.clock import SystemClock
+
+    clock = SystemClock()
+    options_ = StoreOptions(data=data_folder(settings), state=state_folder(settings))
+    opened = await open_store(options_, clock, accept_head=True)
+    try:
+        accepted = opened.opening.accepted
+        await opened.append(
+            EntryDraft(
+                tenant=SYSTEM_TENANT,
+                id=RandomIds().new("evt"),
+                type=EntryType.HEAD_ACCEPTED,
+                time=timestamp(clock.now()),
+                body=orjson.dumps({"reason": reason, "accepted": list(accepted)}),
+            )
+        )
+    finally:
+        await opened.aclose()
+    for difference in accepted:
+        say(f"accepted: {difference}")
+    say("recorded; the gateway can be started" if accepted else "nothing was missing; the acceptance is recorded")

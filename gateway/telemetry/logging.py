@@ -1,0 +1,64 @@
+"""The operator's log: one line per decision, and what goes wrong. People's lines on a terminal, JSON lines elsewhere.
+
+Owns how lines look. Never holds an argument, a result or a credential: whoever writes a line names what it may say.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+__all__ = ["configure_logging", "decision_line"]
+
+OURS = "gateway"
+"""The logger whose INFO is shown. Libraries are heard from WARNING on; uvicorn, which warns of clients, from ERROR."""
+
+_log = logging.getLogger("gateway.decisions")
+
+
+def configure_logging(stream: TextIO | None = None) -> None:
+    """Send this process's log to `stream` (stderr), and keep libraries quiet."""
+    target = stream if stream is not None else sys.stderr
+    terminal = target.isatty()
+    renderer = (
+        structlog.dev.ConsoleRenderer(pad_event_to=0, sort_keys=False)
+        if terminal
+        else structlog.processors.JSONRenderer()
+    )
+    before: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
+    ]
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(OURS).setLevel(logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+
+
+def decision_line(
+    *, effect: str, target: str, upstream: str, agent: str, rule: str, reason: str, risk: int, intent_id: str
+) -> None:
+    """Write the one line of one decision."""
+    _log.info(
+        "%s %s",
+        effect,
+        target,
+        extra={
+            "upstream": upstream,
+            "agent": agent,
+            "rule": rule,
+            "reason": reason,
+            "risk": risk,
+            "intent": intent_id,
+        },
+    )
