@@ -162,9 +162,10 @@ def encode_error(identifier: str | int | None, rejection: Rejection) -> bytes:
 def encode_message(message: JsonObject) -> bytes:
     """Serialise a whole message once. What `core/strictjson.py` has read can always be written.
 
-    orjson writes integers up to 2^64-1; larger ones, which an upstream may send, are left to the slower writer.
+    orjson writes integers up to 2^64-1; larger ones, which an upstream may send, are left to the slower writer, which
+    escapes what is not ASCII and so has a form for every text.
     """
     try:
         return orjson.dumps(message)
     except orjson.JSONEncodeError:
-        return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(message, allow_nan=False, separators=(",", ":")).encode()

@@ -5,7 +5,6 @@ Owns their syntax. What the routing headers must agree with is `core/wire.py`; t
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -151,5 +150,5 @@ def decode_value(value: str) -> str | None:
         decoded = base64.b64decode(payload, validate=True)
         # Trailing bits that mean nothing would give one value several spellings.
         return decoded.decode() if base64.b64encode(decoded).decode("ascii") == payload else None
-    except (binascii.Error, UnicodeError):
+    except ValueError:  # not ASCII, not base64 (binascii.Error), not UTF-8
         return None

@@ -21,6 +21,8 @@ _MARK: Final = "x-mcp-header"
 _PREFIX: Final = "mcp-param-"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DECIMAL = re.compile(r"(-?[0-9]+)(?:\.0+)?")
+_INTEGER_CHARS: Final = 320
+"""More than the digits of the largest double; bounds the work of reading a header."""
 _TYPES: Final = ("string", "integer", "boolean")
 """`number` is forbidden: its text differs between languages."""
 
@@ -63,8 +65,9 @@ def check_param_headers(
         return _mismatch("the tool's header marks are invalid, so no header can be checked")
     sent: dict[str, str] = {}
     for name, value in param_headers:
-        if sent.setdefault(name.lower(), value) is not value:
+        if name.lower() in sent:
             return _mismatch(f"header {name} is given twice")
+        sent[name.lower()] = value
     for mark in marks:
         if not _agrees(mark, sent.get(_PREFIX + mark.header), _at(arguments, mark.path)):
             return _mismatch(f"the Mcp-Param-{mark.header} header is missing or differs from the body")
@@ -81,12 +84,11 @@ def _agrees(mark: _Mark, sent: str | None, value: JsonValue) -> bool:
     decoded = decode_value(sent)
     if decoded is None:
         return False
-    if mark.integer and not isinstance(value, bool | str) and (match := _DECIMAL.fullmatch(decoded)):
-        # 42, 42.0 and a body's 42.0 are one integer; more digits than a body may hold never match.
-        return match[1].lstrip("-").lstrip("0")[:20] == str(abs(value)).removesuffix(".0").lstrip("0") and (
-            match[1].startswith("-") == (value < 0) or value == 0
-        )
-    return decoded == text
+    whole = _DECIMAL.fullmatch(decoded) if mark.integer and isinstance(value, int | float) else None
+    if whole is None or isinstance(value, bool):
+        return decoded == text
+    # 42, 42.0 and a body's 42.0 are one integer.
+    return len(whole[1]) <= _INTEGER_CHARS and int(whole[1]) == value
 
 
 def _text(value: JsonValue) -> str | None:

@@ -28,6 +28,7 @@ _INTEGER_CHARS: Final = 4300
 
 _SURROGATE_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE: Final = bytes(code for code in range(256) if chr(code) not in "[]{},")
 
 
@@ -72,10 +73,9 @@ def _check_structure(data: bytes, *, depth: int, keys: int | None) -> None:
     if keys is not None and structure.count(b",") + structure.count(b"{") + structure.count(b"[") > keys:
         msg = f"more than {keys} keys and items"
         raise Unreadable(msg, is_json=True)
-    brackets = structure.translate(None, b",")
+    brackets = structure.translate(_ONE_KIND, b",")
     for _ in range(depth):
-        # Each pass takes the innermost containers away, at C speed.
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")  # takes exactly the innermost level away
         if not brackets:
             return
     msg = f"nested deeper than {depth} levels, or brackets that do not match"
