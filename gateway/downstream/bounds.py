@@ -15,6 +15,8 @@ class FrontLimits:
     sessions_per_agent: int = 1000
     """At the cap the session that has been idle longest is ended; with none idle a new one is refused."""
     session_idle_s: float = 1800.0
+    housekeeping_s: float = 30.0
+    """How often idle sessions and old events are looked for; what an agent asks for is checked at once."""
     event_buffer_bytes: int = 1024 * 1024
     """Of one session, all streams together."""
     event_buffer_s: float = 300.0

@@ -43,9 +43,6 @@ __all__ = ["McpFront"]
 UNAUTHORIZED: Final = -32001
 """The code that the SDKs show the message of (research/ecosystem.md 1.2)."""
 
-_HOUSEKEEPING_S: Final = 30.0
-"""How often idle sessions are looked for; a session asked for is checked at once."""
-
 _LISTEN: Final = "subscriptions/listen"
 _CLOSE: Final = (b"connection", b"close")
 
@@ -146,7 +143,7 @@ class McpFront:
 
     async def _keep_house(self) -> None:
         while True:
-            await anyio.sleep(_HOUSEKEEPING_S)
+            await anyio.sleep(self._limits.housekeeping_s)
             await self._contained(self._sessions.expire())
 
     # --- 1: the head --------------------------------------------------------------------------------------------------

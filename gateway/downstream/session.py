@@ -184,14 +184,15 @@ class Session:
 
     async def _pump(self, stream: EventStream, sent: int, answer: Answer) -> None:
         while stream.listener is answer:
-            for number, frame in stream.after(sent):
+            pending = stream.after(sent)
+            for number, frame in pending:
                 await answer.write(frame)
                 sent = number
                 stream.delivered = max(stream.delivered, number)
-            if stream.finished and not stream.after(sent):
+            if pending:
+                continue  # writing took its time: look again before waiting
+            if stream.finished:
                 return
-            if stream.after(sent) or stream.listener is not answer:
-                continue
             with anyio.move_on_after(self.limits.keep_alive_s) as silence:
                 await stream.changed()
             if silence.cancelled_caught:
@@ -244,13 +245,15 @@ class SessionCaller:
             self._stream.detach(self.answer)
             await self.answer.end()
 
-    async def open(self) -> None:
-        """Begin the event stream, with its empty first event where the agent reads that."""
-        if self._stream is None:
-            self._stream = self._session.open_stream()
-            self._stream.listener = self.answer
+    async def open(self) -> EventStream:
+        """Begin the event stream, with its empty first event where the agent reads that, or return the open one."""
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = self._session.open_stream()
+            stream.listener = self.answer
             retry_ms = self._session.limits.retry_ms
-            await self.answer.open(priming(self._stream.place(0), retry_ms) if self._session.primed else b"")
+            await self.answer.open(priming(stream.place(0), retry_ms) if self._session.primed else b"")
+        return stream
 
     async def finish(self, status: int, body: bytes) -> None:
         """Send the answer: the last event of an open stream, else a plain body with `status`."""
@@ -278,12 +281,10 @@ class SessionCaller:
     async def _put(self, data: bytes) -> None:
         if self._session.ended or (self._stream is None and self.answer.gone()):
             return
-        await self.open()
-        stream = self._stream
-        if stream is not None:
-            frame = stream.append(data)
-            if stream.listener is self.answer:
-                await self.answer.write(frame)
+        stream = await self.open()
+        frame = stream.append(data)
+        if stream.listener is self.answer:
+            await self.answer.write(frame)
 
     # --- for the usher
 

@@ -301,6 +301,7 @@ class Exchange:
         session: str | None = None,
         version: str | None = None,
         server: tuple[str, int] = ("127.0.0.1", 8787),
+        cut: bool = False,
     ) -> None:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         fields = {
@@ -325,6 +326,7 @@ class Exchange:
         }
         self._chunks = list(chunks if chunks is not None else [raw])
         self.unread = 0
+        self._cut = cut
         self._left = anyio.Event()
         self._news = anyio.Event()
         self.status = 0
@@ -346,7 +348,7 @@ class Exchange:
         if self._chunks:
             chunk = self._chunks.pop(0)
             self.unread = len(self._chunks)
-            return {"type": "http.request", "body": chunk, "more_body": bool(self._chunks)}
+            return {"type": "http.request", "body": chunk, "more_body": self._cut or bool(self._chunks)}
         if not self._left.is_set():  # like uvicorn's event, which does not yield once it is set
             await self._left.wait()
         return {"type": "http.disconnect"}
