@@ -28,7 +28,7 @@ def evaluate(bundle: Bundle, given: PolicyInput) -> Evaluation:
     conditions: dict[str, str] = {}
     for rule in rules:
         told = rule.matched
-        outcome = True if rule.condition is None else _outcome(rule, activation)
+        outcome = _outcome(rule, activation)
         if outcome is True:
             matched.append(told)
             conditions[told.id] = "true"

@@ -1,0 +1,216 @@
+"""What a bundle says of a call: no applicable rule is skipped, and no error is an answer."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given as forall
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from gateway.core.decision import Effect
+from gateway.core.policy.cel import Engine
+from gateway.core.policy.evaluate import could_pass, evaluate
+from gateway.core.policy.model import Evaluation
+from gateway.core.principal import TrustTier
+from tests.core.policy.builders import bundle, given, rule
+
+
+def held(evaluation: Evaluation) -> list[str]:
+    return [matched.id for matched in evaluation.matched]
+
+
+def test_rules_that_apply_and_hold_are_matched_in_order_and_every_outcome_is_kept() -> None:
+    """A verdict can be recomputed from the outcomes where the arguments are gone."""
+    policies = bundle(
+        rule("a", when="args.n > 1"),
+        rule("b", "deny", "args.n > 5"),
+        rule("c", "escalate"),
+        rule("d", match={"tools": ["other"]}),
+    )
+    evaluation = evaluate(policies, given({"n": 3}))
+    assert held(evaluation) == ["a", "c"]
+    assert evaluation.failed == ()
+    assert evaluation.conditions == {"a": "true", "b": "false", "c": "true"}
+
+
+@pytest.mark.parametrize("effect", ["allow", "escalate", "deny"])
+def test_a_rule_that_errs_fails_whatever_its_effect(effect: str) -> None:
+    """A deny rule on a missing argument must not silently stay quiet (promise 2)."""
+    evaluation = evaluate(bundle(rule("ok"), rule("bad", effect, "args.missing > 1")), given())
+    assert held(evaluation) == ["ok"]
+    assert [(failed.id, failed.policy_set) for failed in evaluation.failed] == [("bad", "test")]
+    assert "missing" in evaluation.failed[0].message
+    assert evaluation.conditions == {"ok": "true", "bad": "error"}
+
+
+def test_nul_fails_every_conditional_rule_that_looks_at_arguments() -> None:
+    """The engine would cut the text; the wire guard refuses it before, this is the second net."""
+    policies = bundle(rule("a", when="args.c == 'rm'"), rule("b", "deny", "has(args.c) && risk > 99"), rule("c"))
+    evaluation = evaluate(policies, given({"c": "rm\0 -rf /"}))
+    assert held(evaluation) == ["c"]
+    assert [failed.id for failed in evaluation.failed] == ["a", "b"]
+
+
+def test_rules_without_conditions_need_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hot path: nothing is converted for rules that read nothing."""
+    policies = bundle(rule("a"), rule("b", when="risk > 1", match={"tools": ["other"]}))
+
+    def untouchable(*_: object) -> None:
+        raise AssertionError("the engine was asked")
+
+    monkeypatch.setattr(Engine, "activation", untouchable)
+    assert held(evaluate(policies, given())) == ["a"]
+
+
+def test_values_are_prepared_once_for_all_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converting a megabyte costs 2 ms; it is done once a call, for what the rules read."""
+    policies = bundle(rule("a", when="args.n > 1"), rule("b", when="risk > 1"))
+    calls: list[int] = []
+    real = Engine.activation
+
+    def counted(self: Engine, values: Any, reads: int) -> Any:
+        calls.append(reads)
+        return real(self, values, reads)
+
+    monkeypatch.setattr(Engine, "activation", counted)
+    evaluate(policies, given({"n": 2}))
+    conditions = [r.condition for r in policies.rules if r.condition]
+    assert calls == [conditions[0].reads | conditions[1].reads]
+
+
+def test_intents_domains_and_static_keys_decide_what_applies() -> None:
+    """All keys of a match must hold."""
+    policies = bundle(
+        rule("intent", match={"intents": ["files.read"]}),
+        rule("domain", match={"domains": ["files"]}),
+        rule("other", match={"domains": ["files"], "intents": ["files.write"]}),
+        rule("tier", match={"tiers": ["T4"]}),
+    )
+    assert held(evaluate(policies, given())) == ["intent", "domain"]
+    assert held(evaluate(policies, given(tier=TrustTier.T4, type="mcp.complete"))) == ["tier"]
+
+
+def test_a_method_that_nobody_knows_matches_nothing() -> None:
+    """What no rule allows is denied."""
+    assert evaluate(bundle(rule("a", match={"methods": ["*"]})), given(method="tasks/get")) == Evaluation(
+        matched=(), failed=(), conditions={}
+    )
+
+
+def test_a_bundle_without_an_engine_fails_its_conditions() -> None:
+    """A bundle that was put together by hand must not evaluate to anything by accident."""
+    policies = replace(bundle(rule("a", when="args.n > 1")), engine=None)
+    evaluation = evaluate(policies, given({"n": 2}))
+    assert held(evaluation) == []
+    assert [failed.id for failed in evaluation.failed] == ["a"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+POLICIES = bundle(
+    rule("path", when="args.path.startsWith('/w/') && !args.path.contains('..')"),
+    rule("money", "deny", "args.amount > 1000.0"),
+    rule("list", "escalate", "args.to.exists(r, r.endsWith('@evil.test'))"),
+    rule("deep", "deny", "has(args.a) && args.a.b == null"),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@forall(st.dictionaries(st.sampled_from(["path", "amount", "to", "a", "x"]), JSON, max_size=4))
+def test_whatever_the_arguments_every_applicable_rule_has_exactly_one_outcome(arguments: dict[str, Any]) -> None:
+    """Never an exception, never a rule that is lost, never a match that is not Python's True."""
+    evaluation = evaluate(POLICIES, given(arguments))
+    assert set(evaluation.conditions) == {"path", "money", "list", "deep"}
+    true = {rule_id for rule_id, outcome in evaluation.conditions.items() if outcome == "true"}
+    failed = {rule_id for rule_id, outcome in evaluation.conditions.items() if outcome == "error"}
+    assert true == set(held(evaluation))
+    assert failed == {each.id for each in evaluation.failed}
+    if "path" in true:
+        assert isinstance(arguments["path"], str)
+        assert arguments["path"].startswith("/w/")
+        assert "\0" not in arguments["path"]
+
+
+# --- what may be hidden -----------------------------------------------------------------------------------------------
+
+
+def passes(*rules: dict[str, Any], **call: Any) -> bool:
+    static = {"method": "tools/call", "upstream": "u", "name": "t", "uri": "", "agent": "a", "tier": TrustTier.T0}
+    return could_pass(bundle(*rules), **{**static, **call})
+
+
+@pytest.mark.parametrize(
+    ("rules", "call", "expected"),
+    [
+        ([rule("a")], {}, True),
+        ([rule("a", "escalate")], {}, True),
+        ([rule("a", when="false")], {}, True),
+        ([rule("a", match={"intents": ["files.read"]})], {}, True),
+        ([rule("a", match={"domains": ["files"]})], {}, True),
+        ([rule("a", "deny")], {}, False),
+        ([rule("a"), rule("b", "deny")], {}, False),
+        ([rule("a"), rule("b", "deny", "risk > 0")], {}, True),
+        ([rule("a"), rule("b", "deny", match={"domains": ["files"]})], {}, True),
+        ([rule("a"), rule("b", "deny", match={"tiers": ["T4"]})], {}, True),
+        ([rule("a"), rule("b", "deny", match={"tiers": ["T4"]})], {"tier": TrustTier.T4}, False),
+        ([rule("a", match={"tools": ["other"]})], {}, False),
+        ([rule("a", match={"upstreams": ["other"]})], {}, False),
+        ([rule("a", match={"agents": ["other"]})], {}, False),
+        ([rule("a")], {"method": "prompts/get"}, False),
+        ([rule("a")], {"method": "tasks/get"}, False),
+        (
+            [rule("a", match={"methods": ["resources/read"], "uris": ["x:*"]})],
+            {"method": "resources/read", "uri": "x:1"},
+            True,
+        ),
+        (
+            [rule("a", match={"methods": ["resources/read"], "uris": ["x:*"]})],
+            {"method": "resources/read", "uri": "y:1"},
+            False,
+        ),
+    ],
+)
+def test_a_tool_is_hidden_only_if_every_outcome_is_deny(
+    rules: list[dict[str, Any]], call: dict[str, Any], expected: bool
+) -> None:
+    """Lists show what the principal could be allowed, and nothing that no arguments could make pass."""
+    assert passes(*rules, **call) is expected
+
+
+RULES = st.lists(
+    st.builds(
+        lambda effect, when, match: {"effect": effect, **({"when": when} if when else {}), "match": match},
+        st.sampled_from(["allow", "escalate", "deny"]),
+        st.sampled_from([None, "risk > 50", "args.n == 1"]),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "tools": st.sampled_from([["t"], ["o"], ["t*"]]),
+                "tiers": st.sampled_from([["T0"], ["T4"]]),
+                "domains": st.sampled_from([["files"], ["mcp"]]),
+            },
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@forall(RULES, st.sampled_from([0, 100]), st.sampled_from([{}, {"n": 1}]))
+def test_what_is_hidden_is_never_allowed_nor_escalated(
+    rules: list[dict[str, Any]], risk: int, args: dict[str, int]
+) -> None:
+    """Hiding a tool that could be called would break a promise; so would the other way round for its refusal."""
+    policies = bundle(*({"id": f"r{number}", **each} for number, each in enumerate(rules)))
+    seen = could_pass(
+        policies, method="tools/call", upstream="default", name="t", uri="", agent="local", tier=TrustTier.T0
+    )
+    evaluation = evaluate(policies, given(args, name="t", risk=risk))
+    effects = {matched.effect for matched in evaluation.matched}
+    possible = bool(effects) and Effect.DENY not in effects and not evaluation.failed
+    assert seen or not possible
