@@ -163,6 +163,7 @@ async def test_the_entries_of_an_intent_are_found(store: Store) -> None:
         await appended(store, intent_id=intent)
     assert [entry.seq for entry in await store.by_intent("default", "int_1")] == [1, 3]
     assert list(await store.by_intent("other", "int_1")) == []
+    assert list(await store.by_intent("default", "")) == []
 
 
 async def test_a_row_is_written_with_the_entry(store: Store) -> None:

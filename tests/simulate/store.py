@@ -184,6 +184,8 @@ class MemoryStore:
     async def by_intent(self, tenant: str, intent_id: str) -> Sequence[StoredEntry]:
         """As `ports.AuditReader.by_intent`."""
         await self._readable()
+        if not intent_id:
+            return []
         needle = b'"intentId":"' + intent_id.encode() + b'"'
         return [entry for entry in self._chains.get(tenant, []) if needle in entry.content]
 
