@@ -169,8 +169,9 @@ async def open_store(
     """Open the store in `options.data`, or make it there.
 
     `unclaimed` is called on the event loop with every entry that became durable after its append had been given up or
-    cancelled. `accept_head` passes over a head copy that the store falls short of and writes a new one; whoever uses
-    it must append an entry of type `head.accepted` at once, with the operator's reason and `opening.accepted`.
+    cancelled. `accept_head` passes over a head copy that the store falls short of; whoever uses it must append an
+    entry of type `head.accepted` at once, with the operator's reason and `opening.accepted`. The copy is replaced only
+    after that entry is durable.
 
     Raises:
         StoreRefused: the store must not be used as it is; nothing was changed.
@@ -254,7 +255,8 @@ def _open(options: StoreOptions, accept_head: bool) -> _Opened:  # noqa: FBT001 
                 in_doubt=_open_calls(connection),
                 accepted=tuple(short),
             )
-            _copy_heads(head_copy, opening.store_id, Recorder(connection, None))
+            if not short:  # an accepted shortfall is copied after the entry that records it, and not without
+                _copy_heads(head_copy, opening.store_id, Recorder(connection, None))
             problem = files.remember()
         except (sqlite3.Error, OSError) as error:
             raise _refusal(path, error) from error
