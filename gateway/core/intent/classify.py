@@ -1,22 +1,234 @@
-"""A gated call → its intent. Deterministic and explained."""
+"""A gated call → its intent: type, effect class, confidence, evidence, and the risk with its factors.
 
-from gateway.core.call import Call
-from gateway.core.intent.model import EffectClass, Evidence, Intent, IntentContext
-from gateway.core.intent.risk import effect_factor, total
-from gateway.core.intent.taxonomy import TAXONOMY, Taxonomy
+Deterministic: the same call, context and taxonomy give the same intent. What depends on the tool's definition alone
+comes from `definition.py`, remembered; what depends on the arguments from `signals.py`. An operator's mapping settles
+the type, but nothing that the arguments say is taken back by it.
+"""
 
-__all__ = ["classify"]
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from gateway.core.call import Call, Review
+from gateway.core.intent.definition import Definition, Profile, profile
+from gateway.core.intent.model import EffectClass, Evidence, Intent, IntentContext, Mapping, RiskFactor
+from gateway.core.intent.risk import EFFECT_POINTS, effect_factor, factor, total
+from gateway.core.intent.signals import Signals, Standing, read_arguments
+from gateway.core.intent.taxonomy import TAXONOMY, UNKNOWN_TYPE, IntentType, Taxonomy
+
+__all__ = ["METHOD_TYPES", "classify"]
+
+METHOD_TYPES = {
+    "resources/read": "mcp.read_resource",
+    "resources/subscribe": "mcp.subscribe_resource",
+    "prompts/get": "mcp.get_prompt",
+    "completion/complete": "mcp.complete",
+    "sampling/createMessage": "mcp.sampling",
+    "elicitation/create": "mcp.elicitation",
+    "roots/list": "mcp.list_roots",
+}
+"""The gated methods that are no tool call, and what each is. Any other method is unknown."""
+
+CACHED_STANDINGS = 4096
+"""Pairs of tool and mapping whose standing is remembered."""
+
+MAPPED, MAPPED_UNPINNED, DECIDED, RAISED = 1.0, 0.95, 0.85, 0.8
+"""Confidence where an operator, a listed value, or an argument of its own has settled the effect."""
+
+NOVEL = factor("novel", "this agent was never allowed this before")
+UNREVIEWED = factor("unreviewed-tool", "no operator has reviewed the definition")
+CHANGED = factor("changed-tool", "the definition changed and was not reviewed since")
+STALE = factor("changed-tool", "a mapping names this tool under another definition")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mappings:
+    """An operator's mappings, compared by identity: they live as long as their bundle and can key a cache."""
+
+    rows: Sequence[Mapping]
+
+    def __hash__(self) -> int:
+        return id(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mappings) and other.rows is self.rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settled:
+    """A tool, or a method, with everything applied that does not depend on arguments.
+
+    `mapped` is the type that an operator gave; `base_risk` the points that a type sets in place of its effect class.
+    """
+
+    profile: Profile
+    standing: Standing
+    mapped: IntentType | None
+    factors: tuple[RiskFactor, ...]
+    evidence: tuple[Evidence, ...]
+    confidence: float
 
 
 def classify(call: Call, context: IntentContext, taxonomy: Taxonomy = TAXONOMY) -> Intent:
-    """Return the intent of `call` with its risk."""
-    factors = (effect_factor(EffectClass.UNKNOWN, "nothing is known yet"),)
+    """Return the intent of a call with its risk.
+
+    1 settle what does not depend on the arguments; 2 read the arguments; 3 put both together.
+    """
+    settled = settle(call, context, taxonomy)  # 1
+    if call.uri:
+        signals = read_arguments({"uri": call.uri, "arguments": call.arguments}, settled.standing)  # 2
+    else:
+        signals = read_arguments(call.arguments, settled.standing)
+    return conclude(settled, signals, novel=context.novel)  # 3
+
+
+def settle(call: Call, context: IntentContext, taxonomy: Taxonomy) -> Settled:
+    """Return what is known of the call before its arguments."""
+    inside = tuple(context.inside_domains)
+    if call.method != "tools/call":
+        return settled_method(call.method, taxonomy, inside)
+    tool = call.tool
+    review = tool.review if tool is not None else Review.UNREVIEWED
+    definition = Definition(
+        upstream=call.upstream,
+        name=call.name,
+        pin=tool.pin if tool is not None else "",
+        reviewed=review is Review.REVIEWED,
+        taxonomy=taxonomy,
+        body=tool.definition if tool is not None else {},
+    )
+    return settled_tool(definition, review, Mappings(context.mappings), inside)
+
+
+@lru_cache(maxsize=64)
+def settled_method(method: str, taxonomy: Taxonomy, inside: tuple[str, ...]) -> Settled:
+    """Return the standing of a method that is no tool call; one that nobody taught us is unknown."""
+    intent_type = taxonomy.get(METHOD_TYPES.get(method, "unknown")) or UNKNOWN_TYPE
+    effect = intent_type.effect_class
+    known = intent_type is not UNKNOWN_TYPE
+    evidence = (Evidence(source="method", detail=f"{method} is {intent_type.id}" if known else "no known method"),)
+    return Settled(
+        profile=Profile(
+            effect=effect,
+            confidence=0.9 if known else 0.1,
+            evidence=evidence,
+            factors=(),
+            domain=intent_type.domain,
+            types=dict.fromkeys(EffectClass, intent_type),
+        ),
+        standing=Standing(
+            effect=EffectClass.SEND if method.startswith(("sampling", "elicitation")) else effect,
+            domain=intent_type.domain,
+            inside_domains=inside,
+        ),
+        mapped=intent_type if known else None,
+        factors=(),
+        evidence=evidence,
+        confidence=0.9 if known else 0.1,
+    )
+
+
+@lru_cache(maxsize=CACHED_STANDINGS)
+def settled_tool(definition: Definition, review: Review, mappings: Mappings, inside: tuple[str, ...]) -> Settled:
+    """Return the standing of a tool under an operator's mappings."""
+    mapping, stale = find_mapping(definition, mappings.rows)
+    pinned = mapping is not None and bool(mapping.pin)
+    if pinned and not definition.reviewed:
+        definition = Definition(
+            upstream=definition.upstream,
+            name=definition.name,
+            pin=definition.pin,
+            reviewed=True,
+            taxonomy=definition.taxonomy,
+            body=definition.body,
+        )
+    judged = profile(definition)
+    named = mapping or stale
+    mapped = (definition.taxonomy.get(named.intent) or UNKNOWN_TYPE) if named is not None else None
+    effect, factors, confidence = judged.effect, judged.factors, judged.confidence
+    evidence = judged.evidence
+    if mapped is not None and mapping is not None:
+        effect, confidence = mapped.effect_class, MAPPED if pinned else MAPPED_UNPINNED
+        factors = () if pinned else tuple(each for each in judged.factors if each.code != "low-confidence")
+        evidence = (Evidence(source="mapping", detail=f"an operator mapped the tool to {mapped.id}"), *evidence)
+    elif mapped is not None and EFFECT_POINTS[mapped.effect_class] > EFFECT_POINTS[effect]:
+        effect = mapped.effect_class
+        evidence = (Evidence(source="mapping", detail=f"mapped to {mapped.id} under another definition"), *evidence)
+    return Settled(
+        profile=judged,
+        standing=Standing(
+            effect=effect,
+            domain=mapped.domain if mapped is not None and mapping is not None else judged.domain,
+            selectors={} if mapping is not None else judged.selectors,
+            inside_domains=inside,
+        ),
+        mapped=mapped if mapping is not None else None,
+        factors=(*factors, *standing_factors(review, pinned=pinned, stale=stale is not None and mapping is None)),
+        evidence=evidence,
+        confidence=confidence,
+    )
+
+
+def find_mapping(definition: Definition, rows: Sequence[Mapping]) -> tuple[Mapping | None, Mapping | None]:
+    """Return the first mapping that holds for this definition, and the first that names another definition."""
+    stale = None
+    for row in rows:
+        if fnmatchcase(definition.upstream, row.upstream) and fnmatchcase(definition.name, row.tool):
+            if row.pin in ("", definition.pin):
+                return row, stale
+            stale = stale or row
+    return None, stale
+
+
+def standing_factors(review: Review, *, pinned: bool, stale: bool) -> tuple[RiskFactor, ...]:
+    """Return what the tool's review adds; a mapping of exactly this definition is a review."""
+    if pinned or review is Review.REVIEWED:
+        return ()
+    if stale:
+        return (STALE,)
+    return (CHANGED,) if review is Review.CHANGED else (UNREVIEWED,)
+
+
+def conclude(settled: Settled, signals: Signals, *, novel: bool) -> Intent:
+    """Put the standing and the signals together."""
+    effect, confidence, evidence, marks = effect_of(settled, signals)
+    intent_type = settled.mapped or settled.profile.types[effect]
+    own = intent_type.base_risk
+    points = EFFECT_POINTS[effect]
+    if own is not None:
+        points = own if effect is intent_type.effect_class else max(own, points)
+    factors = (
+        effect_factor(effect, evidence[0].detail if evidence else effect.value, points),
+        *settled.factors,
+        *marks,
+        *signals.factors.values(),
+        *((NOVEL,) if novel else ()),
+    )
     return Intent(
-        type=taxonomy.by_id["unknown"].id,
-        domain="unknown",
-        effect_class=EffectClass.UNKNOWN,
-        confidence=0.0,
-        evidence=(Evidence(source="method", detail=call.method),),
-        risk=total(factors) if context.novel else total(factors),
+        type=intent_type.id,
+        domain=intent_type.domain,
+        effect_class=effect,
+        confidence=confidence,
+        evidence=evidence,
+        risk=total(factors),
         factors=factors,
     )
+
+
+def effect_of(
+    settled: Settled, signals: Signals
+) -> tuple[EffectClass, float, tuple[Evidence, ...], tuple[RiskFactor, ...]]:
+    """Return the effect with what the arguments say of it: a listed value settles, any other may only raise."""
+    effect, confidence, evidence = settled.standing.effect, settled.confidence, settled.evidence
+    if settled.mapped is not None and not settled.standing.selectors:
+        effect = settled.mapped.effect_class
+    marks: tuple[RiskFactor, ...] = ()
+    if signals.decided is not None:
+        effect, confidence = signals.decided, DECIDED
+        evidence = (*evidence, Evidence(source="arguments", detail=f"{signals.decided_evidence} decides the effect"))
+    if signals.effect is not None and EFFECT_POINTS[signals.effect] > EFFECT_POINTS[effect]:
+        effect, confidence = signals.effect, min(RAISED, max(confidence, DECIDED))
+        evidence = (*evidence, Evidence(source="arguments", detail=f"{signals.effect_evidence} raises the effect"))
+        marks = (factor("action-argument", f"{signals.effect_evidence} speaks for {effect.value}"),)
+    return effect, confidence, evidence, marks

@@ -81,8 +81,10 @@ class Mapping:
 class IntentContext:
     """What classification may know besides the call.
 
-    `novel` is True where this agent was never allowed this tool before.
+    `novel` is True where this agent was never allowed this tool before. `inside_domains` are the mail domains that
+    an operator counts as inside; recipients elsewhere are outside.
     """
 
     mappings: Sequence[Mapping] = ()
     novel: bool = True
+    inside_domains: Sequence[str] = ()

@@ -16,8 +16,8 @@ EFFECT_POINTS: Mapping[EffectClass, int] = {
     EffectClass.READ: 10,
     EffectClass.WRITE: 28,
     EffectClass.SEND: 52,
-    EffectClass.ACCESS: 55,
-    EffectClass.EXECUTE: 58,
+    EffectClass.ACCESS: 58,
+    EffectClass.EXECUTE: 60,
     EffectClass.UNKNOWN: 60,
     EffectClass.DESTRUCTIVE: 62,
     EffectClass.PAYMENT: 62,
@@ -61,6 +61,7 @@ RISK_FACTORS: Mapping[str, FactorKind] = {
         FactorKind(code="shell-injection", points=40, meaning="Command substitution where no command is expected"),
         FactorKind(code="option-injection", points=40, meaning="A value that a program would read as an option"),
         FactorKind(code="dangerous-text", points=25, meaning="Dangerous content inside prose or file content"),
+        FactorKind(code="protection-off", points=30, meaning="Switches a protection of the tool off"),
         FactorKind(code="data-in-url", points=20, meaning="A URL long enough to carry data out"),
         FactorKind(code="hidden-characters", points=25, meaning="Invisible or look-alike characters"),
         FactorKind(code="oversized-argument", points=15, meaning="Text beyond the length that is scanned"),
@@ -76,6 +77,7 @@ RISK_FACTORS: Mapping[str, FactorKind] = {
         # --- what decides the effect, and how sure that is ---
         FactorKind(code="action-argument", points=5, meaning="An argument, not the tool's name, decides the effect"),
         FactorKind(code="destructive-annotation", points=20, meaning="The upstream itself calls the tool destructive"),
+        FactorKind(code="not-read-only", points=5, meaning="Named like a read, but the upstream says that it is none"),
         FactorKind(code="low-confidence", points=50, meaning="The effect rests on weak evidence; at least as unknown"),
         # --- standing of tool and agent ---
         FactorKind(code="changed-tool", points=25, meaning="The definition changed since it was known"),

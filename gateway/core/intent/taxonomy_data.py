@@ -20,7 +20,8 @@ DOMAINS: tuple[tuple[str, str, bool, str], ...] = (
         "payments",
         "Money: charges, refunds, invoices, subscriptions, orders, trades",
         False,
-        "payment refund charge payout invoice subscription price coupon balance stripe paypal checkout dispute transfer "
+        "payment refund charge payout invoice subscription price coupon balance stripe paypal checkout dispute "
+        "transfer "
         "billing money bank wallet order cart transaction trade stock crypto tax plan",
     ),
     (
@@ -33,7 +34,8 @@ DOMAINS: tuple[tuple[str, str, bool, str], ...] = (
         "access",
         "Accounts, roles, permissions, sharing",
         False,
-        "role permission collaborator member membership invitation acl access iam user account group team sharing policy",
+        "role permission collaborator member membership invitation acl access iam user account group team "
+        "sharing policy",
     ),
     (
         "files",
@@ -65,7 +67,8 @@ DOMAINS: tuple[tuple[str, str, bool, str], ...] = (
         "cloud",
         "Machines, containers, clusters, buckets, networks",
         False,
-        "cluster pod container kubernetes kubectl docker instance vm bucket s3 lambda ec2 namespace node service volume "
+        "cluster pod container kubernetes kubectl docker instance vm bucket s3 lambda ec2 namespace node "
+        "service volume "
         "image network dns domain zone worker kv queue aws azure gcp cloudflare server host function stack",
     ),
     (
@@ -80,7 +83,8 @@ DOMAINS: tuple[tuple[str, str, bool, str], ...] = (
         "browser",
         "A browser under remote control",
         False,
-        "browser tab puppeteer playwright screenshot click hover viewport navigation dialog element console dom cookie "
+        "browser tab puppeteer playwright screenshot click hover viewport navigation dialog element console dom "
+        "cookie "
         "keyboard mouse",
     ),
     ("web", "Pages and interfaces on the web", False, "url web website webpage http https request html sitemap crawl"),
@@ -110,7 +114,8 @@ DOMAINS: tuple[tuple[str, str, bool, str], ...] = (
         "media",
         "Images, audio, video",
         False,
-        "image photo picture video audio music song playlist speech voice transcript caption thumbnail gif chart diagram",
+        "image photo picture video audio music song playlist speech voice transcript caption thumbnail gif "
+        "chart diagram",
     ),
     (
         "maps",
@@ -122,7 +127,8 @@ DOMAINS: tuple[tuple[str, str, bool, str], ...] = (
         "observability",
         "Logs, metrics, traces, alerts, incidents",
         False,
-        "log metric trace alert incident monitor dashboard sentry datadog grafana prometheus span error exception uptime "
+        "log metric trace alert incident monitor dashboard sentry datadog grafana prometheus span error "
+        "exception uptime "
         "health event",
     ),
     ("data", "Data at large: analyses, exports, transformations", False, "data analytic report statistic csv json"),
@@ -140,7 +146,7 @@ OPS = (
     ("billing.apply_credit", "", "payment", None, ""),
     ("billing.generate_statement", "efficiency", "write", None, ""),
     ("billing.retry_payment", "revenue", "payment", None, ""),
-    ("billing.cancel_subscription", "", "destructive", None, ""),
+    ("billing.cancel_subscription", "", "payment", None, ""),
     ("billing.process_dunning", "revenue", "payment", None, ""),
     ("billing.reconcile_payments", "efficiency", "write", None, ""),
     # --- support ---

@@ -1,0 +1,53 @@
+"""Secrets in text, by their shape. Searches for literals only, so its time is linear in the text."""
+
+from collections.abc import Iterator
+
+__all__ = ["secret_shape"]
+
+ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+PREFIXES: tuple[tuple[str, int], ...] = (
+    ("AKIA", 16), ("ASIA", 16), ("sk-", 20), ("sk_live_", 16), ("sk_test_", 16), ("rk_live_", 16), ("ghp_", 30),
+    ("gho_", 30), ("ghu_", 30), ("ghs_", 30), ("ghr_", 30), ("github_pat_", 30), ("glpat-", 16), ("xoxb-", 16),
+    ("xoxp-", 16), ("xoxa-", 16), ("xoxr-", 16), ("xoxs-", 16), ("xapp-", 16), ("AIza", 30), ("ya29.", 20),
+        ("npm_", 30),
+    ("pypi-AgE", 16), ("SG.", 20), ("hf_", 30), ("dop_v1_", 30), ("shpat_", 20), ("mrt_live_", 16), ("mrt_test_", 16),
+    ("intendedops_", 20), ("whsec_", 20), ("lin_api_", 20), ("ntn_", 30), ("hvs.", 20), ("AGE-SECRET-KEY-", 20),
+)  # fmt: skip
+"""Beginnings of well-known keys, and how many characters of a key must follow."""
+
+
+def secret_shape(text: str) -> bool:
+    """Return True where text, as it was sent, holds something of the shape of a secret."""
+    if "-----BEGIN" in text and "PRIVATE KEY" in text:
+        return True
+    if "eyJ" in text and ".eyJ" in text:
+        return True
+    return any(prefix in text and follows(text, prefix, count) for prefix, count in PREFIXES) or user_in_url(text)
+
+
+def follows(text: str, prefix: str, count: int) -> bool:
+    """Return True where as many characters of a key stand behind the prefix, and no word before it."""
+    for at in begins(text, prefix):
+        tail = text[at + len(prefix) : at + len(prefix) + count]
+        if len(tail) == count and ALPHABET.issuperset(tail) and not (at and text[at - 1].isalnum()):
+            return True
+    return False
+
+
+def begins(text: str, part: str) -> Iterator[int]:
+    """Yield each place where `part` begins."""
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + len(part))
+
+
+def user_in_url(text: str) -> bool:
+    """Return True for `scheme://user:password@host`."""
+    for at in begins(text, "://"):
+        user, mark, _ = text[at + 3 : at + 260].partition("@")
+        name, colon, password = user.partition(":")
+        if mark and colon and name and password and "/" not in user and " " not in user:
+            return True
+    return False

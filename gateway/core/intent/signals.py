@@ -1,0 +1,441 @@
+"""Arguments → signals: what a call's arguments add to its risk, and what they say of its effect.
+
+One walk over the arguments, each text looked at once; texts beyond a bound are not skipped silently, they add a
+factor. Owns which detector is asked for which argument. The detectors are `content_*.py`, the names `arguments.py`.
+Evidence names an argument by its path, never its value.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from gateway.core.intent.arguments import ArgumentName, argument_name
+from gateway.core.intent.content_addresses import hosts_of, metadata_host, named_metadata, private_host
+from gateway.core.intent.content_paths import looks_like_path, root_path, system_path, traversal
+from gateway.core.intent.content_secrets import secret_shape
+from gateway.core.intent.content_shell import dangerous_command, injected_command
+from gateway.core.intent.content_sql import read_sql
+from gateway.core.intent.model import EffectClass, RiskFactor
+from gateway.core.intent.naming import hidden, plain, words_of
+from gateway.core.intent.risk import factor
+from gateway.core.intent.verbs import graver, read_value
+from gateway.core.jsonvalue import JsonObject, JsonValue
+
+__all__ = ["MAX_TEXT_CHARS", "Signals", "Standing", "fold", "read_arguments"]
+
+MAX_TEXT_CHARS = 64 * 1024
+"""Of one text so much is looked at; longer ones are file contents as a rule."""
+
+MAX_TOTAL_CHARS = 256 * 1024
+"""Of all texts of one call so much is looked at, so that a call costs milliseconds at most."""
+
+MAX_NESTING = 64
+"""Levels that are walked; the wire guard stops at 32."""
+
+MAX_SHOWN_PATH = 160
+"""Characters of an argument's path in evidence."""
+
+DECODINGS = 3
+"""Rounds of percent-decoding: a text may be encoded again for each hop."""
+
+LONG_QUERY_CHARS = 512
+"""A query string longer than this carries data out, where ordinary ones carry a question."""
+
+SOME_ITEMS, MANY_ITEMS = 20, 100
+"""Lengths of lists from which a call counts as bulk."""
+
+AMOUNTS = ((10_000.0, 20), (1_000.0, 15), (100.0, 10), (0.0, 5))
+"""Amounts, in whatever unit they are sent, and their points."""
+
+MAX_NAMING_CHARS = 256
+"""Paths and names of resources are no longer than this."""
+
+SECRET_WORDS = frozenset({"secret", "credential", "password", "passwd", "privatekey", "tlskey", "apikey", "sshkey"})
+KEY_FILES = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".ovpn", ".asc")
+
+SHORT_CHARS = 64
+"""The names of environments and branches are no longer than this."""
+
+PRODUCTION = frozenset({"prod", "production", "prd", "live"})
+MAIN_BRANCHES = frozenset({"main", "master", "production", "release"})
+WILDCARDS = frozenset({"*", "**", "%", "*.*", ".*", "**/*", "*:*", ".+", "_all"})
+EVERYONE = frozenset({"public", "anyone", "everyone", "allusers", "allauthenticatedusers", "public-read", "world",
+    "anonymous",
+                      "public-read-write", "internet", "0.0.0.0/0", "anyonewithlink", "default"})  # fmt: skip
+LOCAL_DOMAINS = frozenset({"files", "documents", "code", "mcp", "general"})
+"""Domains where a file: URL is an ordinary way to name a file."""
+REACHING_EFFECTS = frozenset({EffectClass.SEND, EffectClass.ACCESS})
+"""Tools for which any address is a recipient."""
+PROTECTION_OFF = ("--no-sandbox", "--disable-web-security", "--insecure", "--no-verify", "--disable-setuid-sandbox",
+                  "--ignore-certificate-errors", "verify=false", "sslmode=disable", "--load-extension",
+                  "--allow-file-access")  # fmt: skip
+SENSITIVE_COLUMNS = ("password", "passwd", "secret", "api_key", "apikey", "credit_card", "ssn", "token",
+    "pg_shadow", "pg_authid",
+                     "mysql.user", "private_key", "information_schema.user", "credential",
+                     "system.users")  # fmt: skip
+CONTENT_EFFECTS = frozenset({EffectClass.WRITE, EffectClass.SEND})
+"""Tools that store or send the texts they are given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known of the tool before its arguments: its effect, its domain, and the values that decide the "
+    "effect."""
+
+    effect: EffectClass
+    domain: str
+    selectors: Mapping[str, Mapping[str, EffectClass]] = field(default_factory=dict)
+    inside_domains: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> bool:
+        """Return True where the tool itself changes nothing."""
+        return self.effect is EffectClass.READ
+
+
+@dataclass(slots=True)
+class Signals:
+    """What the arguments have shown so far. `decided` is set by a listed value that settles what the name left "
+    "open."""
+
+    factors: dict[str, RiskFactor] = field(default_factory=dict)
+    effect: EffectClass | None = None
+    effect_evidence: str = ""
+    decided: EffectClass | None = None
+    decided_evidence: str = ""
+    chars: int = 0
+
+    def add(self, code: str, evidence: str, points: int | None = None) -> None:
+        """Note a factor once, at the most points it was seen with."""
+        seen = factor(code, evidence, points)
+        known = self.factors.get(code)
+        if known is None or seen.points > known.points:
+            self.factors[code] = seen
+
+    def raise_to(self, effect: EffectClass, evidence: str) -> None:
+        """Note that an argument speaks for an effect; the gravest one stays."""
+        if self.effect is None or graver(self.effect, effect) is not self.effect:
+            self.effect, self.effect_evidence = effect, evidence
+
+
+TOP = ArgumentName(shown="arguments")
+
+
+def read_arguments(arguments: JsonObject, standing: Standing) -> Signals:
+    """Return the signals of a call's arguments, or of the URI of a resource given as `{"uri": …}`."""
+    signals = Signals()
+    waiting: list[tuple[JsonValue, ArgumentName, str, int]] = [(arguments, TOP, "", 0)]
+    while waiting:
+        value, name, path, level = waiting.pop()
+        if isinstance(value, str):
+            read_text(signals, value, name, path, standing)
+        elif isinstance(value, dict):
+            read_object(signals, value, path, level, standing, waiting)
+            if not value and name.selection and not standing.reads:
+                signals.add("wildcard", f"{path} is empty")
+        elif isinstance(value, list):
+            read_list(signals, value, name, path, standing)
+            if level < MAX_NESTING:
+                waiting.extend((item, name, path, level + 1) for item in value)
+        elif value is not None:
+            read_scalar(signals, value, name, path, standing)
+    return signals
+
+
+def read_object(
+    signals: Signals,
+    value: JsonObject,
+    path: str,
+    level: int,
+    standing: Standing,
+    waiting: list[tuple[JsonValue, ArgumentName, str, int]],
+) -> None:
+    """Put the members of an object on the list, and look at names that are themselves data."""
+    if level >= MAX_NESTING:
+        signals.add("oversized-argument", f"{path} is nested deeper than is read")
+        return
+    for key, member in value.items():
+        name = argument_name(key)
+        where = f"{path}.{name.shown}" if path else name.shown
+        if name.odd:
+            read_text(signals, key, TOP, f"a name in {path or 'arguments'}", standing)
+        if name.operator is not None:
+            signals.raise_to(name.operator, where)
+        if (name.secret or name.sensitive) and member is not None and not isinstance(member, str):
+            signals.add("sensitive-data", where)
+        if level == 0 and name.selector and isinstance(member, str):
+            decide(signals, key, member, where, standing)
+        waiting.append((member, name, where[-MAX_SHOWN_PATH:], level + 1))
+
+
+def decide(signals: Signals, key: str, value: str, path: str, standing: Standing) -> None:
+    """Take the effect of a value that the schema lists, where the tool's name leaves the effect open."""
+    effect = standing.selectors.get(key, {}).get(value)
+    if effect is not None and (signals.decided is None or graver(signals.decided, effect) is not signals.decided):
+        signals.decided, signals.decided_evidence = effect, path
+
+
+def read_list(signals: Signals, value: list[JsonValue], name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look at a list as a whole: its length, and a command given word by word."""
+    if len(value) >= MANY_ITEMS:
+        signals.add("bulk", f"{path} has {MANY_ITEMS} items or more", 10 if standing.reads else 20)
+    elif len(value) >= SOME_ITEMS and not standing.reads:
+        signals.add("bulk", f"{path} has {SOME_ITEMS} items or more", 10)
+    if name.command and value and all(isinstance(item, str) for item in value):
+        joined = " ".join(item[:SHORT_CHARS] for item in value[:SOME_ITEMS]).lower()
+        if dangerous_command(joined, expected=True):
+            signals.add("destructive-shell", path)
+
+
+def read_scalar(signals: Signals, value: JsonValue, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look at a number or a truth value."""
+    if value is True:
+        read_flag(signals, name, path, standing)
+    elif value is False:
+        if name.private and not standing.reads:
+            signals.add("public-exposure", path)
+        if name.protection:
+            signals.add("protection-off", path)
+    else:
+        read_number(signals, value, name, path, standing)
+
+
+def read_flag(signals: Signals, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look at an argument that is switched on; what is switched off, or a dry run, counts for nothing."""
+    if name.flag is not None and name.flag not in (EffectClass.READ, EffectClass.WRITE):
+        signals.raise_to(name.flag, path)
+    if name.danger:
+        signals.add("protection-off", path)
+    if standing.reads:
+        return
+    if name.force:
+        signals.add("irreversible", path)
+    if name.all:
+        signals.add("bulk", f"{path} takes everything", 15)
+    if name.public:
+        signals.add("public-exposure", path)
+
+
+def read_number(signals: Signals, value: float, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look at a number: an amount of money, or an address written as one."""
+    if name.money and not standing.reads:
+        points = next((points for least, points in AMOUNTS if abs(value) > least), 0)
+        if points:
+            signals.add("amount", path, points)
+    if name.host and isinstance(value, int) and metadata_host(str(value)):
+        signals.add("metadata-address", path)
+
+
+def fold(text: str) -> str:
+    """Return text as a lenient reader may take it: lower case, look-alike forms resolved, percent-decoded."""
+    folded = plain(text).lower()
+    for _ in range(DECODINGS):
+        if "%" not in folded:
+            break
+        folded = folded.replace("%c0%ae", ".").replace("%c0%af", "/").replace("%u002e", ".").replace("%u2215", "/")
+        decoded = unquote(folded, errors="replace")
+        if decoded == folded:
+            break
+        folded = unicodedata.normalize("NFKC", decoded).lower()
+    return folded
+
+
+def read_text(signals: Signals, value: str, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look at one text."""
+    text = value[:MAX_TEXT_CHARS]
+    signals.chars += len(text)
+    if len(value) > MAX_TEXT_CHARS or signals.chars > MAX_TOTAL_CHARS:
+        signals.add("oversized-argument", f"{path or 'arguments'} is longer than is read")
+        if signals.chars > MAX_TOTAL_CHARS:
+            return
+    if name.sensitive and text:
+        signals.add("sensitive-data", path)
+    if name.secret and len(text) > 3 and standing.effect is not EffectClass.CREDENTIAL:
+        signals.add("secret-in-arguments", f"{path} by its name")
+    if name.selector and len(text) <= SHORT_CHARS:
+        read_selector(signals, text, path, standing)
+    folded = fold(text)
+    if len(folded) <= MAX_NAMING_CHARS and not (name.text and not name.place) and names_secrets(text, folded):
+        signals.add("sensitive-data", path)
+    if len(folded) <= SHORT_CHARS:
+        read_short(signals, folded, name, path, standing)
+    if len(folded) < 4 and folded.isalnum():
+        return
+    read_content(signals, text, folded, name, path, standing)
+
+
+def read_selector(signals: Signals, text: str, path: str, standing: Standing) -> None:
+    """Look at a value that may decide the effect."""
+    effect = read_value(text).effect
+    if effect is not None and effect is not EffectClass.READ:
+        signals.raise_to(effect, path)
+
+
+def names_secrets(text: str, folded: str) -> bool:
+    """Return True where a short text names where secrets are kept: a folder, a kind of resource, a key file."""
+    if text.isalpha() and text.islower() and not text.startswith(("secret", "credential", "passw")):
+        return False
+    if folded.endswith(KEY_FILES) or any(place in folded for place in ("login data", "system.users", "pg_shadow")):
+        return True
+    return ("secret" in folded or "credential" in folded or "passw" in folded or "key" in folded) and not (
+        SECRET_WORDS.isdisjoint(words_of(text))
+    )
+
+
+def read_short(signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look at a text that may be the name of something, or a pattern."""
+    word = folded.strip()
+    if standing.reads:
+        if root_path(word) and name.place:
+            signals.add("wildcard", f"{path} is a whole machine or home")
+        return
+    if word in WILDCARDS or (not word and name.selection) or (name.place and (root_path(word) or word.endswith("/*"))):
+        signals.add("wildcard", path)
+    if name.exposure and word in EVERYONE:
+        signals.add("public-exposure", path)
+    if name.branch and word in MAIN_BRANCHES:
+        signals.add("production", f"{path} is a main branch", 10)
+    if not name.text and in_production(word, name):
+        signals.add("production", path)
+    if name.money:
+        read_amount(signals, word, path)
+    if name.all or (name.recipient and word in ("all", "everyone", "@everyone", "@channel", "@here")):
+        signals.add("bulk", path, 15)
+
+
+def in_production(word: str, name: ArgumentName) -> bool:
+    """Return True where a name speaks of the production environment."""
+    if "prod" not in word:
+        return name.environment and word in PRODUCTION
+    joiners = "" if name.environment else "_"
+    parts = "".join(char if char.isalnum() or char in joiners else " " for char in word).split()
+    return not PRODUCTION.isdisjoint(parts)
+
+
+def read_amount(signals: Signals, word: str, path: str) -> None:
+    """Look at an amount that is written as text; one that cannot be read counts as large."""
+    digits = "".join(char for char in word if char in "0123456789.-")
+    if not digits:
+        return
+    try:
+        value = abs(float(digits))
+    except ValueError:
+        value = AMOUNTS[0][0] + 1
+    points = next((points for least, points in AMOUNTS if value > least), 0)
+    if points:
+        signals.add("amount", path, points)
+
+
+def read_content(signals: Signals, text: str, folded: str, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Ask the detectors: secrets anywhere; paths, addresses, SQL and commands as the argument's purpose has it."""
+    if secret_shape(text) and standing.effect is not EffectClass.CREDENTIAL:
+        signals.add("secret-in-arguments", path)
+    if not text.isascii() and hidden(text) and not (name.text and smuggles_nothing(text)):
+        signals.add("hidden-characters", path)
+    stored = name.text and standing.effect in CONTENT_EFFECTS and not name.sql
+    prose = name.text and (stored or standing.reads)
+    read_paths(signals, folded, name, path, standing, prose=prose, stored=stored)
+    read_addresses(signals, folded, name, path, prose=prose)
+    read_statements(signals, folded, name, path, standing, stored=stored)
+    read_commands(signals, folded, name, path, standing, prose=prose)
+    if name.recipient or (name.addressee and standing.effect in REACHING_EFFECTS):
+        read_recipients(signals, folded, name, path, standing)
+
+
+def smuggles_nothing(text: str) -> bool:
+    """Return True where prose holds no character that hides text: tags and overrides of direction."""
+    return not any("\U000e0000" <= char <= "\U000e007f" or char in "\u202d\u202e" for char in text)
+
+
+def read_paths(
+    signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing, *, prose: bool, stored: bool
+) -> None:
+    """Look for protected paths. Prose may speak of them; a whole value that is one is one, unless it is only "
+    "stored."""
+    if stored or (prose and not (looks_like_path(folded) or name.place)):
+        return
+    kind = system_path(folded)
+    if kind:
+        signals.add("system-path", f"{path}: {kind}")
+    if traversal(folded):
+        signals.add("path-traversal", path)
+    if folded.startswith(("file:", "javascript:", "vbscript:")) and standing.domain not in LOCAL_DOMAINS:
+        signals.add("file-url", path)
+
+
+def read_addresses(signals: Signals, folded: str, name: ArgumentName, path: str, *, prose: bool) -> None:
+    """Look for addresses of metadata services and private networks, and for data in the query of a URL."""
+    whole = " " not in folded and "\n" not in folded
+    hosts = (
+        list(hosts_of(folded, is_host=name.host))
+        if "." in folded or "/" in folded or name.host or ":" in folded
+        else []
+    )
+    if named_metadata(folded) or any(map(metadata_host, hosts)):
+        signals.add("dangerous-text" if prose and not whole else "metadata-address", path)
+    elif (
+        not (prose and not whole)
+        and (hosts and ("//" in folded or name.host or whole))
+        and any(map(private_host, hosts))
+    ):
+        signals.add("private-address", path)
+    if not prose and "//" in folded and len(folded.partition("//")[2].partition("?")[2]) > LONG_QUERY_CHARS:
+        signals.add("data-in-url", path)
+
+
+def read_statements(
+    signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing, *, stored: bool
+) -> None:
+    """Look for SQL, and for mutations of GraphQL."""
+    expected = name.sql and standing.domain in ("database", "data", "general", "shell", "code")
+    reading = read_sql(folded, expected=expected and ("sql" in path.lower() or standing.domain == "database"))
+    if stored:
+        if reading.danger:
+            signals.add("dangerous-text", path)
+        return
+    if reading.danger:
+        signals.add("destructive-sql", f"{path}: {reading.danger}")
+    if reading.effect is not None and reading.effect not in (EffectClass.READ, EffectClass.UNKNOWN):
+        signals.raise_to(reading.effect, path)
+    if (
+        name.sql
+        and any(column in folded for column in SENSITIVE_COLUMNS)
+        and (reading.effect or standing.domain == "database")
+    ):
+        signals.add("sensitive-data", path)
+    if name.sql and folded.lstrip().startswith("mutation"):
+        signals.raise_to(
+            EffectClass.DESTRUCTIVE if "delete" in folded or "remove" in folded else EffectClass.WRITE, path
+        )
+
+
+def read_commands(
+    signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing, *, prose: bool
+) -> None:
+    """Look for commands, where they are expected and where they were slipped in."""
+    expected = name.command and not prose
+    danger = dangerous_command(folded, expected=expected)
+    if danger:
+        signals.add("dangerous-text" if prose else "destructive-shell", f"{path}: {danger}")
+    if "--" in folded and any(mark in folded for mark in PROTECTION_OFF):
+        signals.add("protection-off", path)
+    if name.text or expected or name.sql:
+        return
+    if injected_command(folded):
+        signals.add("shell-injection", path)
+    if name.place and folded.startswith("--"):
+        signals.add("option-injection", path)
+
+
+def read_recipients(signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look for recipients that are not known to be inside."""
+    if "//" in folded and name.recipient:
+        signals.add("outside-recipient", path)
+    for mention in folded.split("@")[1:]:
+        domain = mention.strip(" <>\"'").partition(" ")[0].partition(">")[0].partition(",")[0].rstrip(".;")
+        if "." in domain and domain not in standing.inside_domains:
+            signals.add("outside-recipient", path)
+            break
+    if folded.count("@") >= SOME_ITEMS:
+        signals.add("bulk", path, 10)
