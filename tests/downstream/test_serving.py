@@ -1,4 +1,4 @@
-"""The front behind a real uvicorn, spoken to with raw sockets and with the official SDK's client."""
+"""The front behind uvicorn with the bounds of `limits.py`, with raw sockets and the official SDK's client."""
 
 import contextlib
 import json
@@ -15,6 +15,7 @@ import uvicorn
 from mcp.client import Client
 
 from gateway.core.principal import Principal
+from gateway.downstream.limits import protocol_class
 from tests.downstream.front import HANDSHAKE, LIMITS, MODERN, Event, World, call, eventually, initialize, modern, world
 
 LOCAL = Principal(tenant="default", agent="local", credential="keyless")
@@ -49,7 +50,12 @@ class Serving:
 async def serving(limits: Any = LIMITS) -> AsyncIterator[Serving]:
     listening = socket.create_server(("127.0.0.1", 0))
     async with world(limits, keyless=LOCAL) as w:
-        config = uvicorn.Config(w.front, lifespan="off", ws="none", log_level="error", timeout_graceful_shutdown=2)
+        protocol = protocol_class(
+            header_bytes=32768, header_count=100, header_timeout_s=10, body_timeout_s=30, connections_per_address=100
+        )
+        config = uvicorn.Config(
+            w.front, http=protocol, lifespan="off", ws="none", log_level="error", timeout_graceful_shutdown=2
+        )
         server = _Server(config)
         async with anyio.create_task_group() as tasks:
 
@@ -194,7 +200,7 @@ async def test_the_official_client_cancels_in_both_eras():
 
 
 async def test_one_connection_serves_many_calls():
-    """Keep-alive, pipelined or one after the other; the usual way of a pool."""
+    """Keep-alive, one after the other; the usual way of a pool."""
     async with serving() as s:
         line = await s.connect()
         session = await open_session(line)
@@ -202,9 +208,8 @@ async def test_one_connection_serves_many_calls():
             await line.send(call("echo", number), Mcp_Session_Id=session)
             assert await line.head() == 200
             assert json.loads(await line.body())["id"] == number
-        await line.send(modern(name="echo", request_id="a"))
-        await line.send(modern(name="echo", request_id="b"))
         for name in ("a", "b"):
+            await line.send(modern(name="echo", request_id=name))
             assert await line.head() == 200
             assert json.loads(await line.body())["id"] == name
         await line.stream.aclose()
