@@ -1,25 +1,35 @@
 """The audit store from outside: read and verified without the gateway, beside it or after it.
 
-Composes the read-only adapters for the command line and the demo. Opens no lock, writes nothing.
+Composes the read-only adapters for the command line and the demo. Takes no lock, writes nothing.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 from gateway.app import data_folder, state_folder
-from gateway.core.audit.verify import ExpectedHead, Report, Verifier
+from gateway.core.audit.verify import ExpectedHead, Report
+from gateway.errors import StoreRefused
+from gateway.services.audit_query import verify
 from gateway.settings import Settings
-from gateway.store.headcopy import HeadCopy
+from gateway.store.headcopy import Head, HeadCopy
 from gateway.store.sqlite.reader import SqliteReader, open_reader
+from gateway.store.sqlite.schema import read_only_address, store_id
 from gateway.store.sqlite.store import DATABASE
 
-__all__ = ["reading", "verify_chains"]
+__all__ = ["database_path", "reading", "verify_chains"]
+
+
+def database_path(settings: Settings) -> Path:
+    """Return where the configured store lies, whether it is there or not."""
+    return data_folder(settings) / DATABASE
 
 
 @asynccontextmanager
 async def reading(settings: Settings) -> AsyncIterator[SqliteReader]:
     """Open the configured store for reading. Raises StoreRefused where it is none."""
-    reader = await open_reader(data_folder(settings) / DATABASE)
+    reader = await open_reader(database_path(settings))
     try:
         yield reader
     finally:
@@ -29,21 +39,37 @@ async def reading(settings: Settings) -> AsyncIterator[SqliteReader]:
 async def verify_chains(settings: Settings, tenant: str | None = None) -> list[Report]:
     """Verify every chain of the configured store, or one, each against the head that is kept outside the store.
 
+    A chain that only the copy knows is reported too: it was cut off as a whole.
+
     Raises:
-        StoreError: the store or the copy of the heads cannot be read.
+        StoreError: the store or the copy of the heads cannot be read, or they belong to different stores.
     """
-    # Read before the chains: the copy lags behind the store, never the other way round.
-    copy = HeadCopy(state=state_folder(settings), data=data_folder(settings)).read()
-    heads = copy.heads if copy is not None else {}
+    heads = _heads(settings)  # before the chains: the copy lags behind the store, never the other way round
     reports = []
     async with reading(settings) as reader:
         for one in sorted({*await reader.tenants(), *heads}):
-            if tenant is not None and one != tenant:
-                continue
-            head = heads.get(one)
-            expected = None if head is None else ExpectedHead(seq=head.seq, hash=head.hash)
-            verifier = Verifier(one, expected=expected)
-            async for entry in reader.read(one):
-                verifier.feed(entry)
-            reports.append(verifier.report())
+            if tenant is None or one == tenant:
+                head = heads.get(one)
+                expected = None if head is None else ExpectedHead(seq=head.seq, hash=head.hash)
+                reports.append(await verify(reader, one, expected=expected))
     return reports
+
+
+def _heads(settings: Settings) -> Mapping[str, Head]:
+    """Return the heads that were copied for this store. Raises StoreRefused where they are another store's."""
+    copy = HeadCopy(state=state_folder(settings), data=data_folder(settings)).read()
+    path = database_path(settings)
+    if copy is None or not path.exists():
+        return {} if copy is None else copy.heads
+    try:
+        with closing(sqlite3.connect(read_only_address(path), uri=True)) as connection:
+            found = store_id(connection)
+    except sqlite3.Error as error:
+        remedy = "restore the data folder from a backup"
+        raise StoreRefused(f"the audit store {path} cannot be read ({error})", remedy=remedy) from error
+    if found != copy.store_id:
+        raise StoreRefused(
+            f"{path} is another store ({found}) than the one that was used here last ({copy.store_id})",
+            remedy="put the right one back, or accept this one with `intended store accept-head --reason TEXT`",
+        )
+    return copy.heads

@@ -1,6 +1,5 @@
 """`intended audit`: look at the record, verify it, take it away. Reads only, so it works while a gateway runs."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.core.audit.verify import Report
     from gateway.settings import Settings
 
-__all__ = ["app", "shown"]
+__all__ = ["app"]
 
 app = typer.Typer(help="The audit chain: look, verify, export.", no_args_is_help=True)
 
@@ -89,20 +88,6 @@ def export(
         raise typer.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
 
 
-def shown(entry: "StoredEntry") -> dict[str, Any]:
-    """Return an entry as plain data: its fields, its body, and what a verifier needs to hash both again."""
-    import orjson
-
-    return {
-        **orjson.loads(entry.content),
-        "hash": entry.hash.hex(),
-        "body": orjson.loads(entry.body),
-        "content": entry.content.decode(),
-        "bodyText": entry.body.decode(),
-        "salt": entry.salt.hex(),
-    }
-
-
 async def _tail(settings: "Settings", tenant: str, count: int, follow: bool, output: Format) -> None:  # noqa: FBT001 - handed over by anyio.run, which takes no keywords
     import anyio
 
@@ -122,6 +107,8 @@ async def _tail(settings: "Settings", tenant: str, count: int, follow: bool, out
 
 
 def _show(entries: "list[StoredEntry]", output: Format, *, head: bool) -> None:
+    from gateway.services.audit_query import shown
+
     found = [shown(entry) for entry in entries]
     if output is not Format.TABLE:
         data(found, output)
@@ -146,16 +133,17 @@ def _show(entries: "list[StoredEntry]", output: Format, *, head: bool) -> None:
 
 async def _export(settings: "Settings", tenant: str | None, out: Path | None) -> None:
     from gateway.records import reading
+    from gateway.services.audit_query import export as exported
 
     async with reading(settings) as reader:
         tenants = [tenant] if tenant is not None else await reader.tenants()
         # A new file only, for its owner only: an export must neither replace another one nor be readable by all.
         handle = 1 if out is None else os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         count = 0
-        with os.fdopen(handle, "w", encoding="utf-8", closefd=out is not None) as file:
+        with os.fdopen(handle, "wb", closefd=out is not None) as file:
             for one in tenants:
-                async for entry in reader.read(one):
-                    file.write(json.dumps(shown(entry)) + "\n")
+                async for line in exported(reader, one):
+                    file.write(line)
                     count += 1
     if out is not None:
         say(f"{count} entries written to {out}")

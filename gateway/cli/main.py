@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from gateway.cli import audit, cases, config, demo, evaluate, health, run, schema, store, version
+from gateway.cli import audit, cases, check, config, demo, evaluate, health, options, run, schema, store, version
 from gateway.cli.exits import exit_for
 from gateway.errors import GatewayError
 
@@ -18,8 +18,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run", cls=run.RunCommand)(run.run)
+app.command("run", cls=options.UpstreamCommand)(run.run)
 app.command("demo")(demo.demo)
+app.command("check", cls=options.UpstreamCommand)(check.check)
 app.command("eval")(evaluate.evaluate)
 app.command("test")(cases.cases)
 app.command("health")(health.health)
@@ -34,8 +35,22 @@ def main() -> None:
     """Run the command line and end the process with the status that says how it went."""
     try:
         app()
-    except GatewayError as error:
+    except (GatewayError, ExceptionGroup) as error:
+        deliberate = _deliberate(error)
+        if not deliberate:
+            raise
         from gateway.cli.output import explain
 
-        explain(error)
-        sys.exit(exit_for(error))
+        for one in deliberate:
+            explain(one)
+        sys.exit(exit_for(deliberate[0]))
+
+
+def _deliberate(error: Exception) -> list[GatewayError]:
+    """Return the errors to explain; none where something unforeseen is among them, which deserves its traceback."""
+    if isinstance(error, GatewayError):
+        return [error]
+    if not isinstance(error, ExceptionGroup):
+        return []
+    inside = [_deliberate(one) for one in error.exceptions]
+    return [one for found in inside for one in found] if all(inside) else []

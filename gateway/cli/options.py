@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from gateway.configuration import Layer, Resolved
@@ -26,11 +27,13 @@ __all__ = [
     "TlsCert",
     "TlsKey",
     "Unsafe",
+    "UpstreamCommand",
+    "command_of",
     "settle",
 ]
 
 Config = Annotated[Path | None, typer.Option(help="Configuration file [default: intended.yaml, if it is there].")]
-Data = Annotated[Path | None, typer.Option(help="Folder of the audit store and its keys.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the audit store and its keys.")]
 State = Annotated[Path | None, typer.Option(help="Folder of the copy of the chain's head; not inside --data.")]
 Policies = Annotated[Path | None, typer.Option(help="Policy file, or folder of them [default: the shipped policy].")]
 Host = Annotated[str | None, typer.Option(help="Address to bind [default: 127.0.0.1].")]
@@ -43,6 +46,27 @@ TlsKey = Annotated[Path | None, typer.Option(help="The certificate's key (PEM)."
 Unsafe = Annotated[
     bool, typer.Option("--unsafe-allow-unauthenticated", help="Let anyone who reaches --host act as agent `local`.")
 ]
+
+COMMAND = "gateway.command"
+"""Where `UpstreamCommand` leaves what stood after `--`."""
+
+
+class UpstreamCommand(TyperCommand):
+    """A command that keeps what stands after `--` apart: Click itself would mix it with the arguments before it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Cut the command of a stdio server off before Click reads the rest."""
+        if "--" in args:
+            cut = args.index("--")
+            ctx.meta[COMMAND] = args[cut + 1 :]
+            args = args[:cut]
+        return super().parse_args(ctx, args)
+
+
+def command_of(ctx: typer.Context) -> tuple[str, ...]:
+    """Return what stood after `--`."""
+    return tuple(ctx.meta.get(COMMAND, ()))
+
 
 NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(https?://.*)", re.DOTALL)
 

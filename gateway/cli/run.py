@@ -1,10 +1,9 @@
 """`intended run`: put the gateway in front of one or several MCP servers and serve until told to stop."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from gateway.cli import options
 
@@ -12,22 +11,7 @@ if TYPE_CHECKING:
     from gateway.services.enforcement import Judged
     from gateway.settings import Settings
 
-__all__ = ["RunCommand", "run"]
-
-COMMAND = "gateway.command"
-"""Where `RunCommand` leaves what stood after `--`."""
-
-
-class RunCommand(TyperCommand):
-    """A command that keeps what stands after `--` apart: Click itself would mix it with the arguments before it."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Cut the command of a stdio server off before Click reads the rest."""
-        if "--" in args:
-            cut = args.index("--")
-            ctx.meta[COMMAND] = args[cut + 1 :]
-            args = args[:cut]
-        return super().parse_args(ctx, args)
+__all__ = ["run"]
 
 
 def run(
@@ -55,7 +39,7 @@ def run(
     """
     flags = options.Flags(
         upstreams=tuple(upstream or ()),
-        command=tuple(ctx.meta.get(COMMAND, ())),
+        command=options.command_of(ctx),
         host=host,
         port=port,
         policies=policies,
