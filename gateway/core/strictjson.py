@@ -27,8 +27,10 @@ _INTEGER_CHARS: Final = 4300
 """What the interpreter converts at most: the work grows with the square of the length."""
 
 _SURROGATE_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_DUBIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_WHITE_SPACE: Final = " \t\r\n"
 _NOT_STRUCTURE: Final = bytes(code for code in range(256) if chr(code) not in "[]{},")
 
 
@@ -44,17 +46,19 @@ class Unreadable(ValueError):
 def read_call(data: bytes, *, depth: int, keys: int) -> JsonValue:
     """Read what an agent sent. Raises Unreadable."""
     _check_structure(data, depth=depth, keys=keys)
-    value = _decode(data, _CALL)
-    if b"\\u0000" in data and "\\u0000" in data.decode().replace("\\\\", "  "):
-        msg = "NUL (\\u0000) in a text"
-        raise Unreadable(msg, is_json=True)
+    text, value = _decode(data, _CALL)
+    if "\\u" in text:
+        _check_escapes(text, nul=False)
     return value
 
 
 def read_answer(data: bytes, *, depth: int) -> JsonValue:
     """Read what an upstream sent: content passes as it is, integers of any size exact. Raises Unreadable."""
     _check_structure(data, depth=depth, keys=None)
-    return _decode(data, _ANSWER)
+    text, value = _decode(data, _ANSWER)
+    if "\\u" in text:
+        _check_escapes(text, nul=True)
+    return value
 
 
 # --- before parsing ---------------------------------------------------------------------------------------------------
@@ -93,25 +97,34 @@ def _structure(data: bytes) -> bytes:
 # --- parsing ----------------------------------------------------------------------------------------------------------
 
 
-def _decode(data: bytes, decoder: JSONDecoder) -> JsonValue:
+def _decode(data: bytes, decoder: JSONDecoder) -> tuple[str, JsonValue]:
     try:
-        text = data.decode()  # explicit UTF-8: json.loads would sniff UTF-16 and UTF-32
-        value = decoder.decode(text)
+        text = data.decode().strip(_WHITE_SPACE)  # explicit UTF-8: json.loads would sniff UTF-16 and UTF-32
+        value, end = decoder.raw_decode(text)
     except UnicodeDecodeError:
         msg = "not UTF-8"
         raise Unreadable(msg, is_json=False) from None
     except JSONDecodeError as error:
         msg = f"not JSON at character {error.pos}"
         raise Unreadable(msg, is_json=False) from None
-    if "\\ud" in text or "\\uD" in text:
-        _check_surrogates(text)
-    return value
+    if end != len(text):
+        msg = f"more than one JSON document (from character {end})"
+        raise Unreadable(msg, is_json=False)
+    return text, value
 
 
-def _check_surrogates(text: str) -> None:
-    """Refuse half of a surrogate pair: it is no character, and most programs fail on writing it."""
-    rest = _SURROGATE_PAIR.sub(" ", text.replace("\\\\", "  "))
-    if _SURROGATE.search(rest):
+def _check_escapes(text: str, *, nul: bool) -> None:
+    """Refuse escapes that stand for no character, or for NUL. A valid text has them nowhere but in strings.
+
+    Half of a surrogate pair is no character, and most programs fail on writing it; NUL ends a text in some languages.
+    """
+    if _DUBIOUS.search(text) is None:
+        return
+    rest = text.replace("\\\\", "  ")  # an escaped backslash begins no other escape
+    if not nul and "\\u0000" in rest:
+        msg = "NUL (\\u0000) in a text"
+        raise Unreadable(msg, is_json=True)
+    if _SURROGATE.search(_SURROGATE_PAIR.sub(" ", rest)):
         msg = "a lone surrogate (\\ud800 to \\udfff) in a text"
         raise Unreadable(msg, is_json=True)
 

@@ -5,6 +5,7 @@ uvicorn (0.54) has no time-out for headers or bodies, no bound on header bytes o
 
 - header deadline: from the connection, or the first byte of a later request, to the end of the headers;
 - body deadline: from there to the end of the body. Neither is extended by bytes that trickle in;
+- once an answer fills the buffers, a peer that fetches next to nothing of it in the body's time is cut off;
 - header bytes and count; bytes that a chunked body may have beside its content; connections per peer address;
 - one reading: origin-form target, one Host, no trailers (uvicorn would add them to the headers), no transfer coding but
   `chunked`, no Upgrade, no CONNECT and TRACE;
@@ -31,6 +32,9 @@ _LINGER_S: Final = 1.0
 
 _DISCARDED_BYTES: Final = 64 * 1024
 """So much may follow an unanswered request; above that the connection is cut at once."""
+
+_FETCHED_BYTES: Final = 16 * 1024
+"""So much of a waiting answer a peer fetches in the body's time, or it is gone: half a kilobyte a second by default."""
 
 _FRAMING_PER_BYTE: Final = 16
 """Chunk sizes, extensions and line ends per byte of content; one-byte chunks need 5."""
@@ -93,6 +97,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._refusal: _Refused | None = None
         self._deadline: float | None = None
         self._timer: TimerHandle | None = None
+        self._stalled: TimerHandle | None = None
         self._heard = False
         self._deaf = False
         self._head_bytes = 0
@@ -123,8 +128,33 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._stop_stalling()
         self._deadline = None
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than we write: see that it goes on reading."""
+        super().pause_writing()
+        self._stop_stalling()
+        self._watch_stall()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._stop_stalling()
+        super().resume_writing()
+
+    def _watch_stall(self, before: int | None = None) -> None:
+        """Cut a peer that fetched next to nothing of what was waiting for it."""
+        waiting = self.transport.get_write_buffer_size()
+        if before is not None and waiting > before - _FETCHED_BYTES:
+            self.transport.abort()
+            return
+        self._stalled = self.loop.call_later(self.body_timeout_s, self._watch_stall, waiting)
+
+    def _stop_stalling(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser within bounds; refuse, or stop listening, at the first thing that is not one request."""

@@ -37,6 +37,12 @@ class Application:
         if scope["path"] == "/early":
             await self.answer(send, b"early")
             return
+        if scope["path"] == "/lump":
+            await self.answer(send, b"x" * 20_000_000)
+            return
+        if scope["path"] == "/flood":
+            await self.flood(receive, send)
+            return
         if scope["path"] == "/started":
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"begun", "more_body": True})
@@ -54,6 +60,14 @@ class Application:
         if scope["path"] == "/hold":
             await self.release.wait()
         await self.answer(send, b"%d" % len(body))
+
+    async def flood(self, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(400):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        await receive()
+        self.ended.set()
 
     async def answer(self, send: Send, body: bytes) -> None:
         headers = [(b"content-length", b"%d" % len(body))]
@@ -102,7 +116,7 @@ async def converse(application: Application, *pieces: bytes) -> bytes:
     """Send the pieces one after the other, read until the server closes."""
     with anyio.fail_after(WAIT_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", application.port)
-        answer = b""
+        answer = bytearray()
         try:
             for piece in pieces:
                 writer.write(piece)
@@ -114,7 +128,7 @@ async def converse(application: Application, *pieces: bytes) -> bytes:
             pass
         finally:
             writer.close()
-        return answer
+        return bytes(answer)
 
 
 def status(answer: bytes) -> int:
@@ -140,6 +154,47 @@ async def test_a_chunked_request_is_served() -> None:
             application, HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n", chunks, b"0\r\n\r\n"
         )
     assert (status(answer), application.bodies) == (200, [b"x" * 2000])
+
+
+async def test_a_request_that_comes_byte_by_byte_is_the_same_request() -> None:
+    """Where a network cuts the bytes must not matter."""
+    sent = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n"
+    async with serving(header_timeout_s=5.0, body_timeout_s=5.0) as application:
+        answer = await converse(application, *(bytes([byte]) for byte in sent))
+    assert (status(answer), application.bodies) == (200, [b"hi"])
+
+
+async def test_an_answer_that_nobody_fetches_is_given_up() -> None:
+    """A peer that does not read would hold memory and a call for as long as it likes."""
+    async with serving() as application:
+        with anyio.fail_after(WAIT_S):
+            _, writer = await asyncio.open_connection("127.0.0.1", application.port, limit=1024)
+            writer.write(HEAD.replace(b"/mcp", b"/flood") + b"Content-Length: 0\r\n\r\n")
+            await application.ended.wait()
+            writer.close()
+
+
+async def test_an_answer_that_is_fetched_slowly_is_not_given_up() -> None:
+    """A large result over a thin line takes its time; only a line at rest is cut."""
+    async with serving(body_timeout_s=0.3) as application:
+        with anyio.fail_after(WAIT_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", application.port, limit=1 << 16)
+            writer.write(HEAD.replace(b"/mcp", b"/lump") + b"Content-Length: 0\r\n\r\n")
+            fetched = 0
+            while fetched < 20_000_000:
+                chunk = await reader.read(1 << 20)
+                assert chunk
+                fetched += len(chunk)
+                with anyio.move_on_after(0.005):
+                    await application.ended.wait()
+            writer.close()
+
+
+async def test_a_long_answer_that_is_fetched_arrives_whole() -> None:
+    """However often the peer makes the server wait."""
+    async with serving(body_timeout_s=WAIT_S) as application:
+        answer = await converse(application, HEAD.replace(b"/mcp", b"/flood") + b"Content-Length: 0\r\n\r\n")
+    assert answer.count(b"x") == 400 * 100_000
 
 
 async def test_a_second_request_after_the_answer_is_served_on_the_same_connection() -> None:
