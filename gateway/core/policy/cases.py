@@ -14,7 +14,15 @@ from gateway.core.intent.model import EffectClass
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.document import GATED_METHODS, NAMED_METHODS, Method, Section, Sentence, Tier, Word
 
-__all__ = ["CallDocument", "CaseDocument", "CaseFileDocument", "CaseSuite", "ExpectDocument", "FactsDocument", "IntentDocument"]
+__all__ = [
+    "CallDocument",
+    "CaseDocument",
+    "CaseFileDocument",
+    "CaseSuite",
+    "ExpectDocument",
+    "FactsDocument",
+    "IntentDocument",
+]
 
 Number = StrictInt | StrictFloat
 
