@@ -46,6 +46,13 @@ ENDS = EDGES | {"."}
 """Behind a secret place a suffix may follow: `.env.production`."""
 
 
+PARTS = {ord(edge): " " for edge in EDGES | {"."}}
+"""Turns a path, or a text that holds paths, into its words."""
+
+TRIGGERS = frozenset(place.translate(PARTS).split()[0] for place in (*SECRET_PLACES, *SYSTEM_ROOTS, *WINDOWS_FOLDERS))
+"""A text without one of these words holds none of the paths."""
+
+
 def occurrences(text: str, part: str) -> Iterator[int]:
     """Yield each place where `part` begins in `text`."""
     at = text.find(part)
@@ -71,9 +78,10 @@ def collapse(text: str) -> str:
 
 def system_path(text: str) -> str:
     """Say which kind of protected path the text holds, or return an empty string."""
-    if "." not in text and "/" not in text and "\\" not in text and "%" not in text and "_" not in text:
-        return "a place where secrets lie" if text in ("kubeconfig", "system32", "authorized_keys") else ""
     flat = collapse(text)
+    marked = "%" in text or "$" in text or "\\\\" in text or "//" in text
+    if not marked and TRIGGERS.isdisjoint(flat.translate(PARTS).split()):
+        return ""
     if any(mark in text or mark in flat for mark in WINDOWS_MARKS) or windows_folder(flat) or network_share(text):
         return "a path of the operating system"
     whole = looks_like_path(flat)

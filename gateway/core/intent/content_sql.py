@@ -70,12 +70,20 @@ class SqlReading:
     danger: str = ""
 
 
+STARTERS = frozenset(
+    {"drop", "alter", "create", "truncate", "delete", "update", "insert", "replace", "merge", "grant", "revoke", "copy",
+     "select", "with", "match", "attach", "exec", "execute", "declare", "flushall", "flushdb", "load"}
+)  # fmt: skip
+"""Words that begin a statement where none is expected."""
+
 NO_SQL = SqlReading()
 
 
 def read_sql(text: str, *, expected: bool) -> SqlReading:
     """Read folded text as SQL. `expected` is True where the argument is meant for SQL, so that less proof is "
     "needed."""
+    if not expected and not begins_plausibly(text):
+        return NO_SQL
     if not any(mark in text for mark in SQL_MARKS):
         return NO_SQL
     statements = without_comments(text).split(";")
@@ -91,6 +99,14 @@ def read_sql(text: str, *, expected: bool) -> SqlReading:
     if not known:
         return NO_SQL
     return worst(known)
+
+
+def begins_plausibly(text: str) -> bool:
+    """Return True where a text may hold a statement that is not expected: at its start, or behind a separator."""
+    if ";" in text or "--" in text or "/*" in text or "union" in text:
+        return True
+    head = text[:80].translate(SIGNS).split(None, 1)
+    return bool(head) and head[0] in STARTERS
 
 
 def worst(readings: Sequence[SqlReading]) -> SqlReading:

@@ -366,6 +366,10 @@ def read_paths(
 
 def read_addresses(signals: Signals, folded: str, name: ArgumentName, path: str, *, prose: bool) -> None:
     """Look for addresses of metadata services and private networks, and for data in the query of a URL."""
+    if not name.host and "//" not in folded and (("." not in folded and ":" not in folded) or folded[:1] in "/.~"):
+        if named_metadata(folded):
+            signals.add("dangerous-text" if prose else "metadata-address", path)
+        return
     whole = " " not in folded and "\n" not in folded
     hosts = (
         list(hosts_of(folded, is_host=name.host))
