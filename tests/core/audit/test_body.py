@@ -1,0 +1,70 @@
+"""What lies beside an entry: enough to recompute the verdict, nothing secret in what may be shown."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import orjson
+
+from gateway.core.audit.body import completed_body, decided_body, evaluation_input, timestamp
+from gateway.core.call import Call
+from gateway.core.decide import decide
+from gateway.core.intent.classify import classify
+from gateway.core.intent.model import IntentContext
+from gateway.core.pinning import pin_tool
+from tests.core.test_decide import ALLOW, facts
+
+TOOL = pin_tool("u", {"name": "t", "inputSchema": {"type": "object"}})
+CALL = Call(
+    method="tools/call",
+    upstream="u",
+    name="t",
+    uri="",
+    arguments={"path": "/x", "password": "hunter2"},
+    arguments_digest="",
+    tool=TOOL,
+)
+
+
+def test_a_timestamp_is_utc_with_milliseconds() -> None:
+    """RFC 3339 with `Z`, whatever zone the moment came in (contract, section 1)."""
+    moment = datetime(2026, 11, 22, 13, 0, 0, 1999, tzinfo=timezone(timedelta(hours=1)))
+    assert timestamp(moment) == "2026-11-22T12:00:00.001Z"
+    assert timestamp(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02T00:00:00.000Z"
+
+
+def test_a_body_shows_the_decision_and_its_facts_but_no_secret() -> None:
+    """An auditor reads it; so may others."""
+    given = facts(ALLOW)
+    intent = classify(CALL, IntentContext())
+    body = decided_body(CALL, intent, decide(CALL, intent, given), given, show_arguments=True)
+    shown = orjson.loads(body)
+    assert b"hunter2" not in body
+    assert shown["call"]["pin"] == TOOL.pin
+    assert shown["call"]["arguments"]["path"] == "/x"
+    assert shown["decision"]["rules"][0]["id"] == "yes"
+    assert shown["facts"]["policyDigest"] == given.bundle.digest
+
+
+def test_arguments_can_be_left_out_of_a_body() -> None:
+    """The setting `audit.arguments: digest`."""
+    given = facts(ALLOW)
+    intent = classify(CALL, IntentContext())
+    shown = orjson.loads(decided_body(CALL, intent, decide(CALL, intent, given), given, show_arguments=False))
+    assert "arguments" not in shown["call"]
+
+
+def test_the_evaluation_input_is_whole() -> None:
+    """What is encrypted beside the entry is what was decided on."""
+    whole = orjson.loads(evaluation_input(CALL, facts(ALLOW)))
+    assert whole["call"]["arguments"] == CALL.arguments
+    assert whole["facts"]["tier"] == 1
+
+
+def test_a_call_without_tool_has_no_pin() -> None:
+    """Resources and prompts are not pinned."""
+    call = Call(method="resources/read", upstream="u", name="", uri="x://1", arguments={}, arguments_digest="")
+    assert "pin" not in orjson.loads(evaluation_input(call, facts(ALLOW)))["call"]
+
+
+def test_a_completed_body_is_its_details() -> None:
+    """How the call ended, never what it returned."""
+    assert orjson.loads(completed_body({"completion": "ok"})) == {"completion": "ok"}

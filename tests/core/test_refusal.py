@@ -1,0 +1,77 @@
+"""How a refusal reads: in a form that every client hands to its model."""
+
+import pytest
+
+from gateway.core.call import Call, Era
+from gateway.core.refusal import DECISION_META, Refusal, RefusalKind, refusal_message, unknown_target_message
+
+TOOL = Call(method="tools/call", upstream="u", name="t", uri="", arguments={"k": "s3cret"}, arguments_digest="")
+PROMPT = Call(method="prompts/get", upstream="u", name="p", uri="", arguments={}, arguments_digest="")
+READ = Call(method="resources/read", upstream="u", name="", uri="x://1", arguments={}, arguments_digest="")
+
+
+def refusal(kind: RefusalKind, **more: object) -> Refusal:
+    return Refusal(kind=kind, intent_id="int_1", reason="policy-deny", explanation="Because.", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("era", list(Era))
+@pytest.mark.parametrize("kind", list(RefusalKind))
+def test_a_refused_tool_call_is_an_error_result_with_one_text(kind: RefusalKind, era: Era) -> None:
+    """No `structuredContent`, no JSON-RPC error: the form that survives every client (protocol.md 3.1)."""
+    result = refusal_message(TOOL, era, refusal(kind))["result"]
+    assert result["isError"] is True
+    assert [block["type"] for block in result["content"]] == ["text"]
+    assert "structuredContent" not in result
+    assert ("resultType" in result) is (era is Era.MODERN)
+    assert result["_meta"][DECISION_META]["outcome"] == kind.value
+    assert "s3cret" not in str(result)
+
+
+def test_a_denial_says_not_to_repeat_the_call() -> None:
+    """Frameworks turn errors into retries unless the text says otherwise."""
+    result = refusal_message(TOOL, Era.MODERN, refusal(RefusalKind.DENY, rule="no-delete"))["result"]
+    assert "Do not repeat this call" in result["content"][0]["text"]
+    assert result["_meta"][DECISION_META] == {
+        "outcome": "deny",
+        "id": "int_1",
+        "reason": "policy-deny",
+        "rule": "no-delete",
+        "retry": "never",
+    }
+
+
+def test_a_pending_call_says_that_nothing_was_executed() -> None:
+    """The model must tell the user, not try again."""
+    text = refusal_message(TOOL, Era.MODERN, refusal(RefusalKind.PENDING))["result"]["content"][0]["text"]
+    assert text.startswith("Waiting for a human")
+    assert "Nothing was executed" in text
+
+
+@pytest.mark.parametrize(("ran", "words"), [(True, "It is not known whether"), (False, "Nothing was executed")])
+def test_a_failure_says_whether_the_call_may_have_run(ran: bool, words: str) -> None:
+    """Repeating a payment that may have run is the agent's worst mistake."""
+    result = refusal_message(TOOL, Era.MODERN, refusal(RefusalKind.ERROR, may_have_run=ran))["result"]
+    assert words in result["content"][0]["text"]
+    assert result["_meta"][DECISION_META]["mayHaveRun"] is ran
+
+
+@pytest.mark.parametrize("call", [PROMPT, READ])
+def test_other_methods_get_an_error_outside_of_the_reserved_range(call: Call) -> None:
+    """They have no `isError`."""
+    error = refusal_message(call, Era.HANDSHAKE, refusal(RefusalKind.DENY))["error"]
+    assert error["code"] == 40301
+    assert error["data"][DECISION_META]["outcome"] == "deny"
+
+
+@pytest.mark.parametrize(
+    ("call", "era", "error"),
+    [
+        (TOOL, Era.MODERN, {"code": -32602, "message": "Unknown tool: t"}),
+        (PROMPT, Era.MODERN, {"code": -32602, "message": "Unknown prompt: p"}),
+        (READ, Era.MODERN, {"code": -32602, "message": "Resource not found", "data": {"uri": "x://1"}}),
+        (READ, Era.HANDSHAKE, {"code": -32002, "message": "Resource not found", "data": {"uri": "x://1"}}),
+    ],
+)
+def test_a_hidden_target_reads_like_one_that_does_not_exist(call: Call, era: Era, error: object) -> None:
+    """Whoever may not have it must not learn that it is there."""
+    assert unknown_target_message(call, era) == {"error": error}

@@ -1,0 +1,309 @@
+"""The straight line of one call: decided, durably recorded, forwarded at most once, durably completed."""
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from gateway.core.audit.entry import EntryDraft, EntryType, Expect
+from gateway.core.call import Call
+from gateway.core.decision import Effect, Reason
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.principal import TrustTier
+from gateway.errors import UpstreamTimeout, UpstreamUnreachable
+from gateway.services.enforcement import Completion, Outcome, OutcomeKind
+from tests.simulate.store import Moment
+from tests.simulate.world import LOCAL, FakeCaller, World
+
+READ = Call(
+    method="resources/read", upstream="default", name="", uri="notes://1", arguments={}, arguments_digest="0" * 64
+)
+DENY_ALL = """
+apiVersion: intended/v1
+policySet: test
+rules:
+  - {id: never, effect: deny, match: {methods: [resources/read]}, reason: not here}
+  - {id: others, effect: allow, match: {methods: [resources/read], uris: ["other://*"]}, reason: fine}
+"""
+DENY_SOME = """
+apiVersion: intended/v1
+policySet: test
+rules:
+  - {id: never, effect: deny, match: {methods: [resources/read]}, when: "risk >= 0", reason: not here}
+  - {id: others, effect: allow, match: {methods: [resources/read]}, reason: fine}
+"""
+ESCALATE = DENY_ALL.replace("effect: deny", "effect: escalate")
+
+
+class Other:
+    """The other side of a call: counts how often it was reached, and what was durable by then."""
+
+    def __init__(self, world: World, answer: JsonObject | Exception | None = None) -> None:
+        self.world = world
+        self.answer = answer or {"result": {"contents": []}}
+        self.durable: list[list[EntryType]] = []
+
+    async def __call__(self) -> JsonObject:
+        self.durable.append([draft.type for draft in self.world.entries()])
+        await anyio.lowlevel.checkpoint()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    @property
+    def reached(self) -> int:
+        return len(self.durable)
+
+
+async def take(world: World, other: Other, call: Call = READ, caller: FakeCaller | None = None) -> Outcome:
+    return await world.enforcement.call(LOCAL, call, other, caller or FakeCaller())
+
+
+def opened_and_closed(world: World) -> tuple[list[str], list[str]]:
+    """Return the intents that were left to run, and those whose end is recorded."""
+    drafts = world.entries()
+    return [one.intent_id for one in drafts if one.opens], [one.intent_id for one in drafts if one.closes]
+
+
+async def test_an_allowed_call_is_durable_before_it_is_forwarded_and_its_end_before_the_answer() -> None:
+    """Promise 1: no byte leaves before the ALLOW is on disk."""
+    world = World()
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.message) == (OutcomeKind.ANSWERED, {"result": {"contents": []}})
+    assert other.durable == [[EntryType.CALL_DECIDED]]
+    decided, completed = world.entries()
+    assert (decided.effect, decided.opens, decided.intent_id) == (Effect.ALLOW, True, outcome.intent_id)
+    assert (completed.type, completed.closes, completed.reasons) == (EntryType.CALL_COMPLETED, True, (Completion.OK,))
+    assert [judged.intent_id for judged in world.judged] == [outcome.intent_id]
+
+
+async def test_a_denied_call_reaches_nobody_and_is_recorded() -> None:
+    """Only ALLOW is forwarded."""
+    world = World(policy=DENY_SOME)
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.reason, outcome.rule) == (OutcomeKind.DENIED, Reason.POLICY_DENY, "never")
+    assert other.reached == 0
+    assert [(one.effect, one.opens) for one in world.entries()] == [(Effect.DENY, False)]
+
+
+async def test_a_target_that_can_never_be_had_is_hidden() -> None:
+    """A principal must not learn that something exists which is denied whatever the arguments."""
+    world = World(policy=DENY_ALL)
+    outcome = await take(world, Other(world))
+    assert outcome.kind is OutcomeKind.HIDDEN
+
+
+async def test_an_escalated_call_reaches_nobody() -> None:
+    """Until a human has approved there is nothing to forward."""
+    world = World(policy=ESCALATE)
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.ESCALATED, Reason.POLICY_ESCALATE)
+    assert other.reached == 0
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+async def test_nothing_reaches_the_upstream_when_the_decision_cannot_be_recorded(moment: Moment) -> None:
+    """No store, no calls: also where the entry is there after all but nobody could know."""
+    world = World()
+    world.store.break_append(moment)
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.UNRECORDED, Reason.AUDIT_UNAVAILABLE)
+    assert (outcome.may_have_run, other.reached) == (False, 0)
+
+
+async def test_nothing_reaches_the_upstream_when_a_fact_cannot_be_read() -> None:
+    """A missing fact is no default."""
+    world = World()
+    world.store.unreadable = "gone"
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.reason, other.reached) == (OutcomeKind.UNRECORDED, Reason.FACTS_UNAVAILABLE, 0)
+
+
+async def test_an_answer_is_withheld_when_its_end_cannot_be_recorded() -> None:
+    """An answer without a record would be an act that nobody can prove."""
+    world = World()
+    world.store.break_append(where=lambda draft: draft.closes)
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.message, other.reached) == (OutcomeKind.WITHHELD, {}, 1)
+    assert outcome.may_have_run
+
+
+async def test_a_call_is_not_forwarded_once_its_caller_is_gone() -> None:
+    """Nobody is there to receive the answer, and the retry would run it twice."""
+    world = World()
+    caller = FakeCaller()
+    caller.left = True
+    other = Other(world)
+    outcome = await take(world, other, caller=caller)
+    assert (outcome.reason, outcome.may_have_run, other.reached) == (Completion.CALLER_GONE, False, 0)
+    assert opened_and_closed(world) == ([outcome.intent_id], [outcome.intent_id])
+
+
+async def test_a_caller_that_is_gone_while_the_store_fails_is_told_nothing_false() -> None:
+    """The call did not run, so the outcome must not say that it may have."""
+    world = World()
+    world.store.break_append(where=lambda draft: draft.closes)
+    caller = FakeCaller()
+    caller.left = True
+    outcome = await take(world, Other(world), caller=caller)
+    assert (outcome.kind, outcome.may_have_run) == (OutcomeKind.UNRECORDED, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "completion"),
+    [
+        ({"result": {"isError": True, "content": []}}, Completion.TOOL_ERROR),
+        ({"result": {"isError": False}}, Completion.OK),
+        ({"error": {"code": 1, "message": "no"}}, Completion.RPC_ERROR),
+    ],
+)
+async def test_the_completed_entry_says_how_the_upstream_answered(answer: JsonObject, completion: Completion) -> None:
+    """Trust and value rest on what became of a call, not on its decision."""
+    world = World()
+    outcome = await take(world, Other(world, answer))
+    assert (outcome.kind, outcome.message) == (OutcomeKind.ANSWERED, answer)
+    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (completion,)
+
+
+@pytest.mark.parametrize(
+    "error", [UpstreamTimeout("late", may_have_run=True), UpstreamUnreachable("down", may_have_run=False)]
+)
+async def test_an_upstream_that_fails_hurts_its_own_call_only(error: UpstreamTimeout | UpstreamUnreachable) -> None:
+    """The call ends with a clear outcome and a completed entry; the next call works."""
+    world = World()
+    failed = await take(world, Other(world, error))
+    assert (failed.kind, failed.may_have_run, failed.explanation) == (
+        OutcomeKind.FAILED,
+        error.may_have_run,
+        str(error),
+    )
+    assert world.bodies(EntryType.CALL_COMPLETED)[0]["completion"] == Completion.UPSTREAM_FAILED
+    assert (await take(world, Other(world))).kind is OutcomeKind.ANSWERED
+
+
+async def test_an_unforeseen_fault_is_raised_and_still_closes_the_call() -> None:
+    """A bug of ours must be loud, but it must not leave the call in doubt."""
+    world = World()
+    with pytest.raises(ZeroDivisionError):
+        await take(world, Other(world, ZeroDivisionError()))
+    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.FAULT,)
+
+
+async def test_a_cancelled_call_closes_its_entry() -> None:
+    """A caller that hangs up cannot suppress an audit entry."""
+    world = World()
+    reached = anyio.Event()
+
+    async def hang() -> JsonObject:
+        reached.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.enforcement.call, LOCAL, READ, hang, FakeCaller())
+        with anyio.fail_after(5):
+            await reached.wait()
+        group.cancel_scope.cancel()
+    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.CANCELLED,)
+
+
+async def test_a_call_cancelled_while_its_decision_is_recorded_is_closed_and_not_forwarded() -> None:
+    """The decision is durable, so its end must be too; the upstream is never reached."""
+    world = World()
+    world.store.held = anyio.Event()
+    other = Other(world)
+    async with anyio.create_task_group() as group:
+        group.start_soon(take, world, other)
+        with anyio.fail_after(5):
+            while not world.store.attempts:
+                await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+        world.store.held.set()
+    opened, closed = opened_and_closed(world)
+    assert (len(opened), opened, other.reached) == (1, closed, 0)
+    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.CALLER_GONE,)
+
+
+async def test_a_decision_starts_again_when_what_it_rests_on_changed_and_is_given_up_after_three_attempts() -> None:
+    """Conditional append: sums and single use are exact, and contention ends in DENY."""
+    world = World()
+    real, attempts = world.facts.gather, []
+
+    async def gather(*args: object) -> object:
+        facts = await real(*args)  # type: ignore[arg-type]
+        attempts.append(facts)
+        object.__setattr__(facts, "expects", (Expect(key="counter", version=7),))
+        return facts
+
+    world.facts.gather = gather  # type: ignore[method-assign,assignment]
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.DENIED, Reason.CONTENTION)
+    assert (len(attempts), other.reached) == (4, 0)
+
+
+async def test_an_agent_with_too_many_calls_in_flight_is_refused_at_once_and_can_call_again_later() -> None:
+    """One hung upstream must not queue calls without bound."""
+    world = World(calls_per_agent=1)
+    reached, release = anyio.Event(), anyio.Event()
+
+    async def slow() -> JsonObject:
+        reached.set()
+        await release.wait()
+        return {"result": {}}
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.enforcement.call, LOCAL, READ, slow, FakeCaller())
+        with anyio.fail_after(5):
+            await reached.wait()
+        other = Other(world)
+        outcome = await take(world, other)
+        assert (outcome.kind, outcome.reason, other.reached) == (OutcomeKind.DENIED, Reason.BUSY, 0)
+        release.set()
+    assert (await take(world, Other(world))).kind is OutcomeKind.ANSWERED
+
+
+async def test_a_first_allowed_call_is_novel_and_the_next_is_not() -> None:
+    """Novelty is a fact of the record: it is written with the decision that ends it."""
+    world = World()
+    await take(world, Other(world))
+    await take(world, Other(world))
+    assert [judged.facts.novel for judged in world.judged] == [True, False]
+    assert [len(one.puts) for one in world.entries(EntryType.CALL_DECIDED)] == [1, 0]
+
+
+async def test_a_tier_caps_what_an_allow_rule_may_allow() -> None:
+    """The recorded tier is the one in force."""
+    world = World(tier=TrustTier.T1)
+    await take(world, Other(world))
+    assert world.bodies(EntryType.CALL_DECIDED)[0]["facts"]["tier"] == 1
+
+
+async def test_a_certain_denial_is_recorded_and_told_as_asked() -> None:
+    """What has no definition cannot be decided, but it is on record."""
+    world = World()
+    outcome = await world.enforcement.deny(LOCAL, READ, Reason.UNKNOWN_TOOL, "none", kind=OutcomeKind.HIDDEN)
+    assert (outcome.kind, outcome.explanation) == (OutcomeKind.HIDDEN, "none")
+    assert world.entries()[0].effect == Effect.DENY
+    world.store.down = "full"
+    outcome = await world.enforcement.deny(LOCAL, READ, Reason.UNKNOWN_TOOL, "none", kind=OutcomeKind.HIDDEN)
+    assert outcome.kind is OutcomeKind.UNRECORDED
+
+
+async def test_arguments_can_be_kept_out_of_the_body() -> None:
+    """An operator may keep digests only."""
+    world = World(show_arguments=False)
+    await take(world, Other(world))
+    assert "arguments" not in world.bodies(EntryType.CALL_DECIDED)[0]["call"]
+
+
+def test_drafts_are_values() -> None:
+    """Two entries that say the same are the same."""
+    assert EntryDraft(tenant="t", id="e", type=EntryType.CALL_DECIDED, time="") == EntryDraft(
+        tenant="t", id="e", type=EntryType.CALL_DECIDED, time=""
+    )

@@ -1,0 +1,81 @@
+"""Facts are read once per attempt, and never replaced by a default."""
+
+import pytest
+
+from gateway.core.call import Call
+from gateway.core.decision import Thresholds
+from gateway.core.principal import Principal, TrustTier
+from gateway.errors import StoreError
+from gateway.services import facts as module
+from gateway.services.facts import FactSource, Standing, seen_key
+from tests.simulate.world import LOCAL, World
+
+CALL = Call(method="tools/call", upstream="u", name="t", uri="", arguments={}, arguments_digest="")
+CAPS = {tier: Thresholds(allow_below=tier * 20, deny_from=101) for tier in TrustTier}
+
+
+def source(world: World) -> FactSource:
+    standing = Standing(default=TrustTier.T0, agents={"local": TrustTier.T3}, thresholds=CAPS)
+    return FactSource(policies=world.policies, state=world.store, clock=world.clock, standing=standing)
+
+
+async def test_an_agents_own_tier_goes_before_the_default() -> None:
+    """The tier decides what may be allowed without a human."""
+    world = World()
+    stranger = Principal(tenant="default", agent="other", credential="k")
+    own = await source(world).gather(LOCAL, CALL)
+    other = await source(world).gather(stranger, CALL)
+    assert (own.tier, own.score, own.thresholds.allow_below) == (TrustTier.T3, 75, 60)
+    assert (other.tier, other.score) == (TrustTier.T0, 0)
+    assert own.now == world.clock.now()
+    assert own.bundle is world.policies.current()
+
+
+async def test_what_was_allowed_once_is_not_novel_after_a_restart() -> None:
+    """Novelty is a row of the store, not of memory."""
+    world = World()
+    first = source(world)
+    assert (await first.gather(LOCAL, CALL)).novel
+    await world.enforcement.call(LOCAL, CALL_READ, answer, world_caller)
+    again = source(world)
+    assert not (await again.gather(LOCAL, CALL_READ)).novel
+    assert not (await again.gather(LOCAL, CALL_READ)).novel
+
+
+async def test_a_store_that_cannot_be_read_is_an_error() -> None:
+    """A fact that is missing must not look like one that is known."""
+    world = World()
+    world.store.unreadable = "gone"
+    with pytest.raises(StoreError):
+        await source(world).gather(LOCAL, CALL)
+
+
+async def test_the_memory_of_what_was_seen_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It only saves reads, so it may forget."""
+    monkeypatch.setattr(module, "SEEN_KEPT", 1)
+    facts = source(World())
+    facts.remember(LOCAL, CALL)
+    facts.remember(LOCAL, CALL_READ)
+    assert (await facts.gather(LOCAL, CALL)).novel
+
+
+def test_no_two_agents_share_a_key_by_their_names() -> None:
+    """An agent whose name holds a colon must not inherit what another was allowed."""
+    tricky = Principal(tenant="default", agent="a:u:tools/call:t", credential="k")
+    plain = Principal(tenant="default", agent="a", credential="k")
+    assert seen_key(tricky, CALL) != seen_key(plain, CALL)
+
+
+CALL_READ = Call(method="resources/read", upstream="u", name="", uri="x://y", arguments={}, arguments_digest="")
+
+
+async def answer() -> dict[str, object]:
+    return {"result": {}}
+
+
+class _Present:
+    def gone(self) -> bool:
+        return False
+
+
+world_caller = _Present()
