@@ -6,8 +6,7 @@ is `core/methods.py`, which version it is in `core/wire.py`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -43,8 +42,7 @@ _SPELLINGS: Final[Mapping[str, str]] = {
 _SPELT: Final = frozenset(_SPELLINGS.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A sound envelope. `answer` holds `result` or `error` of a response, and is empty otherwise."""
 
     kind: Kind

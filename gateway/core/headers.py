@@ -16,9 +16,8 @@ from gateway.core.message import Rejection
 __all__ = ["RoutingHeaders", "decode_value", "encode_value", "read_headers", "single"]
 
 _PARAM: Final = b"mcp-param-"
-_READ: Final = frozenset(
-    {b"content-type", b"content-encoding", b"accept", b"mcp-protocol-version", b"mcp-method", b"mcp-name"}
-)
+_ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
+_READ: Final = frozenset({*_ROUTING, b"content-type", b"content-encoding", b"accept"})
 _JSON: Final = b"application/json"
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=")
 
@@ -73,20 +72,21 @@ def single(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | Rejecti
 
 
 def _routing(found: dict[bytes, bytes], params: dict[bytes, bytes]) -> RoutingHeaders | Rejection:
-    values: list[str | None] = []
-    for name in (b"mcp-protocol-version", b"mcp-method", b"mcp-name"):
+    texts: list[str | None] = []
+    for name in _ROUTING:
         raw = found.get(name)
         text = None if raw is None else _visible(raw)
         if text is None and raw is not None:
             return _mismatch(name, _NOT_VISIBLE)
-        values.append(text)
+        texts.append(text)
+    version, method, own_name = texts
     sent: list[tuple[str, str]] = []
     for name, raw in params.items():
         key, text = _visible(name), _visible(raw)
         if key is None or text is None:
             return _mismatch(name, _NOT_VISIBLE)
         sent.append((key, text))
-    return RoutingHeaders(values[0], values[1], values[2], tuple(sent))
+    return RoutingHeaders(version, method, own_name, tuple(sent))
 
 
 def _visible(value: bytes) -> str | None:

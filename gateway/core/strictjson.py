@@ -94,6 +94,8 @@ def _structure(data: bytes) -> bytes:
     return b"".join(data.split(b'"')[::2]).translate(None, _NOT_STRUCTURE)
 
 
+_fold = str.casefold
+
 # --- parsing ----------------------------------------------------------------------------------------------------------
 
 
@@ -139,11 +141,9 @@ def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 def _folded_object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     value = dict(pairs)
-    if len(value) != len(pairs):
-        msg = "a key is given twice in one object"
-        raise Unreadable(msg, is_json=True)
-    if len(pairs) > 1 and len({*map(str.casefold, value)}) != len(pairs):
-        msg = "two keys of one object differ only in case"
+    if len(pairs) > 1 and len({*map(_fold, value)}) != len(pairs):
+        same = len(value) != len(pairs)
+        msg = "a key is given twice in one object" if same else "two keys of one object differ only in case"
         raise Unreadable(msg, is_json=True)
     return value
 

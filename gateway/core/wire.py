@@ -46,6 +46,8 @@ VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 """The members of `_meta` that every modern request has."""
 
+_NO_META: Final[JsonObject] = {}
+
 
 def classify(body: bytes, headers: Sequence[tuple[bytes, bytes]], limits: WireLimits) -> Inbound | Rejection:
     """Read one POSTed message. The first rung that fails answers; nothing raises.
@@ -73,12 +75,13 @@ def classify(body: bytes, headers: Sequence[tuple[bytes, bytes]], limits: WireLi
     envelope = read_envelope(value, id_chars=limits.id_chars)  # 4
     if isinstance(envelope, Rejection):
         return envelope
-    if _is_modern(envelope, routing):  # 5
-        return _modern(envelope, routing)  # 6
+    meta = envelope.params.get("_meta", _NO_META)
+    if _is_modern(meta, routing):  # 5
+        return _modern(envelope, meta, routing)  # 6
     return _handshake(envelope, routing)
 
 
-def _is_modern(envelope: Envelope, routing: RoutingHeaders) -> bool:
+def _is_modern(meta: JsonObject, routing: RoutingHeaders) -> bool:
     """Tell the era from body and header together (protocol research, 1.1).
 
     The header alone would let a modern body without it pass as a handshake message; the body alone would let a header
@@ -86,8 +89,7 @@ def _is_modern(envelope: Envelope, routing: RoutingHeaders) -> bool:
     """
     if routing.version is not None and routing.version not in HANDSHAKE_VERSIONS:
         return True
-    meta = envelope.params.get("_meta")
-    return meta is not None and VERSION_KEY in meta
+    return VERSION_KEY in meta
 
 
 # --- handshake era ----------------------------------------------------------------------------------------------------
@@ -105,34 +107,36 @@ def _handshake(envelope: Envelope, routing: RoutingHeaders) -> Inbound | Rejecti
 # --- modern era -------------------------------------------------------------------------------------------------------
 
 
-def _modern(envelope: Envelope, routing: RoutingHeaders) -> Inbound | Rejection:
+def _modern(envelope: Envelope, meta: JsonObject, routing: RoutingHeaders) -> Inbound | Rejection:
     if envelope.kind is Kind.RESPONSE:
         return _refused(INVALID_REQUEST, "answers are not POSTed in this protocol version", envelope)
-    rejection = _check_body(envelope, routing) or _check_routing(envelope, routing) or _check_version(envelope, routing)
+    rejection = (
+        _check_body(envelope, meta, routing)
+        or _check_routing(envelope, meta, routing)
+        or _check_version(envelope, routing)
+    )
     if rejection is not None:
         return rejection
     return _inbound(envelope, Era.MODERN, routing.version or "", routing.params)
 
 
-def _check_body(envelope: Envelope, routing: RoutingHeaders) -> Rejection | None:
+def _check_body(envelope: Envelope, meta: JsonObject, routing: RoutingHeaders) -> Rejection | None:
     """What the body must say by itself. Notifications need not (202 and dropped, as the official SDK does)."""
     if envelope.kind is not Kind.REQUEST:
         return None
-    meta = envelope.params.get("_meta") or {}
     if VERSION_KEY not in meta and routing.version not in KNOWN_VERSIONS:
         # A handshake agent with a version from nowhere, not a modern one that forgot its body.
         return _check_version(envelope, routing)
-    missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]
-    if missing:
+    if VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
+        missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]
         return _refused(INVALID_PARAMS, f"params._meta needs {' and '.join(missing)}", envelope)
     if not isinstance(meta[CAPABILITIES_KEY], dict):
         return _refused(INVALID_PARAMS, f"{CAPABILITIES_KEY} must be an object", envelope)
     return None
 
 
-def _check_routing(envelope: Envelope, routing: RoutingHeaders) -> Rejection | None:
+def _check_routing(envelope: Envelope, meta: JsonObject, routing: RoutingHeaders) -> Rejection | None:
     """What header and body must say alike."""
-    meta = envelope.params.get("_meta") or {}
     if routing.version is None or meta.get(VERSION_KEY, routing.version) != routing.version:
         return _mismatch("MCP-Protocol-Version", envelope, Era.MODERN)
     if routing.method is None and envelope.kind is Kind.NOTIFICATION:
