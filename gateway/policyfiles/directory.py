@@ -57,9 +57,11 @@ class PolicyDirectory:
         self._look_s = look_s
         self._reloading = anyio.Lock()
         self._seen = _fingerprint(path)
-        self._tried: Texts | None = read_texts(path)
+        texts = read_texts(path)
+        self._tried: Texts | None = texts
         self._error: PolicyError | None = None
-        self._bundle = self._compiled(self._tried)
+        self._in_force: Texts = texts
+        self._bundle = self._compiled(self._in_force)
 
     def current(self) -> Bundle:
         """Return the last good bundle."""
@@ -68,6 +70,10 @@ class PolicyDirectory:
     def problem(self) -> str:
         """Return an empty string, or why the newest files are not in force."""
         return "" if self._error is None else str(self._error)
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts of the bundle in force, by path."""
+        return {text.path: text.text for text in self._in_force}
 
     async def run(self) -> None:
         """Watch and reload until cancelled. Owned by `app.py`; the first look comes at once."""
@@ -93,7 +99,7 @@ class PolicyDirectory:
                 bundle = await to_thread.run_sync(self._compiled, texts)
             except PolicyError as error:
                 return await self._reject(error, texts)
-            self._bundle, self._error, self._tried = bundle, None, texts
+            self._bundle, self._error, self._tried, self._in_force = bundle, None, texts, texts
             await self._tell(bundle)
             return bundle
 
