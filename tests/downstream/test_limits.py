@@ -1,6 +1,7 @@
 """Raw bytes against a tiny application under uvicorn: what HTTP itself must not let through."""
 
 import asyncio
+import random
 import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -433,3 +434,51 @@ async def test_counts_are_those_of_one_class() -> None:
     bounds = {"header_bytes": 1, "header_count": 1, "header_timeout_s": 1, "body_timeout_s": 1}
     one, other = (protocol_class(**bounds, connections_per_address=1) for _ in range(2))
     assert one.open_by_address is not other.open_by_address  # type: ignore[attr-defined]
+
+
+def mutated(source: random.Random, request: bytes) -> bytes:
+    """Return the request with a few bytes changed, left out, doubled or swapped for telling ones."""
+    bytes_of = bytearray(request)
+    for _ in range(source.randint(1, 4)):
+        place = source.randrange(len(bytes_of))
+        piece = source.choice(
+            [
+                b"",
+                b"\r",
+                b"\n",
+                b"\r\n",
+                b"\x00",
+                b" ",
+                b":",
+                b",",
+                b"\t",
+                b"0",
+                b"f",
+                b";",
+                b"/",
+                bytes([source.randrange(256)]),
+            ]
+        )
+        span = source.choice([0, 1, 1, 2, 10])
+        bytes_of[place : place + span] = piece + (request[place : place + span] if source.random() < 0.3 else b"")
+    return bytes(bytes_of)
+
+
+async def test_no_mutation_of_a_request_is_more_than_one_request_or_stops_the_server() -> None:
+    """Whatever a stranger finds between two readings of HTTP ends here."""
+    source = random.Random(20261122)
+    chunked = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+    answers: list[bytes] = []
+
+    async def attempt(application: Application, sent: bytes) -> None:
+        answers.append(await converse(application, sent))
+
+    async with serving() as application:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(300):
+                tasks.start_soon(attempt, application, mutated(source, source.choice([WHOLE, chunked])))
+        assert status(await converse(application, WHOLE)) == 200
+    assert len(answers) == 300
+    assert all(answer.count(b"HTTP/1.1 ") <= 1 for answer in answers)
+    assert {status(answer) for answer in answers if answer} <= {200, 400, 405, 408, 431}
+    assert len(application.seen) <= 301
