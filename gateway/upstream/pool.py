@@ -145,7 +145,7 @@ class Pool:
             if isinstance(error, TimeoutError) and deadline < limit:
                 text = f"{self._label}: no connection within the time allowed; it was not asked"
                 raise UpstreamTimeout(text, may_have_run=False) from error
-            if isinstance(error, OSError):  # TimeoutError and SSLError are some of these
+            if isinstance(error, (OSError, UnicodeError)):  # TimeoutError and SSLError are among these
                 raise self._unreachable(self._reason(error)) from error
             raise
         finally:
@@ -163,14 +163,14 @@ class Pool:
             server_hostname=address.host if address.tls is not None else None,
         )
 
-    def _reason(self, error: OSError) -> str:
+    def _reason(self, error: OSError | UnicodeError) -> str:
         """Say in a few words why there is no connection, without the library's own dressing."""
         if isinstance(error, TimeoutError):
             return f"gave no connection within {self._connect_timeout_s:g} s"
         if isinstance(error, ssl.SSLError):
             why = getattr(error, "verify_message", "") or error.reason or "the handshake failed"
             return f"gave no trusted TLS connection: {why}"
-        if isinstance(error, socket.gaierror):
+        if isinstance(error, (socket.gaierror, UnicodeError)):
             return "cannot be connected to: its name does not resolve"
         if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
             return "cannot be connected to: connection refused (is it running?)"

@@ -33,8 +33,9 @@ __all__ = ["StdioSession", "StdioUpstream"]
 
 DISCOVER_S: Final = 10.0
 """For `server/discover`: some servers of the handshake era leave what they do not know unanswered."""
+MAX_BARREN: Final = 2
 PAUSE_S: Final = 1.0
-"""After a shared process that ended without a single answer, before the next one is started."""
+"""After so many shared processes in a row that ended without a single answer, before the next one is started."""
 
 
 class StdioUpstream:
@@ -64,6 +65,7 @@ class StdioUpstream:
         self._ids = count(1)
         self._channels: set[Channel] = set()
         self._shared: Channel | None = None
+        self._barren = 0
         self._not_before = 0.0
         self._starting = asyncio.Lock()
         self._probing = asyncio.Lock()
@@ -153,8 +155,10 @@ class StdioUpstream:
 
     def _reap(self, channel: Channel) -> None:
         """Clean up behind a process that ended by itself."""
-        if channel is self._shared and not channel.answered:
-            self._not_before = asyncio.get_running_loop().time() + PAUSE_S
+        if channel is self._shared:
+            self._barren = 0 if channel.answered else self._barren + 1
+            if self._barren >= MAX_BARREN:
+                self._not_before = asyncio.get_running_loop().time() + PAUSE_S
         task = asyncio.get_running_loop().create_task(self.end(channel))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -87,8 +87,8 @@ async def test_an_upstream_that_is_not_there_is_unreachable_and_was_not_asked() 
 
 
 async def test_a_name_that_does_not_resolve_is_said_so() -> None:
-    """`.invalid` is reserved for this."""
-    upstream = HttpUpstream("files", "http://no-such-host.invalid/mcp")
+    """An empty label needs no network to fail."""
+    upstream = HttpUpstream("files", "http://a..b/mcp")
     with pytest.raises(UpstreamUnreachable, match="does not resolve"):
         await _call(upstream)
     await upstream.aclose()
@@ -105,7 +105,7 @@ async def test_a_host_that_does_not_accept_ends_after_the_connect_timeout() -> N
             filler.setblocking(False)
             filler.connect_ex(address)
         upstream = HttpUpstream("files", f"http://127.0.0.1:{address[1]}/mcp", connect_timeout_s=0.1)
-        with pytest.raises(UpstreamUnreachable, match="no connection within 0.1 s") as caught:
+        with pytest.raises(UpstreamUnreachable, match=r"no connection within 0\.1 s") as caught:
             await _call(upstream)
         assert not caught.value.may_have_run
         with pytest.raises(UpstreamTimeout) as early:
