@@ -25,6 +25,8 @@ _ORIGIN: Final = b"origin"
 _KEY: Final = b"x-api-key"
 _AUTHORIZATION: Final = b"authorization"
 _LENGTH: Final = b"content-length"
+_OWS: Final = b" \t"
+"""White space around a value is no part of it (RFC 9110, 5.5); the HTTP parser leaves what follows."""
 _READ: Final = frozenset(
     {SESSION_ID, VERSION, LAST_EVENT_ID, TENANT, _ACCEPT, _HOST, _ORIGIN, _KEY, _AUTHORIZATION, _LENGTH}
 )
@@ -46,7 +48,7 @@ class Accepts:
     prefers_stream: bool
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def _accepts(header: bytes | None) -> Accepts:
     """Read an Accept header. Without one there is no stream: nobody is sent what it did not ask for."""
     places: dict[str, int] = {}
@@ -75,9 +77,9 @@ class Head:
         for name, value in headers:
             if name in _READ:
                 if name in fields:
-                    self.repeated.append((name, value))
+                    self.repeated.append((name, value.strip(_OWS)))
                 else:
-                    fields[name] = value
+                    fields[name] = value.strip(_OWS)
 
     def get(self, name: bytes) -> str | None:
         """Return the header's value, or None where it is absent."""

@@ -104,13 +104,16 @@ class McpFront:
             try:
                 yield
             finally:
-                self._running = False
-                self.hush()
+                self.drain()
                 await self._sessions.close()
                 tasks.cancel_scope.cancel()
 
-    def hush(self) -> None:
-        """End the streams that only wait (GET, `subscriptions/listen`): a server that drains calls this first."""
+    def drain(self) -> None:
+        """Take nothing new, and end the streams that only wait (GET, `subscriptions/listen`).
+
+        A server that stops calls this before it waits for its connections; what is in flight may still finish.
+        """
+        self._running = False
         self._sessions.hush()
         for caller in tuple(self._listening):
             caller.scope.cancel()

@@ -106,11 +106,13 @@ def test_a_doubled_origin_is_refused_even_where_both_are_allowed():
     [
         ([], ()),
         ([(b"x-api-key", b"k")], ("k",)),
+        ([(b"x-api-key", b" k\t")], ("k",)),
         ([(b"authorization", b"Bearer k")], ("k",)),
         ([(b"authorization", b"bearer  k ")], ("k",)),
         ([(b"authorization", b"Basic a2V5")], ("Basic a2V5",)),
         ([(b"authorization", b"k")], ("k ",)),
         ([(b"authorization", b"")], (" ",)),
+        ([(b"authorization", b"Bearer ")], ("",)),
         ([(b"x-api-key", b"")], ("",)),
         ([(b"x-api-key", b"a"), (b"authorization", b"Bearer b")], ("a", "b")),
         ([(b"x-api-key", b"a"), (b"x-api-key", b"b")], ("a", "b")),

@@ -23,7 +23,7 @@ LOCAL = Principal(tenant="default", agent="local", credential="keyless")
         ({"headers": {"origin": "null"}}, 403),
         ({"key": None}, 401),
         ({"key": "wrong"}, 401),
-        ({"key": "alice-key "}, 401),
+        ({"key": "alice-key\u00a0"}, 401),
         ({"headers": {"authorization": "Bearer bob-key"}}, 401),
         ({"key": None, "headers": {"authorization": "Basic alice-key"}}, 401),
         ({"headers": {"x-tenant-id": "other"}}, 403),
@@ -407,11 +407,12 @@ async def test_all_sessions_end_with_the_front():
         hanging = w.send(body=call("hang"), session=other)
         await stream.started()
         await listening.events(1)
-        w.front.hush()
+        w.front.drain()
         await stream.finished()
         await listening.finished()
         assert stream.done
         assert listening.done
+        assert (await w.ask(body=initialize())).status == 503
         await w.front.sessions.close()
         await hanging.finished()
         assert [c.closed for c in w.dispatch.conversations] == [1, 1]
@@ -436,7 +437,7 @@ async def test_a_listen_that_was_not_acknowledged_yet_is_told_when_the_front_sto
         w.dispatch._do = lambda *_: anyio.sleep_forever()
         answer = w.send(body=modern("subscriptions/listen"))
         await eventually(lambda: w.dispatch.reached)
-        w.front.hush()
+        w.front.drain()
         await answer.finished()
         assert answer.status == 503
 

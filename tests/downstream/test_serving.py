@@ -66,7 +66,7 @@ async def serving(limits: Any = LIMITS) -> AsyncIterator[Serving]:
             await eventually(lambda: server.started)
             yield Serving(w, listening.getsockname()[1], server)
             w.dispatch.release.set()
-            w.front.hush()
+            w.front.drain()
             server.should_exit = True
 
 
@@ -283,7 +283,7 @@ async def test_a_body_over_the_bound_ends_the_connection():
 
 
 async def test_a_server_that_stops_is_not_held_up_by_open_streams():
-    """`hush` ends what only waits; uvicorn then finds its connections closed before its time-out."""
+    """`drain` ends what only waits; uvicorn then finds its connections closed before its time-out."""
     async with serving() as s:
         line = await s.connect()
         session = await open_session(line)
@@ -293,7 +293,7 @@ async def test_a_server_that_stops_is_not_held_up_by_open_streams():
         await other.send(modern("subscriptions/listen"))
         assert await other.head() == 200
         await other.event()
-        s.world.front.hush()
+        s.world.front.drain()
         s.server.should_exit = True
         for stream in (line, other):
             assert (await stream.until(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
