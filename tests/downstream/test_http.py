@@ -7,7 +7,18 @@ import pytest
 
 from gateway.core.principal import Principal
 from gateway.services.dispatch import Reply
-from tests.downstream.front import ALICE, HANDSHAKE, LIMITS, call, eventually, initialize, modern, notice, world
+from tests.downstream.front import (
+    ALICE,
+    HANDSHAKE,
+    LIMITS,
+    Exchange,
+    call,
+    eventually,
+    initialize,
+    modern,
+    notice,
+    world,
+)
 
 LOCAL = Principal(tenant="default", agent="local", credential="keyless")
 
@@ -639,6 +650,32 @@ async def test_an_answer_too_large_to_keep_says_so():
         assert len(staying.seen()[-1].data["result"]["content"][0]["text"]) == 5000
         resumed = await w.ask("GET", session=session, headers={"last-event-id": leaving.seen()[-1].id})
         assert resumed.seen()[-1].data["error"]["message"].startswith("The answer was too large to keep")
+
+
+async def test_a_handler_that_the_server_cancels_leaves_nothing_behind():
+    """As uvicorn does when a graceful stop takes too long: no attendant, no id in flight, no listener remains."""
+    async with world() as w:
+        session = await w.open_session()
+        running = len(anyio.get_running_tasks())
+        for name, key in (("hang", {}), ("talk", {}), ("hang", {"session": session}), ("talk", {"session": session})):
+            body = call(name) if key else modern(name=name)
+            async with anyio.create_task_group() as tasks:
+                w.dispatch.arrived = anyio.Event()
+                exchange = Exchange("POST", "/mcp", body=body, **key)
+                tasks.start_soon(exchange.run, w.front)
+                with anyio.fail_after(5):
+                    await w.dispatch.arrived.wait()
+                await eventually(lambda: w.front._usher._attended)
+                tasks.cancel_scope.cancel()
+        stream = Exchange("GET", "/mcp", session=session)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.run, w.front)
+            await stream.started()
+            tasks.cancel_scope.cancel()
+        assert w.dispatch.ended == ["cancelled"] * 4
+        await eventually(lambda: len(anyio.get_running_tasks()) == running)
+        assert w.front.sessions._all[session].idle
+        assert (await w.ask(body=call(), session=session)).status == 200
 
 
 # --- handshake era: the GET stream ------------------------------------------------------------------------------------
