@@ -17,6 +17,8 @@ from gateway.errors import StoreRefused
 __all__ = ["Head", "HeadCopy", "Heads", "differences"]
 
 _FORMAT = 1
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError)
+"""What reading a file raises that is not there, not readable, or no copy of heads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class HeadCopy:
             return _parse(self.path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except _UNREADABLE as error:
             raise StoreRefused(
                 f"the copy of the chain heads {self.path} cannot be read",
                 remedy="put the file back from a backup, or look at the store and accept its heads with"
@@ -71,7 +73,7 @@ class HeadCopy:
                 continue
             try:
                 heads = _parse(path.read_bytes())
-            except (OSError, ValueError, TypeError, KeyError):
+            except _UNREADABLE:
                 continue
             if heads.store_id == store_id:
                 found.append(heads)
@@ -120,7 +122,7 @@ def differences(copy: Heads, store_id: str, hash_at: Callable[[str, int], bytes 
 
 
 def _parse(text: bytes) -> Heads:
-    """Read the file's text. Raises ValueError, TypeError or KeyError where it is no copy of heads."""
+    """Read the file's text. Raises one of `_UNREADABLE` where it is no copy of heads."""
     document: Any = json.loads(text)
     if document["format"] != _FORMAT:
         raise ValueError("unknown format")

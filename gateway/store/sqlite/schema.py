@@ -23,10 +23,18 @@ _LEDGER = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NU
 
 
 def connect(path: Path, *, wait_s: float) -> sqlite3.Connection:
-    """Open the database for the one writer. `wait_s` bounds the wait for a lock. Raises sqlite3.Error."""
+    """Open the database for the one writer. `wait_s` bounds the wait for a lock.
+
+    Raises:
+        StoreRefused: the file belongs to another program; not a byte of it was changed.
+        sqlite3.Error: it cannot be opened.
+    """
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False
     )
+    if _application_id(connection) != APPLICATION_ID and not _is_fresh(connection):
+        connection.close()
+        raise _foreign()
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",  # NORMAL may lose what was acknowledged when the power fails
@@ -59,7 +67,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         StoreRefused: as `check_schema`.
         sqlite3.Error: the file cannot be written.
     """
-    if not _objects(connection) and _application_id(connection) == 0:
+    if _is_fresh(connection):
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_LEDGER)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -101,11 +109,19 @@ def check_schema(connection: sqlite3.Connection) -> None:
 def _ledger(connection: sqlite3.Connection) -> dict[int, str]:
     """Return number → SHA-256 of the migrations that were applied. Raises StoreRefused where the file is foreign."""
     if _application_id(connection) != APPLICATION_ID:
-        raise StoreRefused(
-            "the database in the data folder is not an audit store of this gateway",
-            remedy="choose another folder with `--data`, or move the file away if nobody needs it",
-        )
+        raise _foreign()
     return dict(connection.execute("SELECT number, sha256 FROM migrations"))
+
+
+def _is_fresh(connection: sqlite3.Connection) -> bool:
+    return _application_id(connection) == 0 and not _objects(connection)
+
+
+def _foreign() -> StoreRefused:
+    return StoreRefused(
+        "the database in the data folder is not an audit store of this gateway",
+        remedy="choose another folder with `--data`, or move the file away if nobody needs it",
+    )
 
 
 def _migrations() -> Iterator[tuple[int, str, str]]:

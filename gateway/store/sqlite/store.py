@@ -233,7 +233,7 @@ def _open(options: StoreOptions, accept_head: bool) -> _Opened:  # noqa: FBT001 
         sealer = Sealer(options.key if options.key is not None else data_key(options.data / "keys" / "data.key"))
         # 2 A file that was there must not be made again.
         head_copy = HeadCopy(state=options.state, data=options.data)
-        last_seen = head_copy.read()
+        last_seen, short = _last_seen(head_copy, accept_head=accept_head)
         created = _file(path, may_create=last_seen is None or accept_head)
         try:
             files = StoreFiles(path)
@@ -243,7 +243,7 @@ def _open(options: StoreOptions, accept_head: bool) -> _Opened:  # noqa: FBT001 
             # 3 to 5 Is it ours, unchanged, and as long as it was?
             migrate(connection)
             _check_tails(connection)
-            short = _shortfall(connection, head_copy, last_seen)
+            short += _shortfall(connection, head_copy, last_seen)
             if short and not accept_head:
                 raise StoreRefused("; ".join(short), remedy=_SHORT.format(path=path))
             # 6 Written now, or refused now.
@@ -309,6 +309,16 @@ def _check_tails(connection: sqlite3.Connection) -> None:
                 f"the chain of tenant {tenant!r} is broken at entry {breaks[0].seq} ({breaks[0].kind})",
                 remedy="restore the data folder from a backup; `intended audit verify` lists every break",
             )
+
+
+def _last_seen(head_copy: HeadCopy, *, accept_head: bool) -> tuple[Heads | None, list[str]]:
+    """Read the copy of the heads; one that cannot be read is passed over only where the operator said so."""
+    try:
+        return head_copy.read(), []
+    except StoreRefused as error:
+        if not accept_head:
+            raise
+        return None, [str(error)]
 
 
 def _shortfall(connection: sqlite3.Connection, head_copy: HeadCopy, last_seen: Heads | None) -> list[str]:

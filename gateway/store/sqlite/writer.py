@@ -369,7 +369,8 @@ class Writer:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
             return
         if not self._problem:
-            self._copy_heads(self._clock.monotonic())
+            if not self._times.heads_written:
+                self._copy_heads(self._clock.monotonic())
             self._checkpoint("TRUNCATE")
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
