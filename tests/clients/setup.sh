@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Makes the environments in which foreign clients and real servers run for the tests marked `clients`.
+#
+#   tests/clients/setup.sh
+#
+# They lie under ${INTENDED_CI_CACHE:-.cache}/clients, apart from the project's own: their dependencies would not fit
+# into one. Running it again does nothing for what is there already; a changed version makes that environment anew.
+#
+#   mcp-v1/     the Python SDK before its second version     fastmcp/    FastMCP's client
+#   servers/    mcp-server-git, mcp-server-time              node/       the TypeScript SDKs, npm servers
+#
+# PYTHON names the Python that makes the environments (default: python3); uv is used where it is installed.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+cache=${INTENDED_CI_CACHE:-$root/.cache}
+mkdir -p "$cache/clients"
+cache=$(cd "$cache" && pwd)
+# shellcheck source=tests/node.sh
+source "$here/../node.sh"
+
+python_environment() { # name requirement...
+  local folder=$cache/clients/$1
+  shift
+  [[ "$(cat "$folder/.made-of" 2>/dev/null)" == "$*" ]] && return 0
+  echo "clients: installing $*"
+  rm -rf "$folder"
+  if command -v uv >/dev/null; then
+    uv venv --quiet --no-python-downloads --python "${PYTHON:-python3}" "$folder"
+    uv pip install --quiet --python "$folder/bin/python" "$@"
+  else
+    "${PYTHON:-python3}" -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+  fi
+  echo "$*" >"$folder/.made-of"
+}
+
+node_environment() {
+  local folder=$cache/clients/node
+  cmp -s "$here/node/package.json" "$folder/.made-of" && return 0
+  echo "clients: installing the npm packages of tests/clients/node/package.json"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  cp "$here/node/package.json" "$folder/package.json"
+  (cd "$folder" && npm install --no-audit --no-fund --ignore-scripts --no-package-lock --loglevel=error)
+  cp "$here/node/package.json" "$folder/.made-of"
+}
+
+ensure_node "$cache/node"
+python_environment mcp-v1 mcp==1.30.0
+python_environment fastmcp fastmcp==4.1.2
+python_environment servers mcp-server-git==2026.10.19 mcp-server-time==2026.10.19
+node_environment
+command -v node >"$cache/clients/node-path"
