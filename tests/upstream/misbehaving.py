@@ -150,6 +150,32 @@ async def error_with_404(reply: Reply) -> None:
     reply.http(json.dumps(body).encode(), status="404 Not Found")
 
 
+@mode
+async def echo(reply: Reply) -> None:
+    said = json.dumps(reply.request.body["params"]["arguments"])
+    reply.http(reply.message(result={"content": [{"type": "text", "text": said}], "resultType": "complete"}))
+
+
+@mode
+async def fail(reply: Reply) -> None:
+    body = {
+        "jsonrpc": "2.0",
+        "id": reply.request.body["id"],
+        "error": {"code": 7, "message": "no", "data": [1.0, None]},
+    }
+    reply.http(json.dumps(body).encode())
+
+
+@mode
+async def progress(reply: Reply) -> None:
+    token = reply.request.body["params"]["_meta"]["progressToken"]
+    notes = [
+        {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}}
+        for step in (1, 2)
+    ]
+    reply.sse(*(json.dumps(note).encode() for note in notes), reply.message())
+
+
 # --- silence and time ---
 
 

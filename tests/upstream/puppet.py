@@ -45,6 +45,10 @@ def call(request, name):  # noqa: C901 - a table of ways to fail
         reply(request, text("well"))
     elif name == "hang":
         return
+    elif name == "echo":
+        reply(request, text(json.dumps(request["params"]["arguments"])))
+    elif name == "fail":
+        send({"jsonrpc": "2.0", "id": request["id"], "error": {"code": 7, "message": "no", "data": [1.0, None]}})
     elif name == "noise":
         noise()
         reply(request, text("well"))
@@ -91,12 +95,13 @@ def call(request, name):  # noqa: C901 - a table of ways to fail
         reply(request, text("well"))
     elif name == "progress":
         token = request["params"]["_meta"]["progressToken"]
-        note("notifications/progress", progressToken=token + 1000, progress=1)
+        note("notifications/progress", progressToken=token + 1000, progress=0)
+        note("notifications/progress", progressToken=token, progress=1)
         note("notifications/progress", progressToken=token, progress=2)
         note("notifications/message", level="info", data="of a call")
         note("notifications/tools/list_changed")
         reply(request, text("well"))
-    elif name == "ask":
+    elif name in ("ask", "asks_in_the_stream"):
         send({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
         answer = json.loads(sys.stdin.readline())
         reply(request, text(json.dumps(answer)))

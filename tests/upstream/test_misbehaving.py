@@ -25,7 +25,8 @@ SLOW = {"hang", "late", "slow_drip", "slow_stream"}
 REFUSED = {"status_500": 500, "status_401": 401, "status_403": 403, "status_404": 404}
 WELL = {name for name in MODES if name.startswith("good")} | {"error_with_404"}
 RESUMED = {"resumable", "resumable_after_a_reset", "never_resumed"}
-BROKEN = sorted(set(MODES) - SLOW - set(REFUSED) - WELL - RESUMED)
+PLAIN = {"echo", "fail", "progress"}
+BROKEN = sorted(set(MODES) - SLOW - set(REFUSED) - WELL - RESUMED - PLAIN)
 
 
 @asynccontextmanager
