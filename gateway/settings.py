@@ -70,19 +70,25 @@ class UpstreamSettings(Section):
     """One MCP server behind the gateway: a Streamable HTTP `url`, or a stdio `command`."""
 
     url: str | None = None
+    """Address of a Streamable HTTP server, usually ending in `/mcp`."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Sent with every request to this upstream, for its own credential. Never logged or shown."""
     command: str | None = None
+    """Program of a stdio server; one process for each agent session."""
     args: tuple[str, ...] = ()
+    """Arguments of `command`."""
     env: dict[str, str] = Field(default_factory=dict)
     """The child's environment, beside PATH, HOME and the locale: the gateway's own is not inherited."""
     cwd: Path | None = None
+    """Working folder of `command`; None: the gateway's own."""
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
     """Time to the complete answer of one request. 300 s is what MCP SDKs wait by default."""
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """For making one connection."""
     max_answer_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
     """One whole answer or one SSE event. Above: the call ends as broken."""
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Kept open and in use at once."""
 
     @model_validator(mode="after")
     def one_transport(self) -> "UpstreamSettings":
@@ -113,19 +119,25 @@ class LimitSettings(Section):
     header_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024)] = 32 * 1024
     """All header lines of one request together."""
     header_count: Annotated[int, Field(ge=8, le=1000)] = 100
+    """Header lines of one request."""
     header_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     """From the first byte of a request to the end of its headers."""
     body_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     """From the end of the headers to the end of the body."""
     connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Open at once from one peer address."""
     sessions_per_agent: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Handshake sessions of one agent."""
     session_idle_s: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
     """A handshake session without a request for so long is ended (design: 30 minutes)."""
     event_buffer_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    """Events kept per session for a stream that is resumed."""
     event_buffer_s: Annotated[float, Field(gt=0)] = 300.0
+    """How long they are kept."""
     calls_per_agent: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Calls of one agent in flight at once; more are refused as busy."""
     calls_per_upstream: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    """Calls to one upstream in flight at once."""
 
 
 class AuditSettings(Section):
@@ -143,7 +155,9 @@ class ThresholdSettings(Section):
     """`Thresholds` of one tier, as an operator writes them."""
 
     allow_below: Annotated[int, Field(ge=0, le=101)]
+    """Risk below which an allowed call needs no human; 101: any."""
     deny_from: Annotated[int, Field(ge=0, le=101)]
+    """Risk from which a call is denied whatever a rule says; 101: never."""
 
 
 DEFAULT_THRESHOLDS = {
@@ -160,7 +174,9 @@ class TierSettings(Section):
     """Trust tiers from configuration: the default, and the tier of single agents by name."""
 
     default: Tier = TrustTier.T0
+    """Tier of every agent that is not named."""
     agents: dict[str, Tier] = Field(default_factory=dict)
+    """Tiers of single agents, by name."""
     thresholds: dict[Tier, ThresholdSettings] = Field(default_factory=dict)
 
     def threshold(self, tier: TrustTier) -> Thresholds:
@@ -173,6 +189,7 @@ class Settings(Section):
     """The whole configuration of one gateway."""
 
     host: str = "127.0.0.1"
+    """Address to bind. Without keys only loopback is accepted."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     """0 picks a free port."""
     upstreams: dict[Annotated[str, Field(pattern=UPSTREAM_ID)], UpstreamSettings] = Field(default_factory=dict)

@@ -52,7 +52,7 @@ def verify(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Verify chains from their first entry, and against the head copy: exit 0 if whole, else 4."""
+    """Verify the chains and their head copy: exit 0 or 4."""
     import anyio
 
     from gateway.records import verify_chains

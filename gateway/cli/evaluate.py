@@ -32,7 +32,7 @@ def evaluate(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Decide one call and explain it: exit 0 ALLOW, 10 DENY, 11 ESCALATE."""
+    """Decide one call and explain it: exit 0, 10 or 11."""
     from gateway.cli.judging import bundle_of, judge_once, principal, tier_of
     from gateway.core.decision import Effect
     from gateway.services.explain import Question

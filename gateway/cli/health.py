@@ -26,7 +26,7 @@ def health(
         typer.Option(help="What to ask [default: /health on loopback, port of INTENDED_GATEWAY_PORT or 8787]."),
     ] = None,
 ) -> None:
-    """Ask a running gateway whether it can decide calls: exit 0, else 5."""
+    """Ask a running gateway whether it can decide: exit 0 or 5."""
     target = url or _own()
     parts = urlsplit(target)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -12,11 +12,11 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="intended",
-    help="A gateway between AI agents and MCP servers: every call is decided, durably recorded, then forwarded.",
+    help="A gateway between AI agents and MCP servers: it decides each call, records it, then forwards it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("run", cls=options.UpstreamCommand)(run.run)
 app.command("demo")(demo.demo)

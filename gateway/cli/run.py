@@ -33,9 +33,10 @@ def run(
     tls_key: options.TlsKey = None,
     unsafe_allow_unauthenticated: options.Unsafe = False,
 ) -> None:
-    """Put the gateway in front of MCP servers: Streamable HTTP by URL, stdio by command after `--`.
+    """Put the gateway in front of MCP servers.
 
-    Upstreams named here replace those of intended.yaml and of the environment.
+    Streamable HTTP servers by URL, a stdio server by its command after `--`. What is named here replaces the upstreams
+    of intended.yaml and of the environment.
     """
     flags = options.Flags(
         upstreams=tuple(upstream or ()),

@@ -27,7 +27,10 @@ def accept_head(
     state: options.State = None,
     config: options.Config = None,
 ) -> None:
-    """Accept a store that falls short of its head copy, for example after a restore. The gateway must be stopped."""
+    """Accept a store that falls short of its head copy.
+
+    For example after a restore. The gateway must be stopped.
+    """
     if not reason.strip():
         raise typer.BadParameter("say why: it is what an auditor will read", param_hint="--reason")
     import anyio

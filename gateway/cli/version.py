@@ -13,7 +13,7 @@ LIBRARIES = ("mcp", "cel-expr-python", "starlette", "uvicorn")
 
 
 def version(output: FormatOption = Format.TABLE) -> None:
-    """Print the version of the gateway, of Python and of the libraries that matter."""
+    """Print the versions of gateway, Python and main libraries."""
     found = {"intended-mcp-gateway": __version__, "python": platform.python_version()}
     found |= {name: installed(name) for name in LIBRARIES}
     if output is Format.TABLE:

@@ -1,0 +1,76 @@
+"""`intended health`, against a server that answers as told."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+
+
+@contextmanager
+def answering(status: int) -> Iterator[tuple[int, list[str]]]:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port, asked
+        finally:
+            server.shutdown()
+            thread.join(5)
+
+
+def test_a_healthy_gateway_is_exit_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the variable that the gateway in the same container is set by."""
+    with answering(200) as (port, asked):
+        monkeypatch.setenv("INTENDED_GATEWAY_PORT", str(port))
+        result = CliRunner().invoke(app, ["health"])
+    assert (result.exit_code, result.stdout, asked) == (0, "healthy\n", ["/health"])
+
+
+def test_an_unhealthy_one_is_exit_5() -> None:
+    """A container whose gateway cannot decide gets no traffic."""
+    with answering(503) as (port, asked):
+        result = CliRunner().invoke(app, ["health", "--url", f"http://127.0.0.1:{port}/readyz"])
+    assert (result.exit_code, asked) == (5, ["/readyz"])
+    assert "503" in result.stderr
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_nobody_there_is_exit_5(scheme: str) -> None:
+    """Neither is something that speaks no TLS healthy."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    result = CliRunner().invoke(app, ["health", "--url", f"{scheme}://127.0.0.1:{port}"])
+    assert result.exit_code == 5
+    assert "unreachable" in result.stderr
+
+
+def test_a_certificate_makes_it_ask_by_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same variable that makes the gateway speak TLS."""
+    with answering(200) as (port, asked):
+        monkeypatch.setenv("INTENDED_GATEWAY_PORT", str(port))
+        monkeypatch.setenv("INTENDED_GATEWAY_TLS_CERTIFICATE", "cert.pem")
+        result = CliRunner().invoke(app, ["health"])
+    assert (result.exit_code, asked) == (5, [])
+    assert "https://" in result.stderr
+
+
+def test_what_is_no_url_is_a_usage_error() -> None:
+    """Exit 2, not 5: nobody was asked."""
+    assert CliRunner().invoke(app, ["health", "--url", "localhost:8787"]).exit_code == 2

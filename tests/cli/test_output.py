@@ -1,0 +1,107 @@
+"""How commands speak: nothing that an upstream chose acts on a terminal."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from gateway.cli import output
+from gateway.cli.output import Format, visible
+from gateway.errors import ConfigurationError, GatewayError, Problem, StoreRefused
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ü 漢", "plain ü 漢"),
+        ("\x1b[2J", "\\u001b[2J"),
+        ("a\rb\tc", "a\\u000db\\u0009c"),
+        ("a\u202eb", "a\\u202eb"),
+        ("a\u200bb", "a\\u200bb"),
+        ("a\u2028b", "a\\u2028b"),
+        ("a\nb", "a\nb"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_acts_on_a_terminal_or_hides_is_written_out(text: str, shown: str) -> None:
+    """A tool of that name must not clear or forge an auditor's screen."""
+    assert visible(text) == shown
+
+
+def test_talk_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that data can be piped."""
+    output.say("hello [bold]")
+    output.warn("policy", "allows\neverything")
+    assert capsys.readouterr() == ("", "hello [bold]\nWARNING: policy: allows everything\n")
+
+
+def test_a_warning_is_boxed_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody may overlook it; markup in the text is text."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    output.warn("unsafe", "anyone [red]in[/red]")
+    output.say("then", style="bold")
+    lines = stream.getvalue().splitlines()
+    assert "unsafe" in lines[0]
+    assert lines[0].count("─") > 3
+    assert "anyone [red]in[/red]" in lines[1]
+    assert "then" in lines[-1]
+
+
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As https://no-color.org asks."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.say("x", style="red")
+    assert "31m" not in stream.getvalue()
+
+
+def test_a_table_is_drawn_on_a_terminal_and_tabs_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`cut -f2` must work; a line end in a cell must not make a row."""
+    rows = [("a", 1), ("b\nc", "\x1b")]
+    output.table(["name", "n"], rows)
+    assert capsys.readouterr().out == "a\t1\nb c\t\\u001b\n"
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    output.table(["name", "n"], rows)
+    assert "name" in stream.getvalue().splitlines()[0]
+
+
+def test_data_is_one_document_or_a_line_per_item(capsys: pytest.CaptureFixture[str]) -> None:
+    """Escaped to ASCII: an invisible character in a name is seen."""
+    output.data([{"a": "\u202e"}, 2], Format.JSONL)
+    assert capsys.readouterr().out == '{"a": "\\u202e"}\n2\n'
+    output.data({"a": 1}, Format.JSONL)
+    assert capsys.readouterr().out == '{"a": 1}\n'
+    output.data([1])
+    assert json.loads(capsys.readouterr().out) == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            ConfigurationError(Problem(source="a.yaml", line=2, column=3, field="x", message="wrong", remedy="right")),
+            "a.yaml:2:3: x: wrong\n  fix: right\n",
+        ),
+        (StoreRefused("locked", remedy="stop it"), "error: locked\n  fix: stop it\n"),
+        (GatewayError("broken"), "error: broken\n"),
+    ],
+)
+def test_an_error_is_explained_with_its_remedy(
+    error: GatewayError, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What, where, what to do; no traceback."""
+    output.explain(error)
+    assert capsys.readouterr() == ("", text)

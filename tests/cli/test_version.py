@@ -1,0 +1,16 @@
+"""`intended version`."""
+
+import json
+
+from typer.testing import CliRunner
+
+from gateway import __version__
+from gateway.cli.main import app
+
+
+def test_it_says_what_runs_here() -> None:
+    """For a bug report."""
+    table = CliRunner().invoke(app, ["version"]).stdout.splitlines()
+    assert table[0] == f"intended-mcp-gateway {__version__}"
+    found = json.loads(CliRunner().invoke(app, ["version", "-o", "json"]).stdout)
+    assert [f"{name} {number}" for name, number in found.items()] == table

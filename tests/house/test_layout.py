@@ -1,0 +1,72 @@
+"""The rooms of the house: each module has its test beside it, none grows without bound, no machine shows."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.house.documents import ROOT
+
+LINES = 500
+"""Above that a second reason to change has moved in (style, "Rules of thumb")."""
+
+TABLES = frozenset({"gateway/core/intent/taxonomy_data.py"})
+"""Data, not code: may be as long as it is."""
+
+LARGE: dict[str, int] = {}
+"""Modules that are larger, with the length they may have. May only shrink."""
+
+WITHOUT_TWIN: frozenset[str] = frozenset()
+"""Modules that have no test of their own name. May only shrink."""
+
+
+def modules() -> list[Path]:
+    return [path.relative_to(ROOT) for package in ("gateway", "intended") for path in (ROOT / package).rglob("*.py")]
+
+
+def twin(module: Path) -> Path:
+    parts = module.parts[1:] if module.parts[0] == "gateway" else module.parts
+    return Path("tests", *parts[:-1], f"test_{parts[-1]}")
+
+
+def test_each_module_has_its_test_where_one_looks_for_it() -> None:
+    """`gateway/x/y.py` has `tests/x/test_y.py`."""
+    ours = [path for path in modules() if not path.name.startswith("__")]
+    missing = {str(path) for path in ours if not (ROOT / twin(path)).exists()}
+    assert missing == WITHOUT_TWIN
+
+
+def test_no_module_outgrows_its_reader() -> None:
+    """Length is the first sign of a second reason to change."""
+    long = {
+        str(path): lines
+        for path in modules()
+        if (lines := len((ROOT / path).read_text().splitlines())) > LARGE.get(str(path), LINES)
+        and str(path) not in TABLES
+    }
+    assert long == {}
+    shrunk = {name: limit for name, limit in LARGE.items() if len((ROOT / name).read_text().splitlines()) <= LINES}
+    assert shrunk == {}, "take these out of LARGE"
+
+
+def test_every_package_says_what_it_is() -> None:
+    """The first line of a package is the first thing that a newcomer reads."""
+    silent = [
+        str(path)
+        for path in modules()
+        if path.name == "__init__.py" and not (ROOT / path).read_text().startswith('"""')
+    ]
+    assert silent == []
+
+
+def test_no_file_names_the_machine_that_it_was_written_on() -> None:
+    """A path that exists on one machine only is a step that fails on every other."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
+    files = [ROOT / name.decode() for name in tracked if name]
+    here = (os.fsencode(ROOT), os.fsencode(sys.prefix))
+    found = [
+        str(file.relative_to(ROOT))
+        for file in files
+        if file.is_file() and any(place in file.read_bytes() for place in here)
+    ]
+    assert found == []
