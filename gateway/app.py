@@ -46,7 +46,17 @@ from gateway.telemetry.clock import SystemClock
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.stdio import StdioUpstream
 
-__all__ = ["Gateway", "StartReport", "data_folder", "describe", "make_upstream", "policy_path", "standing", "state_folder", "store_options"]
+__all__ = [
+    "Gateway",
+    "StartReport",
+    "data_folder",
+    "describe",
+    "make_upstream",
+    "policy_path",
+    "standing",
+    "state_folder",
+    "store_options",
+]
 
 APP = "intended"
 
@@ -117,7 +127,7 @@ class Gateway:
     def drain(self) -> None:
         """Begin to stop: unready from now on; streams that only wait are ended, calls in flight go on."""
         self._readiness.drain()
-        self._front.hush()
+        self._front.drain()
 
     @property
     def report(self) -> StartReport:
@@ -245,7 +255,7 @@ def make_upstream(name: str, settings: UpstreamSettings) -> Upstream:
             Problem(source="settings", field=f"upstreams.{name}", message="no transport", remedy=remedy)
         )
     return StdioUpstream(
-        name, settings.command, settings.args, settings.env, settings.cwd, max_answer_bytes=settings.max_answer_bytes
+        name, settings.command, settings.args, settings.env, settings.cwd, max_line_bytes=settings.max_answer_bytes
     )
 
 
@@ -303,9 +313,7 @@ def front_limits(settings: Settings) -> FrontLimits:
     """Return the bounds of the agent-facing front."""
     limits = settings.limits
     return FrontLimits(
-        wire=WireLimits(
-            body_bytes=limits.body_bytes, depth=limits.depth, keys=limits.keys, id_chars=limits.id_chars
-        ),
+        wire=WireLimits(body_bytes=limits.body_bytes, depth=limits.depth, keys=limits.keys, id_chars=limits.id_chars),
         sessions_per_agent=limits.sessions_per_agent,
         session_idle_s=limits.session_idle_s,
         event_buffer_bytes=limits.event_buffer_bytes,

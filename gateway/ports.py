@@ -227,6 +227,10 @@ class Relay(Protocol):
         """Answer one request of the upstream with `{"result": …}` or `{"error": …}`; the adapter adds the id."""
         ...
 
+    async def paused(self) -> None:
+        """Take note that the upstream ended the request's stream in mid-call and will go on with it (SEP-1699)."""
+        ...
+
 
 class UpstreamSession(Protocol):
     """One handshake-era session with one upstream, for one agent session."""
@@ -297,6 +301,10 @@ class Channel(Protocol):
 
     async def ask(self, method: str, params: JsonObject) -> JsonObject:
         """Send a request and return the agent's answer, `{"result": …}` or `{"error": …}`."""
+        ...
+
+    async def pause(self) -> None:
+        """End this answer's stream in mid-call where the agent can resume it; else do nothing."""
         ...
 
 

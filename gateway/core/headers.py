@@ -90,8 +90,11 @@ def _routing(found: dict[bytes, bytes], params: dict[bytes, bytes]) -> RoutingHe
 
 
 def _visible(value: bytes) -> str | None:
-    """Return visible ASCII (spaces included) as text, None for anything else."""
-    text = value.decode("latin-1")
+    """Return visible ASCII (spaces inside included) as text, None for anything else.
+
+    White space around a value is no part of it (RFC 9110, 5.5); the parser leaves it at the end.
+    """
+    text = value.strip(b" \t").decode("latin-1")
     return text if text.isascii() and text.isprintable() else None
 
 

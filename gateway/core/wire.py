@@ -157,7 +157,7 @@ def _name_differs(envelope: Envelope, routing: RoutingHeaders) -> bool:
 def _check_version(envelope: Envelope, routing: RoutingHeaders) -> Rejection | None:
     if routing.version in MODERN_VERSIONS:
         return None
-    data: JsonObject = {"supported": list(KNOWN_VERSIONS), "requested": routing.version}
+    data: JsonObject = {"supported": list(MODERN_VERSIONS), "requested": routing.version}
     return replace(_refused(UNSUPPORTED_VERSION, "Unsupported protocol version", envelope), data=data)
 
 

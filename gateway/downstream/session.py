@@ -135,6 +135,9 @@ class Session:
         """Ask the agent on the GET stream."""
         return await self.question(self._put_general, method, params)
 
+    async def pause(self) -> None:
+        """Do nothing: the GET stream is ended by the agent only."""
+
     async def question(self, put: Put, method: str, params: JsonObject) -> JsonObject:
         """Send a request on the stream of `put` and wait for the agent's answer, its end or the deadline."""
         if self.ended or len(self._questions) >= self.limits.questions_per_session:

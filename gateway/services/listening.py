@@ -161,6 +161,9 @@ class _ListenRelay:
         if self._wanted(method, params):
             await self._stream.pass_on(method, params)
 
+    async def paused(self) -> None:
+        """Do nothing: streams of this era cannot be resumed."""
+
     async def request(self, method: str, params: JsonObject) -> JsonObject:
         """Refuse: a modern upstream may not send requests."""
         return {"error": {"code": -32601, "message": "Method not found"}}

@@ -69,6 +69,10 @@ class AgentRelay:
         if self._wanted(method, params):
             await self._channel.notify(method, params)
 
+    async def paused(self) -> None:
+        """Pause the agent's stream as the upstream paused its own."""
+        await self._channel.pause()
+
     async def request(self, method: str, params: JsonObject) -> JsonObject:
         """Answer an upstream's request: `ping` here, the three of `CAPABILITY_OF` by the agent if allowed."""
         if method == "ping":
@@ -164,6 +168,9 @@ class SilentRelay:
 
     async def notification(self, method: str, params: JsonObject) -> None:
         """Drop it."""
+
+    async def paused(self) -> None:
+        """Do nothing."""
 
     async def request(self, method: str, params: JsonObject) -> JsonObject:
         """Answer that nobody is there, but for `ping`."""

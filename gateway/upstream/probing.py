@@ -71,6 +71,9 @@ class Silence:
     async def notification(self, method: str, params: JsonObject) -> None:
         """Drop it."""
 
+    async def paused(self) -> None:
+        """Do nothing."""
+
     async def request(self, method: str, params: JsonObject) -> JsonObject:
         """Refuse it."""
         return {"error": {"code": METHOD_NOT_FOUND, "message": "Method not found"}}

@@ -184,7 +184,9 @@ class HttpSession:
             connection.done()
             return answer
         take = self._take_for(relay)
-        return await follow(self._exchange, connection, self._headers_from, request_id, self._label, take, deadline)
+        return await follow(
+            self._exchange, connection, self._headers_from, request_id, self._label, take, relay.paused, deadline
+        )
 
     async def _listen(self) -> None:
         take = self._take_for(self._relay)

@@ -5,7 +5,7 @@ is no second request and never sends one.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Final
 
@@ -67,9 +67,13 @@ async def follow(
     request_id: int,
     label: str,
     take: Take,
+    paused: Callable[[], Awaitable[None]],
     deadline: float,
 ) -> JsonObject:
-    """Read a request's stream up to the answer, over as many connections as it takes. Raises UpstreamError."""
+    """Read a request's stream up to the answer, over as many connections as it takes. Raises UpstreamError.
+
+    `paused` is told each time the stream has to be opened again.
+    """
     place = _Place()
     current: Connection | None = connection
     while True:
@@ -80,6 +84,7 @@ async def follow(
         place.note(None if current is None else current.sse)
         if not place.last_id or place.fruitless > MAX_FRUITLESS:
             raise UpstreamBroken(f"{label} ended its stream without an answer", may_have_run=True)
+        await paused()
         await _pause(place.delay_s(), label, deadline)
         current = await _resume(exchange, headers(place.last_id), label, deadline)
 

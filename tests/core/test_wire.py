@@ -12,7 +12,7 @@ from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
 
 from gateway.core.call import Era
 from gateway.core.envelope import encode_message
-from gateway.core.versions import KNOWN_VERSIONS
+from gateway.core.versions import KNOWN_VERSIONS, MODERN_VERSIONS
 from gateway.core.wire import CAPABILITIES_KEY, VERSION_KEY, Inbound, Kind, Rejection, WireLimits, classify
 
 LIMITS = WireLimits(body_bytes=2000, depth=8, keys=100, id_chars=64)
@@ -297,7 +297,7 @@ def test_an_unsupported_version_is_told_what_is_supported() -> None:
     body, headers, *_ = BAD["an unknown version"]
     answer = send(body, headers)
     assert isinstance(answer, Rejection)
-    assert answer.data == {"supported": list(KNOWN_VERSIONS), "requested": "2099-01-01"}
+    assert answer.data == {"supported": list(MODERN_VERSIONS), "requested": "2099-01-01"}
 
 
 def test_escapes_are_read_before_anything_is_compared() -> None:

@@ -16,11 +16,15 @@ class RecordingRelay:
         self.answer = {"result": {}} if answer is None else answer
         self.told: list[tuple[str, JsonObject]] = []
         self.asked: list[tuple[str, JsonObject]] = []
+        self.pauses = 0
         self._changed = anyio.Event()
 
     async def notification(self, method: str, params: JsonObject) -> None:
         self.told.append((method, params))
         self._wake()
+
+    async def paused(self) -> None:
+        self.pauses += 1
 
     async def request(self, method: str, params: JsonObject) -> JsonObject:
         self.asked.append((method, params))

@@ -117,6 +117,7 @@ class FakeCaller:
         self.asked: list[tuple[str, JsonObject]] = []
         self.answer: JsonObject = answer or {"result": {}}
         self.left = False
+        self.pauses = 0
 
     async def notify(self, method: str, params: JsonObject) -> None:
         self.told.append((method, params))
@@ -124,6 +125,9 @@ class FakeCaller:
     async def ask(self, method: str, params: JsonObject) -> JsonObject:
         self.asked.append((method, params))
         return self.answer
+
+    async def pause(self) -> None:
+        self.pauses += 1
 
     def gone(self) -> bool:
         return self.left

@@ -20,7 +20,9 @@ __all__ = ["completed_body", "decided_body", "evaluation_input", "timestamp"]
 
 def timestamp(moment: datetime) -> str:
     """Return RFC 3339 UTC with milliseconds and `Z` (contract, section 1)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def decided_body(call: Call, intent: Intent, decision: Decision, facts: Facts, *, show_arguments: bool) -> bytes:

@@ -1,0 +1,92 @@
+"""The operator's log: one line per decision, JSON where nobody watches, and quiet libraries."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.telemetry.logging import configure_logging, decision_line
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Give the loggers back as they were."""
+    names = ("", "gateway", "uvicorn")
+    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    handlers = logging.getLogger().handlers[:]
+    yield
+    for logger, level in before:
+        logger.setLevel(level)
+    logging.getLogger().handlers[:] = handlers
+
+
+def decide() -> None:
+    decision_line(
+        effect="DENY",
+        target="files.delete",
+        upstream="default",
+        agent="local",
+        rule="no-system-paths",
+        reason="policy-deny",
+        risk=90,
+        intent_id="int_01",
+    )
+
+
+def test_a_decision_is_one_json_line_where_no_terminal_is() -> None:
+    """Collectors read lines; the id leads to the entry."""
+    stream = io.StringIO()
+    configure_logging(stream)
+    decide()
+    [line] = stream.getvalue().splitlines()
+    found = json.loads(line)
+    assert found.pop("timestamp").endswith("Z")
+    assert found == {
+        "event": "DENY files.delete",
+        "level": "info",
+        "upstream": "default",
+        "agent": "local",
+        "rule": "no-system-paths",
+        "reason": "policy-deny",
+        "risk": 90,
+        "intent": "int_01",
+    }
+
+
+def test_a_decision_is_one_readable_line_on_a_terminal() -> None:
+    """With its id."""
+    stream = Terminal()
+    configure_logging(stream)
+    decide()
+    [line] = stream.getvalue().splitlines()
+    assert "DENY files.delete" in line
+    assert "int_01" in line
+
+
+def test_a_name_of_several_lines_stays_one_entry() -> None:
+    """A tool's name must not forge a line of the log."""
+    stream = io.StringIO()
+    configure_logging(stream)
+    logging.getLogger("gateway.x").info("a\n{}")
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_libraries_are_quiet_but_for_what_goes_wrong() -> None:
+    """After the start nothing is said until a call arrives."""
+    stream = io.StringIO()
+    configure_logging(stream)
+    logging.getLogger("httpx").info("request")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    assert stream.getvalue() == ""
+    logging.getLogger("uvicorn.error").error("broken")
+    logging.getLogger("watchfiles").warning("gone")
+    assert len(stream.getvalue().splitlines()) == 2
