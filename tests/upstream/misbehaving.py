@@ -543,6 +543,8 @@ class Misbehaving:
         self.tls = tls
         self.session_id = "session-1"
         self.known = True
+        self.special: dict[str, Mode | None] = {}
+        """How to answer a method, instead of well."""
         self.requests: list[Request] = []
         self.connections = 0
         self.released = asyncio.Event()
@@ -626,6 +628,8 @@ class Misbehaving:
             reply.http(b"")
         elif not self.known and request.headers.get("mcp-session-id"):
             reply.http(b"gone", status="404 Not Found", media="text/plain")
+        elif (special := self.special.get(request.method)) is not None:
+            await special(reply)
         elif request.method == "tools/call":
             await MODES[request.tool](reply)
         elif request.method == "initialize":
