@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from gateway.core.jsonvalue import JsonObject
-from gateway.errors import SessionLost, UpstreamBroken, UpstreamError
+from gateway.errors import SessionLost, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from gateway.ports import Outbound, UpstreamSession
 from gateway.upstream.http import HttpUpstream
 from tests.simulate.relay import RecordingRelay
@@ -358,3 +358,160 @@ async def test_calls_that_hold_every_connection_cannot_keep_an_answer_from_the_u
             session = await upstream.connect(version="2025-11-25", params=PARAMS, relay=RecordingRelay())
             assert "result" in await session.request(_call("asks_in_the_stream"), RecordingRelay())
         await upstream.aclose()
+
+
+# --- what else can go wrong on either stream ---
+
+
+async def test_questions_beyond_a_bound_are_refused_and_the_rest_still_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An upstream must not fill the gateway with waiting questions."""
+    monkeypatch.setattr("gateway.upstream.asking.MAX_ASKED", 2)
+    go_on = anyio.Event()
+
+    async def answer(method: str, params: JsonObject) -> JsonObject:
+        await go_on.wait()
+        return {"result": {}}
+
+    async def get(reply: Reply) -> None:
+        reply.sse_head()
+        for number in (1, 2, 2, 3):
+            reply.chunk(_sse({"jsonrpc": "2.0", "id": number, "method": "roots/list"}))
+        await reply.hang()
+
+    relay = RecordingRelay(answer)
+    async with Misbehaving(get=get) as server, _session(server, relay):
+        await server.until(lambda: len(server.answers) == 1)
+        go_on.set()
+        await server.until(lambda: len(server.answers) == 3)
+    assert server.answers[0]["id"] == 3
+    assert server.answers[0]["error"]["code"] == -32603
+    assert sorted(answer["id"] for answer in server.answers[1:]) == [1, 2]
+    assert len(relay.asked) == 2
+
+
+async def test_a_question_that_nobody_answers_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every wait has a deadline, the one for a human too."""
+    monkeypatch.setattr("gateway.upstream.asking.ANSWER_S", 0.05)
+
+    async def never(method: str, params: JsonObject) -> JsonObject:
+        await anyio.sleep_forever()
+        return {}
+
+    async with Misbehaving() as server, _session(server) as session:
+        await session.request(_call("asks_in_the_stream"), RecordingRelay(never))
+    assert server.answers[0]["error"]["code"] == -32603
+
+
+async def test_a_call_that_ends_without_an_answer_takes_its_questions_back() -> None:
+    """Nobody should be asked for what can no longer matter."""
+    ended = anyio.Event()
+
+    async def never(method: str, params: JsonObject) -> JsonObject:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+        return {}
+
+    async with Misbehaving() as server, _session(server) as session:
+        with pytest.raises(UpstreamError):
+            await session.request(_call("asks_in_the_stream", timeout_s=0.1), RecordingRelay(never))
+        with anyio.fail_after(5):
+            await ended.wait()
+    assert server.answers == []
+
+
+@pytest.mark.parametrize("first", ["garbage", "500", "reset"])
+async def test_a_get_stream_that_fails_is_opened_again_after_a_pause(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the upstream does to it, the session goes on and calls are not concerned."""
+    monkeypatch.setattr("gateway.upstream.streams.FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr("gateway.upstream.streams.LEAST_DELAY_S", 0.01)
+    answers = 0
+
+    async def get(reply: Reply) -> None:
+        nonlocal answers
+        answers += 1
+        if answers > 3:
+            reply.sse_head()
+            reply.chunk(_sse(_note("notifications/tools/list_changed")))
+            await reply.hang()
+        elif first == "500":
+            reply.http(b"", status="500 Internal Server Error")
+        elif first == "garbage":
+            reply.sse_head()
+            reply.chunk(b"data: {nonsense\n\n")
+            await reply.hang()
+        else:
+            reply.reset()
+
+    relay = RecordingRelay()
+    async with Misbehaving(get=get) as server, _session(server, relay) as session:
+        await relay.until(lambda relay: relay.methods() == ["notifications/tools/list_changed"])
+        assert "result" in await session.request(_call("good"), RecordingRelay())
+
+
+async def test_a_stream_that_does_not_go_on_ends_the_call_at_its_deadline() -> None:
+    """The upstream names a pause longer than the call may last."""
+
+    async def pauses(reply: Reply) -> None:
+        reply.sse_head()
+        reply.chunk(b"id: ev-1\nretry: 60000\ndata:\n\n")
+        reply.write(b"0\r\n\r\n")
+
+    async with Misbehaving() as server, _session(server) as session:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(MODES, "pauses", pauses)
+            with pytest.raises(UpstreamTimeout) as caught:
+                await session.request(_call("pauses", timeout_s=0.1), RecordingRelay())
+        assert caught.value.may_have_run
+        assert server.calls("pauses") == 1
+
+
+async def test_a_stream_that_brings_nothing_new_is_not_resumed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt ends as empty as the one before."""
+    monkeypatch.setattr("gateway.upstream.streams.MAX_FRUITLESS", 3)
+    monkeypatch.setattr("gateway.upstream.streams.LEAST_DELAY_S", 0.01)
+
+    async def empty(reply: Reply) -> None:
+        if "last-event-id" not in reply.request.headers:
+            reply.http(b"", status="405 Method Not Allowed")
+        elif len([r for r in reply.server.requests if "last-event-id" in r.headers]) == 2:
+            reply.reset()
+        else:
+            reply.sse_head()
+            reply.write(b"0\r\n\r\n")
+
+    async with Misbehaving(get=empty) as server, _session(server) as session:
+        with pytest.raises(UpstreamBroken) as caught:
+            await session.request(_call("never_resumed"), RecordingRelay())
+        assert caught.value.may_have_run
+        assert [r.headers.get("last-event-id") for r in server.requests if r.verb == "GET"] == [None, *["ev-1"] * 3]
+
+
+async def test_a_request_at_the_wrong_place_and_time_is_answered_once_per_event() -> None:
+    """A reply that the upstream refuses to take harms neither the session nor the call."""
+
+    async def refuse(reply: Reply) -> None:
+        reply.http(b"", status="500 Internal Server Error")
+        reply.server.answered.set()
+
+    async with Misbehaving() as server, _session(server) as session:
+        server.special = {"": refuse}
+        assert "result" in await session.request(_call("asks_in_the_stream"), RecordingRelay())
+
+
+async def test_a_notification_that_is_refused_says_so() -> None:
+    """The caller must know that it did not arrive."""
+
+    async def refuse(reply: Reply) -> None:
+        reply.http(b"", status="500 Internal Server Error")
+
+    async with Misbehaving() as server, _session(server) as session:
+        server.special = {"notifications/roots/list_changed": refuse}
+        with pytest.raises(UpstreamRefused) as caught:
+            await session.notify("notifications/roots/list_changed", {})
+        assert caught.value.status == 500
