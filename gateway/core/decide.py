@@ -64,10 +64,11 @@ def refuse(facts: Facts, reason: Reason, explanation: str, *, rung: int = 0) -> 
     )
 
 
-def is_hidden(call: Call, facts: Facts) -> bool:
+def is_hidden(call: Call, facts: Facts, *, any_uri: bool = False) -> bool:
     """Return True where every outcome for this target is DENY, whatever the arguments, for this principal.
 
     Such a tool is left out of lists, and calling it is answered as if it did not exist (design, "Pinning").
+    `any_uri` asks about all URIs at once, for what stands for many (a resource template); the call's own is not read.
     """
     if call.tool is not None and call.tool.schema is None:
         return True
@@ -76,7 +77,7 @@ def is_hidden(call: Call, facts: Facts) -> bool:
         method=call.method,
         upstream=call.upstream,
         name=call.name,
-        uri=call.uri,
+        uri=None if any_uri else call.uri,
         agent=facts.principal.agent,
         tier=facts.tier,
     )

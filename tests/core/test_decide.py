@@ -132,3 +132,10 @@ def test_a_refusal_outside_the_ladder_is_rung_zero() -> None:
 def test_only_what_can_never_be_had_is_hidden(call: Call, given: Facts, hidden: bool) -> None:
     """A list shows what a principal could be allowed, whatever the arguments."""
     assert is_hidden(call, given) is hidden
+
+
+def test_a_rule_about_some_uris_does_not_hide_what_stands_for_any() -> None:
+    """A template, or elicitation as such, is judged before its URI is known."""
+    template = Call(method="resources/read", upstream="u", name="", uri="", arguments={}, arguments_digest="")
+    some = facts("{id: s, effect: allow, match: {methods: [resources/read], uris: ['notes://*']}, reason: s}")
+    assert (is_hidden(template, some), is_hidden(template, some, any_uri=True)) == (True, False)

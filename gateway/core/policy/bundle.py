@@ -27,12 +27,12 @@ class Match:
     intents: frozenset[str] | None
     domains: frozenset[str] | None
 
-    def may_apply(self, *, upstream: str, name: str, uri: str, agent: str, tier: TrustTier) -> bool:
-        """Return True where everything that is known before the arguments fits."""
+    def may_apply(self, *, upstream: str, name: str, uri: str | None, agent: str, tier: TrustTier) -> bool:
+        """Return True where everything that is known before the arguments fits. A URI of None is any URI."""
         return (
             (self.upstreams is None or self.upstreams.match(upstream))
             and (self.tools is None or self.tools.match(name))
-            and (self.uris is None or self.uris.match(uri))
+            and (self.uris is None or uri is None or self.uris.match(uri))
             and (self.agents is None or self.agents.match(agent))
             and (self.tiers is None or tier in self.tiers)
         )

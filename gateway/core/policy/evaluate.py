@@ -40,11 +40,15 @@ def evaluate(bundle: Bundle, given: PolicyInput) -> Evaluation:
     return Evaluation(matched=tuple(matched), failed=tuple(failed), conditions=conditions)
 
 
-def could_pass(bundle: Bundle, *, method: str, upstream: str, name: str, uri: str, agent: str, tier: TrustTier) -> bool:
+def could_pass(
+    bundle: Bundle, *, method: str, upstream: str, name: str, uri: str | None, agent: str, tier: TrustTier
+) -> bool:
     """Return False only where every outcome is DENY, whatever the arguments and whatever they are judged to be for.
 
     That is: a deny rule applies without condition and without asking for an intent, or no allow or escalate rule can
     apply at all. The tiers' caps on risk are not looked at: risk depends on arguments.
+
+    A URI of None is any URI: rules that name some can then apply, and a deny rule that names some leaves others.
     """
     index = bundle.index.get(method)
     if index is None:
@@ -55,7 +59,7 @@ def could_pass(bundle: Bundle, *, method: str, upstream: str, name: str, uri: st
             continue
         if rule.matched.effect is not Effect.DENY:
             possible = True
-        elif rule.condition is None and not rule.match.judged:
+        elif rule.condition is None and not rule.match.judged and (uri is not None or rule.match.uris is None):
             return False
     return possible
 

@@ -181,6 +181,28 @@ def test_a_tool_is_hidden_only_if_every_outcome_is_deny(
     assert passes(*rules, **call) is expected
 
 
+SOME = {"methods": ["resources/read"], "uris": ["x:*"]}
+ANY = {"methods": ["resources/read"]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([rule("a", match=SOME)], True),
+        ([rule("a", "escalate", match=SOME)], True),
+        ([rule("a", match=ANY), rule("b", "deny", match=SOME)], True),
+        ([rule("a", match=ANY), rule("b", "deny", match=ANY)], False),
+        ([rule("b", "deny", match=SOME)], False),
+        ([rule("a", match={**SOME, "upstreams": ["other"]})], False),
+    ],
+)
+def test_what_stands_for_many_uris_is_hidden_only_if_all_of_them_are(
+    rules: list[dict[str, Any]], expected: bool
+) -> None:
+    """A resource template is no URI yet: a rule about some URIs neither hides it nor is one that could not apply."""
+    assert passes(*rules, method="resources/read", name="", uri=None) is expected
+
+
 RULES = st.lists(
     st.builds(
         lambda effect, when, match: {"effect": effect, **({"when": when} if when else {}), "match": match},
