@@ -9,6 +9,9 @@ No parent-death signal is set: it needs a program of our own between (Python mus
 threads), costs a start of an interpreter for each process, and is not passed on to grandchildren, which are the ones
 that do the work under `npx` and `uvx`. A child that ignores the end of its input outlives a killed gateway.
 
+A child that closes its output and stays is noticed at once under asyncio's own loop; uvloop reports the end of a pipe
+only with the exit, so there its calls end at their deadlines.
+
 asyncio and not anyio: a `SubprocessProtocol` hands over output as it comes, and drains standard error without a task.
 """
 

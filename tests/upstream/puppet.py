@@ -62,8 +62,6 @@ def call(request, name):  # noqa: C901 - a table of ways to fail
     elif name == "answer_and_crash":
         reply(request, text("well"))
         os._exit(0)
-    elif name == "close_output":
-        os.close(1)
     elif name == "wrong_id":
         send({"jsonrpc": "2.0", "id": request["id"] + 1000, "result": text("wrong")})
     elif name == "id_as_text":
