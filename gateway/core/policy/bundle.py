@@ -3,6 +3,7 @@
 How it is made is `compile.py`, what it says of a call `evaluate.py`.
 """
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ class Match:
     tiers: frozenset[TrustTier] | None
     intents: frozenset[str] | None
     domains: frozenset[str] | None
+    effects: frozenset[str] | None = None
+    factors: frozenset[str] | None = None
 
     def may_apply(self, *, upstream: str, name: str, uri: str | None, agent: str, tier: TrustTier) -> bool:
         """Return True where everything that is known before the arguments fits. A URI of None is any URI."""
@@ -39,12 +42,17 @@ class Match:
 
     @property
     def judged(self) -> bool:
-        """True where the call must be classified before it is known whether the rule applies."""
-        return self.intents is not None or self.domains is not None
+        """True where the call must be classified before it is known whether the rule applies: it hides no tool."""
+        return not (self.intents is None and self.domains is None and self.effects is None and self.factors is None)
 
-    def fits_intent(self, intent: str, domain: str) -> bool:
-        """Return True where the judgement on the call fits too."""
-        return (self.intents is None or intent in self.intents) and (self.domains is None or domain in self.domains)
+    def fits_intent(self, intent: str, domain: str, effect: str, factors: Iterable[str]) -> bool:
+        """Return True where the judgement on the call fits too: its type, domain, effect class, codes of factors."""
+        return (
+            (self.effects is None or effect in self.effects)
+            and (self.factors is None or not self.factors.isdisjoint(factors))
+            and (self.intents is None or intent in self.intents)
+            and (self.domains is None or domain in self.domains)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +69,23 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleIndex:
-    """The rules of one method in the bundle's order, narrowed by tool name where rules name tools plainly."""
+    """The rules of one method in the bundle's order, narrowed by tool name where rules name tools plainly.
+
+    It only narrows: whether a candidate applies is its own match's to say. `by_effect` holds the same for the rules
+    that the call's effect class leaves, once that is known.
+    """
 
     by_name: MappingOf[str, tuple[Rule, ...]]
     others: tuple[Rule, ...]
+    by_effect: MappingOf[str, "RuleIndex"] = field(default_factory=dict)
 
     def candidates(self, name: str) -> tuple[Rule, ...]:
         """Return the rules that can apply to this name, in the bundle's order."""
         return self.by_name.get(name, self.others)
+
+    def judged(self, effect: str) -> "RuleIndex":
+        """Return the index of the rules that can apply to a call of this effect class."""
+        return self.by_effect.get(effect, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,16 @@ Owns what can only be seen across files or with the engine: unique ids, known in
 may say is `document.py`; what a bundle says of a call is `evaluate.py`.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from gateway.core.audit.canonical import digest
 from gateway.core.decision import ApprovalTerms, Effect, MatchedRule
-from gateway.core.intent.model import Mapping
+from gateway.core.intent.model import EffectClass, Mapping
+from gateway.core.intent.risk import RISK_FACTORS
 from gateway.core.intent.taxonomy import TAXONOMY, Taxonomy
 from gateway.core.policy.bundle import Budget, Bundle, Match, Rule, RuleIndex
 from gateway.core.policy.cel import Condition, Engine, FactType, Invalid, canary
@@ -40,13 +43,14 @@ def compile_bundle(
     documents: Sequence[LoadedDocument],
     *,
     taxonomy: Taxonomy = TAXONOMY,
+    risk_factors: Collection[str] = RISK_FACTORS,
     session_facts: MappingOf[str, FactType] | None = None,
     obligations: Collection[str] = (),
     warnings: Sequence[str] = (),
 ) -> Bundle:
     """Compile documents into one bundle. The order of its rules is by path, then as written.
 
-    `taxonomy` is what rules may name, `session_facts` the declared session variables,
+    `taxonomy` and `risk_factors` (codes) are what rules may name, `session_facts` the declared session variables,
     `obligations` the duties that this gateway can perform: a duty that nobody performs is refused, not ignored.
 
     Raises:
@@ -60,7 +64,20 @@ def compile_bundle(
     ordered = sorted(documents, key=lambda loaded: loaded.path)
     if not ordered:
         raise PolicyError(Problem(source="policies", message="there is no policy file", remedy="add one with rules"))
-    return _Compiler(ordered, taxonomy, session_facts or {}, frozenset(obligations)).bundle(tuple(warnings))
+    known = _Known(
+        intents=taxonomy.by_id, domains=taxonomy.by_domain, factors=risk_factors, obligations=frozenset(obligations)
+    )
+    return _Compiler(ordered, known, session_facts or {}).bundle(tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """The words that rules may use."""
+
+    intents: Collection[str]
+    domains: Collection[str]
+    factors: Collection[str]
+    obligations: frozenset[str]
 
 
 class _Compiler:
@@ -69,13 +86,11 @@ class _Compiler:
     def __init__(
         self,
         documents: Sequence[LoadedDocument],
-        taxonomy: Taxonomy,
+        known: _Known,
         session_facts: MappingOf[str, FactType],
-        obligations: frozenset[str],
     ) -> None:
         self._documents = documents
-        self._taxonomy = taxonomy
-        self._obligations = obligations
+        self._known = known
         self._problems: list[Problem] = []
         named = [(name, budget) for loaded in documents for name, budget in (loaded.document.budgets or {}).items()]
         self._engine = Engine(
@@ -109,7 +124,7 @@ class _Compiler:
             budgets=tuple(budgets),
             policy_sets=tuple(dict.fromkeys(loaded.document.policySet for loaded in self._documents)),
             files=files,
-            warnings=own + warnings,
+            warnings=own + _uncounted(self._documents) + warnings,
             index={method: _index([r for r in rules if method in r.methods]) for method in GATED_METHODS},
             engine=self._engine,
         )
@@ -131,9 +146,9 @@ class _Compiler:
 
     def _rule(self, loaded: LoadedDocument, number: int, rule: RuleDocument) -> Rule:
         steps: Steps = ("rules", number)
-        for duty in set(rule.obligations or ()) - self._obligations:
-            known = ", ".join(sorted(self._obligations)) or "none yet"
-            message = f"nobody performs the obligation '{duty}'{nearest(duty, self._obligations)}"
+        for duty in set(rule.obligations or ()) - self._known.obligations:
+            known = ", ".join(sorted(self._known.obligations)) or "none yet"
+            message = f"nobody performs the obligation '{duty}'{nearest(duty, self._known.obligations)}"
             self._report(loaded, (*steps, "obligations"), message, f"use one that this gateway knows ({known})")
         return Rule(
             matched=MatchedRule(
@@ -166,16 +181,20 @@ class _Compiler:
     def _mappings(self, loaded: LoadedDocument) -> list[Mapping]:
         mappings = []
         for number, mapping in enumerate(loaded.document.mappings or ()):
-            self._check_known(loaded, ("mappings", number, "intent"), "intent type", mapping.intent)
+            self._check_word(loaded, ("mappings", number, "intent"), "intent type", self._known.intents, mapping.intent)
             mappings.append(
                 Mapping(upstream=mapping.upstream, tool=mapping.tool, intent=mapping.intent, pin=mapping.pin or "")
             )
         return mappings
 
     def _match(self, loaded: LoadedDocument, steps: Steps, match: MatchDocument) -> Match:
-        for key, kind, words in (("intents", "intent type", match.intents), ("domains", "domain", match.domains)):
+        for key, kind, known, words in (
+            ("intents", "intent type", self._known.intents, match.intents),
+            ("domains", "domain", self._known.domains, match.domains),
+            ("factors", "risk factor", self._known.factors, match.factors),
+        ):
             for number, word in enumerate(words or ()):
-                self._check_known(loaded, (*steps, key, number), kind, word)
+                self._check_word(loaded, (*steps, key, number), kind, known, word)
         return Match(
             upstreams=_globs(match.upstreams),
             tools=_globs(match.tools),
@@ -184,13 +203,14 @@ class _Compiler:
             tiers=frozenset(TrustTier[tier] for tier in match.tiers) if match.tiers else None,
             intents=frozenset(match.intents) if match.intents else None,
             domains=frozenset(match.domains) if match.domains else None,
+            effects=frozenset(effect.value for effect in match.effects) if match.effects else None,
+            factors=frozenset(match.factors) if match.factors else None,
         )
 
-    def _check_known(self, loaded: LoadedDocument, steps: Steps, kind: str, word: str) -> None:
-        known = self._taxonomy.by_id if kind == "intent type" else self._taxonomy.by_domain
+    def _check_word(self, loaded: LoadedDocument, steps: Steps, kind: str, known: Collection[str], word: str) -> None:
         if word not in known:
-            remedy = f"use {'an' if kind[0] == 'i' else 'a'} {kind} of the taxonomy"
-            self._report(loaded, steps, f"'{word}' is not a known {kind}{nearest(word, known)}", remedy)
+            message = f"'{word}' is not a known {kind}{nearest(word, known)}"
+            self._report(loaded, steps, message, _WORD_REMEDIES[kind])
 
     def _condition(
         self, loaded: LoadedDocument, steps: Steps, text: str | None, *, amount: bool = False
@@ -206,6 +226,12 @@ class _Compiler:
             return None
 
 
+_WORD_REMEDIES = {
+    "intent type": "use an intent type of the taxonomy",
+    "domain": "use a domain of the taxonomy",
+    "risk factor": "use the code of a risk factor, as decisions list them",
+}
+
 _CONDITION_REMEDY = (
     "conditions are CEL over args, call.*, agent.*, intent.*, risk, risk.factors, session.*, budget.NAME, count.NAME"
     " and now; see the policy guide"
@@ -220,6 +246,15 @@ def _names(loaded: LoadedDocument) -> Iterator[tuple[str, str, Steps]]:
         yield "budget", name, ("budgets", name)
     for number, mapping in enumerate(loaded.document.mappings or ()):
         yield "mapping", f"{mapping.upstream}/{mapping.tool}", ("mappings", number, "tool")
+
+
+def _uncounted(documents: Sequence[LoadedDocument]) -> tuple[str, ...]:
+    """A warning for each budget: nobody gathers their values yet, so that a condition that reads one always errs."""
+    return tuple(
+        f"{loaded.path}: budget '{name}' is declared but not counted by this version: conditions that read it deny"
+        for loaded in documents
+        for name in loaded.document.budgets or {}
+    )
 
 
 def _methods(match: MatchDocument) -> frozenset[str]:
@@ -238,15 +273,35 @@ def _terms(rule: RuleDocument) -> ApprovalTerms | None:
 
 
 def _index(rules: Sequence[Rule]) -> RuleIndex:
-    """Narrow by name: a rule whose tools are all plain names is a candidate for these only."""
-    plain = [rule.match.tools for rule in rules if rule.match.tools and not rule.match.tools.patterns]
-    names = frozenset().union(*(globs.literals for globs in plain))
+    """Narrow by effect class, then by name. Effect classes that leave the same rules share one index."""
+    left = {effect.value: _left_by(effect, rules) for effect in EffectClass}
+    shared = {places: _by_name([rules[place] for place in places]) for places in set(left.values())}
+    every = _by_name(rules)
+    return replace(every, by_effect={effect: shared[places] for effect, places in left.items()})
 
-    def candidate(rule: Rule, name: str | None) -> bool:
+
+def _left_by(effect: EffectClass, rules: Sequence[Rule]) -> tuple[int, ...]:
+    """The places of the rules that can apply to a call of this effect class."""
+    asked = ((place, rule.match.effects) for place, rule in enumerate(rules))
+    return tuple(place for place, effects in asked if effects is None or effect.value in effects)
+
+
+def _by_name(rules: Sequence[Rule]) -> RuleIndex:
+    """Narrow by name: a rule whose tools are all plain names is a candidate for these only."""
+    others: list[int] = []
+    named: defaultdict[str, list[int]] = defaultdict(list)
+    for place, rule in enumerate(rules):
         tools = rule.match.tools
-        return tools is None or bool(tools.patterns) or name in tools.literals
+        if tools is None or tools.patterns:
+            others.append(place)
+        else:
+            for name in tools.literals:
+                named[name].append(place)
+
+    def at(places: Iterable[int]) -> tuple[Rule, ...]:
+        return tuple(rules[place] for place in places)
 
     return RuleIndex(
-        by_name={name: tuple(rule for rule in rules if candidate(rule, name)) for name in names},
-        others=tuple(rule for rule in rules if candidate(rule, None)),
+        by_name={name: at(sorted(others + places)) for name, places in named.items()},
+        others=at(others),
     )

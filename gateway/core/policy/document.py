@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.core.intent.model import EffectClass
+
 __all__ = [
     "API_VERSION",
     "CONDITION_CHARS",
@@ -144,6 +146,12 @@ class MatchDocument(Section):
     methods: Several[Method] = Field(default=("tools/call",), description="MCP methods; `*` is every decided one.")
     intents: Several[Word] | None = Field(default=None, description="Intent types of the taxonomy.")
     domains: Several[Word] | None = Field(default=None, description="Domains of the taxonomy.")
+    effects: Several[EffectClass] | None = Field(
+        default=None, description="Effect classes: what kind of thing happens if the call runs."
+    )
+    factors: Several[Word] | None = Field(
+        default=None, description="Codes of risk factors, of which one must have been seen in the call."
+    )
     upstreams: Several[Glob] | None = Field(default=None, description="Globs over upstream ids.")
     tools: Several[Glob] | None = Field(
         default=None, description="Globs over the upstream's own tool names (for prompts/get: prompt names)."

@@ -45,7 +45,7 @@ def could_pass(
 ) -> bool:
     """Return False only where every outcome is DENY, whatever the arguments and whatever they are judged to be for.
 
-    That is: a deny rule applies without condition and without asking for an intent, or no allow or escalate rule can
+    That is: a deny rule applies without condition and without asking for a judgement, or no allow or escalate rule can
     apply at all. The tiers' caps on risk are not looked at: risk depends on arguments.
 
     A URI of None is any URI: rules that name some can then apply, and a deny rule that names some leaves others.
@@ -72,11 +72,12 @@ def _applicable(bundle: Bundle, given: PolicyInput) -> list[Rule]:
         return []
     upstream, name, uri = call.upstream, call.name, call.uri
     agent, tier = given.principal.agent, given.tier
+    effect, factors = intent.effect_class.value, [factor.code for factor in intent.factors]
     return [
         rule
-        for rule in index.candidates(name)
-        if rule.match.may_apply(upstream=upstream, name=name, uri=uri, agent=agent, tier=tier)
-        and rule.match.fits_intent(intent.type, intent.domain)
+        for rule in index.judged(effect).candidates(name)
+        if rule.match.fits_intent(intent.type, intent.domain, effect, factors)
+        and rule.match.may_apply(upstream=upstream, name=name, uri=uri, agent=agent, tier=tier)
     ]
 
 

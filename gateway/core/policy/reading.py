@@ -126,7 +126,7 @@ def _words(
         return f"unknown field{nearest(last, fields)}", f"use one of {', '.join(fields)}"
     if kind == "missing":
         return f"`{last}` is missing", f"add `{last}`"
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         return _not_one_of(value, context["expected"])
     if kind == "too_short":
         return "an empty list matches nothing and is refused", f"name at least one, or leave `{last}` out"

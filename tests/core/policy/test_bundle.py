@@ -17,7 +17,7 @@ def match(**keys: object) -> Match:
 def test_a_match_without_keys_applies_to_everything() -> None:
     """Absent is any (design, section 4)."""
     assert match().may_apply(**CALL)  # type: ignore[arg-type]
-    assert match().fits_intent("a.b", "a")
+    assert match().fits_intent("a.b", "a", "read", ())
     assert not match().judged
 
 
@@ -43,9 +43,22 @@ def test_intents_and_domains_are_known_only_after_classification() -> None:
     assert asked.judged
     assert match(domains=frozenset({"files"})).judged
     assert asked.may_apply(**CALL)  # type: ignore[arg-type]
-    assert asked.fits_intent("files.read", "files")
-    assert not asked.fits_intent("files.write", "files")
-    assert not asked.fits_intent("files.read", "other")
+    assert asked.fits_intent("files.read", "files", "read", ())
+    assert not asked.fits_intent("files.write", "files", "read", ())
+    assert not asked.fits_intent("files.read", "other", "read", ())
+
+
+def test_effects_and_factors_are_known_only_after_classification_too() -> None:
+    """One of the factors is enough, the effect class must be among those named; both keys must hold."""
+    effects, factors = frozenset({"read", "write"}), frozenset({"system-path", "bulk"})
+    assert match(effects=effects).judged
+    assert match(factors=factors).judged
+    asked = match(effects=effects, factors=factors)
+    assert asked.may_apply(**CALL)  # type: ignore[arg-type]
+    assert asked.fits_intent("a.b", "a", "write", ["novel", "bulk"])
+    assert not asked.fits_intent("a.b", "a", "send", ["bulk"])
+    assert not asked.fits_intent("a.b", "a", "read", ["novel"])
+    assert not asked.fits_intent("a.b", "a", "read", [])
 
 
 def test_the_index_falls_back_to_the_rules_that_name_no_tool() -> None:
@@ -53,3 +66,11 @@ def test_the_index_falls_back_to_the_rules_that_name_no_tool() -> None:
     index = RuleIndex(by_name={"x": ()}, others=())
     assert index.candidates("x") is index.by_name["x"]
     assert index.candidates("y") is index.others
+
+
+def test_the_index_falls_back_to_all_rules_for_an_effect_that_it_does_not_know() -> None:
+    """It only narrows: what it does not know must lose no rule."""
+    narrow = RuleIndex(by_name={}, others=())
+    index = RuleIndex(by_name={}, others=(), by_effect={"read": narrow})
+    assert index.judged("read") is narrow
+    assert index.judged("new") is index

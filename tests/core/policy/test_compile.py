@@ -6,7 +6,8 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from gateway.core.decision import ApprovalTerms, Effect
-from gateway.core.intent.model import Mapping
+from gateway.core.intent.model import EffectClass, Mapping
+from gateway.core.intent.risk import RISK_FACTORS
 from gateway.core.policy import compile as compiling
 from gateway.core.policy.cel import ConditionProblem, Invalid
 from gateway.core.policy.compile import compile_bundle, digest_files
@@ -101,6 +102,30 @@ def test_unknown_intents_and_domains_are_refused_with_the_nearest_known() -> Non
     assert "mappings.0.intent: 'nonsense' is not a known intent type" in text
 
 
+def test_unknown_risk_factors_are_refused_with_the_nearest_known() -> None:
+    """A deny rule for a misspelt factor would be a silent hole."""
+    misspelt = document(rule("a", match={"factors": ["bulk", "system-pth"]}))
+    text = refusal(misspelt)
+    assert "rules.0.match.factors.1: 'system-pth' is not a known risk factor (did you mean 'system-path'?)" in text
+    assert "fix: use the code of a risk factor" in text
+    assert compile_bundle([misspelt], risk_factors={"bulk", "system-pth"}).rules[0].match.factors == {
+        "bulk",
+        "system-pth",
+    }
+
+
+@pytest.mark.parametrize("code", RISK_FACTORS)
+def test_every_risk_factor_can_be_named(code: str) -> None:
+    """What a decision shows, a rule can ask for."""
+    assert bundle(rule(match={"factors": [code]})).rules[0].match.factors == {code}
+
+
+def test_every_effect_class_can_be_named() -> None:
+    """What a decision shows, a rule can ask for."""
+    names = [effect.value for effect in EffectClass]
+    assert bundle(rule(match={"effects": names})).rules[0].match.effects == set(names)
+
+
 def test_mappings_are_kept_for_the_classifier() -> None:
     """An operator's word that a tool is of an intent type."""
     compiled = bundle(rule(), mappings=[{"tool": "x", "intent": "files.read", "upstream": "u", "pin": "a" * 64}])
@@ -188,6 +213,21 @@ def test_warnings_of_files_and_of_the_reader_are_kept() -> None:
     assert compiled.warnings == ("p.yaml: Careful.", "below/: not read")
 
 
+def test_every_declared_budget_is_warned_about_until_somebody_counts_it() -> None:
+    """An operator must not learn from denied calls that a condition on it can only err."""
+    kept = {"count": "calls", "per": "agent", "window": "1d"}
+    first = document(rule("a"), path="1.yaml", warning="Careful.", budgets={"calls": kept})
+    second = document(rule("b"), path="2.yaml", budgets={"more": {**kept}, "spent": {**kept}})
+    told = "is declared but not counted by this version: conditions that read it deny"
+    assert compile_bundle([second, first], warnings=["below/: not read"]).warnings == (
+        "1.yaml: Careful.",
+        f"1.yaml: budget 'calls' {told}",
+        f"2.yaml: budget 'more' {told}",
+        f"2.yaml: budget 'spent' {told}",
+        "below/: not read",
+    )
+
+
 def test_the_index_narrows_by_plain_names_and_keeps_the_order() -> None:
     """Only rules that can apply are evaluated; none that can is lost."""
     compiled = bundle(
@@ -207,3 +247,24 @@ def test_the_index_narrows_by_plain_names_and_keeps_the_order() -> None:
     assert ids("tools/call", "other") == ["all", "glob", "every"]
     assert ids("prompts/get", "x") == ["prompts", "every"]
     assert ids("roots/list", "") == ["every"]
+
+
+def test_the_index_narrows_by_effect_and_keeps_the_order() -> None:
+    """A read is not asked about rules for payments; before the effect is known, every rule is a candidate."""
+    compiled = bundle(
+        rule("reads", match={"effects": ["read"]}),
+        rule("x", match={"tools": ["x"]}),
+        rule("all"),
+        rule("pay-x", match={"tools": ["x"], "effects": ["payment", "send"]}),
+    )
+    index = compiled.index["tools/call"]
+
+    def ids(effect: str, name: str) -> list[str]:
+        return [r.matched.id for r in index.judged(effect).candidates(name)]
+
+    assert ids("read", "x") == ["reads", "x", "all"]
+    assert ids("read", "other") == ["reads", "all"]
+    assert ids("payment", "x") == ["x", "all", "pay-x"]
+    assert ids("write", "x") == ["x", "all"]
+    assert [r.matched.id for r in index.candidates("x")] == ["reads", "x", "all", "pay-x"]
+    assert index.judged("write") is index.judged("execute")

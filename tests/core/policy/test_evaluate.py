@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from gateway.core.decision import Effect
+from gateway.core.intent.model import EffectClass
 from gateway.core.policy.cel import Engine
 from gateway.core.policy.evaluate import could_pass, evaluate
 from gateway.core.policy.model import Evaluation
@@ -91,6 +92,63 @@ def test_intents_domains_and_static_keys_decide_what_applies() -> None:
     assert held(evaluate(policies, given(tier=TrustTier.T4, type="mcp.complete"))) == ["tier"]
 
 
+def test_effects_and_factors_decide_what_applies_without_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The common tests are plain matching: nothing can err in them, and a rule that does not fit has no outcome."""
+    policies = bundle(
+        rule("reads", match={"effects": ["read", "write"]}),
+        rule("paths", "deny", match={"factors": ["system-path", "path-traversal"]}),
+        rule("both", "escalate", match={"effects": ["send"], "factors": ["bulk"]}),
+        rule("conditional", "deny", "intent.effect == 'send'", match={"factors": ["bulk"]}),
+    )
+    assert evaluate(policies, given(effect=EffectClass.SEND, factors=("novel", "bulk"))).conditions == {
+        "both": "true",
+        "conditional": "true",
+    }
+
+    def untouchable(*_: object) -> None:
+        raise AssertionError("the engine was asked")
+
+    monkeypatch.setattr(Engine, "activation", untouchable)
+    assert evaluate(policies, given(factors=("novel", "path-traversal"))).conditions == {
+        "reads": "true",
+        "paths": "true",
+    }
+    assert evaluate(policies, given(effect=EffectClass.WRITE)).conditions == {"reads": "true"}
+    assert evaluate(policies, given(effect=EffectClass.SEND)).conditions == {}
+
+
+MATCHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "tools": st.sampled_from([["t"], ["o", "t"], ["t*"], ["o*"]]),
+        "effects": st.sampled_from([["read"], ["read", "send"], ["send"]]),
+        "factors": st.sampled_from([["bulk"], ["bulk", "novel"], ["novel"]]),
+        "domains": st.sampled_from([["files"], ["mcp"]]),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@forall(
+    st.lists(MATCHES, min_size=1, max_size=6),
+    st.sampled_from(["t", "o", "x"]),
+    st.sampled_from([EffectClass.READ, EffectClass.SEND, EffectClass.WRITE]),
+    st.sets(st.sampled_from(["bulk", "novel"])),
+)
+def test_the_index_loses_no_rule_and_adds_none(
+    matches: list[dict[str, Any]], name: str, effect: EffectClass, factors: set[str]
+) -> None:
+    """Asking every rule's own match, in order, gives the same."""
+    policies = bundle(*(rule(f"r{number}", match=match) for number, match in enumerate(matches)))
+    evaluation = evaluate(policies, given(name=name, effect=effect, factors=tuple(factors)))
+    assert held(evaluation) == [
+        each.matched.id
+        for each in policies.rules
+        if (each.match.tools is None or each.match.tools.match(name))
+        and each.match.fits_intent("files.read", "files", effect.value, factors)
+    ]
+
+
 def test_a_method_that_nobody_knows_matches_nothing() -> None:
     """What no rule allows is denied."""
     assert evaluate(bundle(rule("a", match={"methods": ["*"]})), given(method="tasks/get")) == Evaluation(
@@ -155,6 +213,11 @@ def passes(*rules: dict[str, Any], **call: Any) -> bool:
         ([rule("a"), rule("b", "deny")], {}, False),
         ([rule("a"), rule("b", "deny", "risk > 0")], {}, True),
         ([rule("a"), rule("b", "deny", match={"domains": ["files"]})], {}, True),
+        ([rule("a", match={"effects": ["read"]})], {}, True),
+        ([rule("a", match={"factors": ["bulk"]})], {}, True),
+        ([rule("a"), rule("b", "deny", match={"effects": ["read"]})], {}, True),
+        ([rule("a"), rule("b", "deny", match={"factors": ["bulk"]})], {}, True),
+        ([rule("a", match={"effects": ["read"]}), rule("b", "deny")], {}, False),
         ([rule("a"), rule("b", "deny", match={"tiers": ["T4"]})], {}, True),
         ([rule("a"), rule("b", "deny", match={"tiers": ["T4"]})], {"tier": TrustTier.T4}, False),
         ([rule("a", match={"tools": ["other"]})], {}, False),
@@ -214,6 +277,8 @@ RULES = st.lists(
                 "tools": st.sampled_from([["t"], ["o"], ["t*"]]),
                 "tiers": st.sampled_from([["T0"], ["T4"]]),
                 "domains": st.sampled_from([["files"], ["mcp"]]),
+                "effects": st.sampled_from([["read"], ["send"]]),
+                "factors": st.sampled_from([["bulk"], ["novel"]]),
             },
         ),
     ),
@@ -232,7 +297,7 @@ def test_what_is_hidden_is_never_allowed_nor_escalated(
     seen = could_pass(
         policies, method="tools/call", upstream="default", name="t", uri="", agent="local", tier=TrustTier.T0
     )
-    evaluation = evaluate(policies, given(args, name="t", risk=risk))
+    evaluation = evaluate(policies, given(args, name="t", risk=risk, factors=("bulk",)))
     effects = {matched.effect for matched in evaluation.matched}
     possible = bool(effects) and Effect.DENY not in effects and not evaluation.failed
     assert seen or not possible
