@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -137,16 +139,25 @@ async def _export(settings: "Settings", tenant: str | None, out: Path | None) ->
 
     async with reading(settings) as reader:
         tenants = [tenant] if tenant is not None else await reader.tenants()
-        # A new file only, for its owner only: an export must neither replace another one nor be readable by all.
-        handle = 1 if out is None else os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        count = 0
-        with os.fdopen(handle, "wb", closefd=out is not None) as file:
+        with _target(out) as file:
+            count = 0
             for one in tenants:
                 async for line in exported(reader, one):
                     file.write(line)
                     count += 1
     if out is not None:
         say(f"{count} entries written to {out}")
+
+
+@contextmanager
+def _target(out: Path | None) -> Iterator[BinaryIO]:
+    """Return where an export goes. A new file only, and for its owner only: it holds what agents did."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        yield file
 
 
 def _sentence(report: "Report") -> str:

@@ -117,6 +117,7 @@ async def staged(port: int) -> AsyncIterator[Stage]:
 
 async def _make_calls(url: str, upstream: DemoUpstream, judged: list[Judged]) -> tuple[Shown, ...]:
     async with Client(url) as client:
+        await client.list_tools()  # as every client does first; the gateway pins what it sees
         return tuple([await _make(client, planned, upstream, judged) for planned in CALLS])
 
 

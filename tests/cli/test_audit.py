@@ -1,0 +1,154 @@
+"""`intended audit`: look, verify, export; beside a running gateway or after it."""
+
+import json
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.app import Gateway
+from gateway.cli import audit
+from gateway.cli.main import app
+from gateway.core.audit.verify import verify
+from gateway.settings import Settings, UpstreamSettings
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with a start and a stop in it."""
+    monkeypatch.chdir(tmp_path)
+    anyio.run(_start_once, tmp_path)
+    return tmp_path
+
+
+async def _start_once(folder: Path) -> None:
+    upstreams = {"default": UpstreamSettings(url="http://127.0.0.1:9/mcp")}
+    async with Gateway.open(Settings(port=0, data=folder / "data", state=folder / "state", upstreams=upstreams)):
+        pass
+
+
+def ran(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["audit", *arguments, "--data", "data"])
+
+
+def verified(*arguments: str) -> Result:
+    return ran("verify", "--state", "state", *arguments)
+
+
+def test_the_last_entries_are_shown(folder: Path) -> None:
+    """A line each, oldest first."""
+    lines = ran("tail", "--tenant", "_system").stdout.splitlines()
+    assert [line.split("\t")[2] for line in lines] == ["gateway.started", "policy.loaded", "gateway.stopped"]
+    assert len(ran("tail", "--tenant", "_system", "-n", "1").stdout.splitlines()) == 1
+
+
+def test_programs_get_entries_with_their_bodies(folder: Path) -> None:
+    """All fields, as JSON or a line each."""
+    found = json.loads(ran("tail", "--tenant", "_system", "-o", "json").stdout)
+    assert [entry["seq"] for entry in found] == [1, 2, 3]
+    assert all("body" in entry and "hash" in entry for entry in found)
+    lines = ran("tail", "--tenant", "_system", "-o", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == found
+
+
+def test_a_tenant_without_entries_has_an_empty_tail(folder: Path) -> None:
+    """No error: nothing has happened yet."""
+    result = ran("tail")
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_a_whole_chain_is_exit_0(folder: Path) -> None:
+    """With its head, to be compared with a note taken earlier."""
+    result = verified()
+    assert result.exit_code == 0
+    assert result.stdout.startswith("valid  _system: 3 entries, head 3 ")
+    [report] = json.loads(verified("-o", "json").stdout)
+    assert (report["valid"], report["count"], report["breaks"]) == (True, 3, [])
+
+
+def test_a_broken_chain_is_exit_4_and_says_where(folder: Path) -> None:
+    """Sequence number, expected, found."""
+    with closing(sqlite3.connect(folder / "data/audit.db")) as connection:
+        connection.execute("UPDATE entries SET body = CAST('{\"forged\": true}' AS BLOB) WHERE seq = 2")
+        connection.commit()
+    result = verified()
+    assert result.exit_code == 4
+    assert result.stdout.startswith("BROKEN  _system:")
+    assert "entry 2: body-mismatch, expected " in result.stdout
+    [report] = json.loads(verified("-o", "json").stdout)
+    assert [(one["seq"], one["kind"]) for one in report["breaks"]] == [(2, "body-mismatch")]
+
+
+def test_the_head_copy_is_checked_too(folder: Path) -> None:
+    """A tail that was cut leaves a chain that verifies in itself."""
+    with closing(sqlite3.connect(folder / "data/audit.db")) as connection:
+        connection.execute("DELETE FROM entries WHERE seq = 3")
+        connection.commit()
+    result = verified()
+    assert result.exit_code == 4
+    assert "unexpected-head" in result.stdout
+
+
+def test_an_empty_store_has_nothing_to_verify(folder: Path) -> None:
+    """Said, so that nobody takes it for a proof."""
+    result = verified("--tenant", "nobody")
+    assert result.exit_code == 0
+    assert "nothing to verify" in result.stderr
+
+
+def test_an_export_verifies_without_the_store(folder: Path) -> None:
+    """All that a stranger needs, and nothing that is kept encrypted."""
+    from gateway.services.audit_query import read_export
+
+    result = ran("export")
+    entries = list(read_export(result.stdout_bytes.splitlines()))
+    assert verify(entries, "_system").valid
+    assert len(entries) == 3
+    assert "evaluation_input" not in result.stdout
+
+
+def test_an_export_to_a_file_is_its_owners_and_replaces_nothing(folder: Path) -> None:
+    """It holds what agents did."""
+    result = ran("export", "--out", "audit.jsonl", "--tenant", "_system")
+    assert result.exit_code == 0
+    assert "3 entries" in result.stderr
+    assert stat.S_IMODE((folder / "audit.jsonl").stat().st_mode) == 0o600
+    again = ran("export", "--out", "audit.jsonl")
+    assert again.exit_code == 2
+    assert "exists" in again.stderr
+
+
+def test_following_shows_what_is_appended_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside a running gateway; the entries of a second start arrive while the first command waits."""
+    monkeypatch.setattr(audit, "POLL_S", 0.01)
+
+    async def scene() -> None:
+        settings = Settings(data=folder / "data", state=folder / "state")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(audit._tail, settings, "_system", 1, True, audit.Format.JSONL)
+            await _start_once(folder)
+            shown: list[str] = []
+            with anyio.fail_after(5):
+                while len(shown) < 4:
+                    await anyio.sleep(0.01)
+                    shown += capsys.readouterr().out.splitlines()
+            tasks.cancel_scope.cancel()
+        assert [json.loads(line)["seq"] for line in shown] == [3, 4, 5, 6]
+
+    anyio.run(scene)
+
+
+def test_where_no_store_is_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong --data must not read as an empty record."""
+    from gateway.errors import StoreRefused
+
+    monkeypatch.chdir(tmp_path)
+    result = ran("tail")
+    assert isinstance(result.exception, StoreRefused)
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,93 @@
+"""What a start tells the operator."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.app import StartReport
+from gateway.cli.start import announce
+from gateway.ports import OpenCall
+from gateway.settings import Settings
+
+
+def report(**changes: object) -> StartReport:
+    values = {
+        "upstreams": {"default": "http://x/mcp"},
+        "policies": Path("/etc/policies"),
+        "policy_digest": "ab" * 32,
+        "policy_warnings": (),
+        "data": Path("/data"),
+        "in_doubt": (),
+        "keyless": True,
+    }
+    return StartReport(**(values | changes))
+
+
+def told(capsys: pytest.CaptureFixture[str], found: StartReport, settings: Settings, url: str) -> str:
+    announce(found, settings, url)
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+URL = "http://127.0.0.1:8787"
+
+
+def test_it_says_what_is_protected_where_the_agent_goes_and_where_data_lies(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And which policy is in force, and the next command (issue, "What a user can do", 2)."""
+    text = told(capsys, report(), Settings(), URL)
+    for part in (
+        "protects   default  http://x/mcp\n",
+        "agent URL  http://127.0.0.1:8787/mcp\n",
+        "policy     /etc/policies  (digest abababababab)\n",
+        "data       /data\n",
+        "claude mcp add --transport http intended http://127.0.0.1:8787/mcp\n",
+        "intended audit tail --follow\n",
+    ):
+        assert part in text
+    assert "WARNING" not in text
+
+
+def test_several_upstreams_have_an_address_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """`/mcp` for all of them, `/mcp/NAME` for one."""
+    text = told(capsys, report(upstreams={"a": "http://a", "b": "npx b"}), Settings(), URL)
+    assert "http://127.0.0.1:8787/mcp  all of them" in text
+    assert "http://127.0.0.1:8787/mcp/a  only a" in text
+    assert "http://127.0.0.1:8787/mcp/b  only b" in text
+
+
+def test_warnings_of_the_policy_are_loud(capsys: pytest.CaptureFixture[str]) -> None:
+    """allow-all allows everything."""
+    text = told(capsys, report(policy_warnings=("everything is allowed",)), Settings(), URL)
+    assert "WARNING: policy: everything is allowed" in text
+
+
+def test_keyless_mode_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who connects is agent `local`."""
+    assert "every program of this machine" in told(capsys, report(), Settings(), URL)
+    assert "keyless" not in told(capsys, report(keyless=False), Settings(), URL)
+
+
+def test_an_open_address_without_keys_is_a_loud_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    """And the URLs shown are ones that work from here."""
+    settings = Settings(host="0.0.0.0", unsafe_allow_unauthenticated=True)
+    text = told(capsys, report(), settings, "http://0.0.0.0:8787")
+    assert "WARNING: unauthenticated: anyone who reaches 0.0.0.0" in text
+    assert "agent URL  http://127.0.0.1:8787/mcp\n" in text
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (7, " and 2 more")])
+def test_calls_in_doubt_are_listed(count: int, more: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They may have run, and are not sent again."""
+    calls = tuple(OpenCall(tenant="default", intent_id=f"int_{number}", seq=number) for number in range(count))
+    text = told(capsys, report(in_doubt=calls), Settings(), URL)
+    assert f"{count} calls were allowed" in text
+    assert f"int_0{', int_1, int_2, int_3, int_4' if count > 1 else ''}{more}. They may have run." in text
+
+
+def test_the_next_command_works_with_this_data_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """Copied as it stands."""
+    text = told(capsys, report(), Settings(data=Path("/data")), URL)
+    assert "intended audit tail --follow --data /data\n" in text
