@@ -20,6 +20,8 @@ __all__ = ["Outcome", "Recorded", "Recorder"]
 
 Outcome = Appended | Conflict | AuditUnavailable
 _Key = tuple[str, str]
+_Place = tuple[int, bytes]
+"""The last `seq` of a chain and its hash; a plain tuple, because every entry makes one."""
 
 _HEADS = """
 WITH RECURSIVE tenants (tenant) AS (
@@ -40,7 +42,7 @@ class Recorded:
     """What one transaction adds. `rows` are the state rows it leaves, None where it deleted one."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    heads: dict[str, Head] = field(default_factory=dict)
+    heads: dict[str, _Place] = field(default_factory=dict)
     rows: dict[_Key, StateRow | None] = field(default_factory=dict)
     versions: dict[_Key, int] = field(default_factory=dict)
     entries: list[tuple[int, str, int, bytes, bytes, str, bytes, bytes]] = field(default_factory=list)
@@ -56,7 +58,7 @@ class Recorder:
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer | None) -> None:
         self._connection = connection
         self._sealer = sealer
-        self.heads: dict[str, Head] = {}
+        self._heads: dict[str, _Place] = {}
         self._next_n = 1
         self._floor = 0
         self.reload()
@@ -64,9 +66,13 @@ class Recorder:
     def reload(self) -> None:
         """Read heads and counters anew: at start, and after a failure whose extent is not known."""
         rows = self._connection.execute(_HEADS)
-        self.heads = {tenant: Head(seq=seq, hash=hash_) for tenant, seq, hash_ in rows}
+        self._heads = {tenant: (seq, hash_) for tenant, seq, hash_ in rows}
         self._next_n = self._number("SELECT coalesce(max(n), 0) + 1 FROM entries")
         self._floor = self._number("SELECT version FROM state_floor")
+
+    def heads(self) -> dict[str, Head]:
+        """Return the heads as of the last `committed`."""
+        return {tenant: Head(seq=seq, hash=hash_) for tenant, (seq, hash_) in self._heads.items()}
 
     def record(self, drafts: Sequence[EntryDraft], *, now: int) -> Recorded:
         """Write the drafts in their order. A conflict or an unusable draft leaves nothing and harms no other.
@@ -89,7 +95,7 @@ class Recorder:
 
     def committed(self, recorded: Recorded) -> None:
         """Take what `record` wrote as the new state of things."""
-        self.heads.update(recorded.heads)
+        self._heads.update(recorded.heads)
         self._next_n = recorded.next_n
         self._floor = recorded.floor
 
@@ -101,8 +107,8 @@ class Recorder:
         for put in draft.puts:
             self._version(recorded, draft.tenant, put.key)
         tenant = draft.tenant
-        head = recorded.heads.get(tenant) or self.heads.get(tenant)
-        seq, prev = (head.seq + 1, head.hash) if head else (1, first_prev(tenant))
+        last, prev = recorded.heads.get(tenant) or self._heads.get(tenant) or (0, first_prev(tenant))
+        seq = last + 1
         content, hash_ = seal(draft, seq=seq, prev=prev, salt=salt)
         n = recorded.next_n
         if draft.evaluation_input is not None and self._sealer is not None:
@@ -111,7 +117,7 @@ class Recorder:
             )
             recorded.inputs.append((n, now, sealed))
         recorded.next_n = n + 1
-        recorded.heads[tenant] = Head(seq=seq, hash=hash_)
+        recorded.heads[tenant] = (seq, hash_)
         recorded.entries.append((n, tenant, seq, hash_, salt, draft.intent_id, content, draft.body))
         if draft.puts:
             self._put(recorded, draft)

@@ -296,7 +296,7 @@ def _file(path: Path, *, may_create: bool) -> bool:
 
 def _check_tails(connection: sqlite3.Connection) -> None:
     """Hash the last entries of each chain again. Raises StoreRefused where one is not what it was."""
-    for tenant, head in Recorder(connection, None).heads.items():
+    for tenant, head in Recorder(connection, None).heads().items():
         first = max(head.seq - TAIL_ENTRIES, 0)
         before = _hash_at(connection, tenant, first) if first else None
         verifier = Verifier(tenant, after=first, prev=before)
@@ -348,7 +348,7 @@ def _open_calls(connection: sqlite3.Connection) -> tuple[OpenCall, ...]:
 def _copy_heads(head_copy: HeadCopy, name: str, recorder: Recorder) -> None:
     """Write the first copy of this start. Raises StoreRefused: without it a cut could not be noticed."""
     try:
-        head_copy.write(Heads(store_id=name, heads=recorder.heads))
+        head_copy.write(Heads(store_id=name, heads=recorder.heads()))
     except OSError as error:
         raise StoreRefused(
             f"the copy of the chain heads {head_copy.path} cannot be written: {error.strerror}",

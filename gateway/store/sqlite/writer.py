@@ -44,7 +44,7 @@ RETRY_S = 0.2
 """Pause between attempts to write again after a failure."""
 HEAD_COPY_S = 1.0
 CHECKPOINT_COMMITS = 256
-"""Commits between checkpoints; keeps the log at a few MiB."""
+"""Commits between checkpoints, large ones counted for several; keeps the log at about 5 MiB."""
 PURGE_S = 60.0
 PURGE_ROWS = 200
 """Inputs looked at in one slice of purging: a few milliseconds of the writer's time."""
@@ -178,7 +178,8 @@ class Writer:
                 else:
                     ticket.future.set_result(outcome)
             elif self._unclaimed is not None and isinstance(outcome, Appended):
-                self._unclaimed(ticket.draft, outcome)
+                # In a step of its own: what goes wrong there must not keep the others waiting.
+                self._loop.call_soon(self._unclaimed, ticket.draft, outcome)
         waiting = self._waiting
         while waiting and waiting[0].future.done():
             waiting.popleft()
@@ -221,10 +222,10 @@ class Writer:
         return tickets, False
 
     def _pause(self) -> float:
-        if self._problem and not self._final:
-            return RETRY_S
-        if self._times.heads_written:
+        if self._final or (self._times.heads_written and not self._problem):
             return IDLE_S
+        if self._problem:
+            return RETRY_S
         return max(0.01, self._times.head_copy + HEAD_COPY_S - self._clock.monotonic())
 
     def _commit(self, tickets: list[_Ticket]) -> None:
@@ -247,7 +248,7 @@ class Writer:
             self._trouble(tickets, problem, final=True)
             return
         self._recorder.committed(recorded)
-        self._times.commits += 1
+        self._times.commits += 1 + len(live) // 8
         self._times.heads_written = False
         self._on_loop(self._deliver, live, recorded.outcomes, recorded.rows)
 
@@ -328,7 +329,7 @@ class Writer:
     def _copy_heads(self, now: float) -> None:
         self._times.head_copy = now
         try:
-            self._head_copy.write(Heads(store_id=self._store_id, heads=dict(self._recorder.heads)))
+            self._head_copy.write(Heads(store_id=self._store_id, heads=self._recorder.heads()))
         except OSError as error:
             self.head_copy_problem = f"the copy of the chain heads cannot be written: {error.strerror}"
             return

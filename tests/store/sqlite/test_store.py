@@ -246,3 +246,16 @@ async def test_a_stopped_store_leaves_one_database_file(tmp_path: Path) -> None:
     """Ours: what an operator backs up is one file, and the lock is free."""
     await filled(tmp_path)
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["audit.db", "keys", "lock"]
+
+
+async def test_a_start_that_fails_late_gives_everything_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: the lock of a start that failed must not outlive it."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise StoreRefused("no reader", remedy="none")
+
+    monkeypatch.setattr(store_module, "open_reader", broken)
+    assert "no reader" in str(await refused(tmp_path))
+    monkeypatch.undo()
+    async with opened(tmp_path) as store:
+        await record(store)

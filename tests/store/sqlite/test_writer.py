@@ -206,6 +206,8 @@ async def test_the_heads_are_copied_at_most_once_a_second(tmp_path: Path) -> Non
         assert copied() == 0
         clock.advance(1.0)
         await record(store)
+        await until(lambda: copied() >= 2)
+        clock.advance(1.0)
         await until(lambda: copied() == 3)
         await record(store)
         assert copied() == 3

@@ -1,0 +1,115 @@
+"""What one transaction writes: drafts in their order, each for itself, nothing remembered before it is committed."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.core.audit.chain import first_prev
+from gateway.core.audit.entry import EntryDraft, Expect, Put
+from gateway.errors import AuditUnavailable
+from gateway.ports import Appended, Conflict
+from gateway.store.headcopy import Head
+from gateway.store.sealing import Sealer
+from gateway.store.sqlite.recorder import Outcome, Recorder
+from gateway.store.sqlite.schema import connect, migrate
+from tests.simulate.embedded import draft
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    path = tmp_path / "audit.db"
+    path.touch()
+    with closing(connect(path, wait_s=0.1)) as opened:
+        migrate(opened)
+        yield opened
+
+
+def transact(connection: sqlite3.Connection, recorder: Recorder, *drafts: EntryDraft) -> Sequence[Outcome]:
+    connection.execute("BEGIN IMMEDIATE")
+    recorded = recorder.record(drafts, now=7)
+    connection.execute("COMMIT")
+    recorder.committed(recorded)
+    return recorded.outcomes
+
+
+def count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_heads_are_found_again_in_the_rows(connection: sqlite3.Connection) -> None:
+    """Ours: the chain itself is the only record of where it ends."""
+    recorder = Recorder(connection, None)
+    assert recorder.heads() == {}
+    transact(connection, recorder, *(draft(tenant=tenant) for tenant in ("b", "a", "b", "ä", "b")))
+    assert {tenant: head.seq for tenant, head in recorder.heads().items()} == {"a": 1, "b": 3, "ä": 1}
+    assert Recorder(connection, None).heads() == recorder.heads()
+
+
+def test_what_was_rolled_back_is_forgotten(connection: sqlite3.Connection) -> None:
+    """Ours: the next transaction begins where the last committed one ended, not where a failed one was."""
+    recorder = Recorder(connection, None)
+    connection.execute("BEGIN IMMEDIATE")
+    recorder.record([draft(puts=(Put(key="k", value=b"1"),))], now=7)
+    connection.execute("ROLLBACK")
+    assert recorder.heads() == {}
+    (outcome,) = transact(connection, recorder, draft(expects=(Expect(key="k", version=0),)))
+    assert isinstance(outcome, Appended)
+    assert recorder.heads() == {"default": Head(seq=1, hash=outcome.hash)}
+    assert first_prev("default").hex() in str(connection.execute("SELECT content FROM entries").fetchone()[0])
+
+
+def test_conditions_are_judged_in_the_order_of_the_drafts(connection: sqlite3.Connection) -> None:
+    """Design, "Conditional append": what an earlier draft of the transaction wrote counts for a later one."""
+    take = {"expects": (Expect(key="k", version=0),), "puts": (Put(key="k", value=b"mine"),)}
+    outcomes = transact(
+        connection,
+        Recorder(connection, None),
+        draft(**take),
+        draft(**take),
+        draft(expects=(Expect(key="k", version=1),), puts=(Put(key="k", value=None),)),
+        draft(**take),
+    )
+    assert [type(outcome) for outcome in outcomes] == [Appended, Conflict, Appended, Appended]
+    assert [outcome.seq for outcome in outcomes if isinstance(outcome, Appended)] == [1, 2, 3]
+    assert connection.execute("SELECT version, value FROM state").fetchall() == [(2, b"mine")]
+    assert connection.execute("SELECT version FROM state_floor").fetchall() == [(1,)]
+
+
+def test_only_conflicts_write_nothing(connection: sqlite3.Connection) -> None:
+    """Design, "Conditional append": a conflict leaves neither entry, row nor call."""
+    conditions = {"expects": (Expect(key="k", version=3),), "puts": (Put(key="p", value=b""),)}
+    stale = draft(**conditions, opens=True, evaluation_input=b"x")
+    (outcome,) = transact(connection, Recorder(connection, Sealer(bytes(32))), stale)
+    assert outcome == Conflict(key="k")
+    assert [count(connection, table) for table in ("entries", "state", "open_calls", "inputs")] == [0, 0, 0, 0]
+
+
+def test_a_call_that_is_closed_and_opened_again_in_one_transaction_is_open(connection: sqlite3.Connection) -> None:
+    """Ours: an approved call goes on under its first intent; the last word counts."""
+    recorder = Recorder(connection, None)
+    opens, closes = draft(intent_id="int_1", opens=True), draft(intent_id="int_1", closes=True)
+    transact(connection, recorder, opens, closes)
+    assert count(connection, "open_calls") == 0
+    transact(connection, recorder, opens, closes, opens)
+    assert connection.execute("SELECT seq FROM open_calls").fetchall() == [(5,)]
+
+
+@pytest.mark.parametrize("broken", [{"body": "text"}, {"risk": 1.5}, {"tool": "\ud800"}, {"evaluation_input": 7}])
+def test_a_draft_of_the_wrong_form_fails_alone(connection: sqlite3.Connection, broken: dict[str, object]) -> None:
+    """Ours: a mistake in one caller must not cost the others their record."""
+    outcomes = transact(connection, Recorder(connection, Sealer(bytes(32))), draft(), draft(**broken), draft())
+    assert [type(outcome) for outcome in outcomes] == [Appended, AuditUnavailable, Appended]
+    assert count(connection, "entries") == 2
+
+
+def test_an_input_is_written_sealed_with_its_time_or_not_at_all(connection: sqlite3.Connection) -> None:
+    """Issue, "Audit": encrypted under the data key; without one never written."""
+    transact(connection, Recorder(connection, None), draft(evaluation_input=b"whole"))
+    assert count(connection, "inputs") == 0
+    transact(connection, Recorder(connection, Sealer(bytes(32))), draft(evaluation_input=b"whole"), draft())
+    ((n, written, sealed),) = connection.execute("SELECT * FROM inputs")
+    assert (n, written) == (2, 7)
+    assert b"whole" not in sealed
