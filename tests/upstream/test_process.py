@@ -1,0 +1,96 @@
+"""How a child process is started and ended, and what it may see and cost."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.core.jsonvalue import JsonObject
+from gateway.errors import UpstreamTimeout, UpstreamUnreachable
+from gateway.ports import Outbound
+from gateway.upstream.stdio import StdioUpstream
+from tests.simulate.relay import RecordingRelay
+from tests.upstream.puppets import PARAMS, alive, puppet, running, say, until
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("/no/such/command", "was not found"),
+        ("no-such-command-anywhere", "was not found"),
+        ("/etc/passwd", "cannot be run"),
+    ],
+)
+async def test_a_command_that_cannot_be_run_is_named(command: str, said: str) -> None:
+    """The commonest mistake in a configuration."""
+    async with running(StdioUpstream("files", command)) as upstream:
+        with pytest.raises(UpstreamUnreachable, match=said) as caught:
+            await upstream.support()
+        assert command in str(caught.value)
+        assert not caught.value.may_have_run
+
+
+async def test_a_folder_that_does_not_exist_is_named() -> None:
+    """Else the system's message would blame the command."""
+    async with running(puppet(cwd=Path("/no/such/folder"))) as upstream:
+        with pytest.raises(UpstreamUnreachable, match="/no/such/folder"):
+            await upstream.connect(version="2025-11-25", params=PARAMS, relay=RecordingRelay())
+
+
+async def test_a_child_that_ignores_its_end_is_killed_with_all_that_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Always reaped, in bounded time: end of input, SIGTERM, SIGKILL to the whole group."""
+    monkeypatch.setattr("gateway.upstream.process.GRACE_S", 0.1)
+    noted = tmp_path / "grandchild"
+    async with running(puppet("--ignore-end", "--grandchild", env={"PUPPET_GRANDCHILD": str(noted)})) as upstream:
+        assert await say(upstream, "good") == "well"
+        grandchild = int(noted.read_text())
+        assert alive(grandchild)
+    await until(lambda: not alive(grandchild))
+
+
+async def test_what_a_child_leaves_behind_when_it_ends_well_is_killed_too(tmp_path: Path) -> None:
+    """`npx` starts a shell that starts node."""
+    noted = tmp_path / "grandchild"
+    async with running(puppet("--grandchild", env={"PUPPET_GRANDCHILD": str(noted)})) as upstream:
+        await say(upstream, "good")
+    grandchild = int(noted.read_text())
+    await until(lambda: not alive(grandchild))
+
+
+async def test_a_child_sees_only_the_configured_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The gateway's own variables hold keys and other upstreams' secrets."""
+    monkeypatch.setenv("INTENDED_GATEWAY_SECRET", "s3cret")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    async with running(puppet(env={"TOKEN": "mine"}, cwd=tmp_path)) as upstream:
+        environment = json.loads(await say(upstream, "environment"))
+        assert await say(upstream, "where") == str(tmp_path)
+    assert environment["TOKEN"] == "mine"
+    assert environment["PATH"] == os.environ["PATH"]
+    allowed = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "TOKEN"}
+    assert {name for name in environment if not name.startswith("LC_")} <= allowed
+
+
+async def test_standard_error_is_kept_in_part_only() -> None:
+    """Memory: a child may write without end."""
+    async with running(puppet()) as upstream:
+        await say(upstream, "stderr_flood")
+        await until(lambda: len(upstream.stderr_tail()) == 8192)
+
+
+async def test_a_child_that_does_not_read_is_not_written_to_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory: what it leaves unread is bounded, and what was refused was not sent."""
+    monkeypatch.setattr("gateway.upstream.process.MAX_UNREAD_INPUT", 100_000)
+    upstream = StdioUpstream("files", sys.executable, ["-ISc", "import time; time.sleep(60)"])
+    monkeypatch.setattr("gateway.upstream.process.GRACE_S", 0.05)
+    async with running(upstream):
+        big: JsonObject = {"name": "good", "arguments": {"text": "x" * 900_000}}
+        outbound = Outbound(method="tools/call", params=big, version="2026-07-28", timeout_s=0.05)
+        with pytest.raises(UpstreamTimeout):
+            await upstream.request(outbound, RecordingRelay())
+        with pytest.raises(UpstreamUnreachable, match="does not read its standard input") as caught:
+            await upstream.request(outbound, RecordingRelay())
+        assert not caught.value.may_have_run
