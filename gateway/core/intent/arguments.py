@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from gateway.core.intent.model import EffectClass
-from gateway.core.intent.naming import split, words_of
+from gateway.core.intent.naming import MAX_NAME_CHARS, split, words_of
 from gateway.core.intent.verbs import SELECTOR_WORDS
 from gateway.core.intent.words import STRONG_VERBS
 
@@ -121,9 +121,14 @@ class ArgumentName:
     operator: EffectClass | None = None
 
 
-@lru_cache(maxsize=CACHED_NAMES)
 def argument_name(name: str) -> ArgumentName:
     """Return what the name of an argument says."""
+    return remembered_name(name if len(name) <= MAX_NAME_CHARS else name[:MAX_NAME_CHARS])
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def remembered_name(name: str) -> ArgumentName:
+    """Return what a bounded name says: the cache must not hold an agent's megabytes."""
     words = words_of(name)
     ordered = split(name)
     plain = len(name) <= MAX_SHOWN_CHARS and name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()

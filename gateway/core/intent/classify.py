@@ -13,6 +13,7 @@ from functools import lru_cache
 from gateway.core.call import Call, Review
 from gateway.core.intent.definition import Definition, Profile, profile
 from gateway.core.intent.model import EffectClass, Evidence, Intent, IntentContext, Mapping, RiskFactor
+from gateway.core.intent.naming import MAX_NAME_CHARS
 from gateway.core.intent.risk import EFFECT_POINTS, effect_factor, factor, total
 from gateway.core.intent.signals import Signals, Standing, read_arguments
 from gateway.core.intent.taxonomy import TAXONOMY, UNKNOWN_TYPE, IntentType, Taxonomy
@@ -87,12 +88,12 @@ def settle(call: Call, context: IntentContext, taxonomy: Taxonomy) -> Settled:
     """Return what is known of the call before its arguments."""
     inside = tuple(context.inside_domains)
     if call.method != "tools/call":
-        return settled_method(call.method, taxonomy, inside)
+        return settled_method(call.method if call.method in METHOD_TYPES else "", taxonomy, inside)
     tool = call.tool
     review = tool.review if tool is not None else Review.UNREVIEWED
     definition = Definition(
         upstream=call.upstream,
-        name=call.name,
+        name=call.name if tool is not None else call.name[:MAX_NAME_CHARS],
         pin=tool.pin if tool is not None else "",
         reviewed=review is Review.REVIEWED,
         taxonomy=taxonomy,

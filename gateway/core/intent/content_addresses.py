@@ -14,6 +14,11 @@ MAX_HOSTS = 500
 UNREAD = "localhost"
 """Stands for the hosts that were not looked at."""
 
+NETWORK_SCHEMES = ("http:", "https:", "ws:", "wss:", "ftp:", "sftp:", "ftps:", "gopher:", "dict:", "ldap:", "tcp:",
+    "udp:", "ssh:",
+                   "git:", "redis:", "rtsp:", "tftp:", "smb:")  # fmt: skip
+"""Schemes behind which a bare number is an address."""
+
 FOUR_PARTS = 4
 """Parts of an IPv4 address as people write it."""
 
@@ -63,7 +68,9 @@ def hosts_of(text: str, *, is_host: bool = False) -> Iterator[str]:
     at, seen = text.find("//"), 0
     while at >= 0 and seen < MAX_HOSTS:
         seen += 1
-        yield host_at(text, at + 2)
+        host = host_at(text, at + 2)
+        if not host.isalnum() or not host[:1].isdigit() or on_network(text, at):
+            yield host
         at = text.find("//", at + 2)
     if at >= 0:
         yield UNREAD
@@ -71,6 +78,11 @@ def hosts_of(text: str, *, is_host: bool = False) -> Iterator[str]:
         host = host_at(text, 0)
         if is_host or host.count(".") == FOUR_PARTS - 1 or ":" in host or not host[:1].isdigit():
             yield host
+
+
+def on_network(text: str, at: int) -> bool:
+    """Return True where the slashes belong to a scheme whose host is resolved, or to none; `notes://1` is an id."""
+    return text[at - 1 : at] != ":" or text[max(0, at - 8) : at].endswith(NETWORK_SCHEMES)
 
 
 def host_at(text: str, begin: int) -> str:

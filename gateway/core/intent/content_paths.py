@@ -82,7 +82,8 @@ def system_path(text: str) -> str:
     marked = "%" in text or "$" in text or "\\\\" in text or "//" in text
     if not marked and TRIGGERS.isdisjoint(flat.translate(PARTS).split()):
         return ""
-    if any(mark in text or mark in flat for mark in WINDOWS_MARKS) or windows_folder(flat) or network_share(text):
+    slashed = text.replace("\\", "/")
+    if any(mark in slashed for mark in WINDOWS_MARKS) or windows_folder(flat) or network_share(text):
         return "a path of the operating system"
     whole = looks_like_path(flat)
     path = flat.partition(":")[2] if flat.startswith("file:") else flat
@@ -107,14 +108,9 @@ def embedded_root(flat: str) -> bool:
             continue
         for at in occurrences(flat, root):
             before, behind = flat[at - 1 : at], flat[at + len(root) : at + len(root) + 1]
-            if at and before in EDGES and before != "/" and behind in ("", *EDGES) and not in_url(flat, at):
+            if at and before in EDGES and before != "/" and behind in ("", *EDGES):
                 return True
     return False
-
-
-def in_url(flat: str, at: int) -> bool:
-    """Return True where the path belongs to a web address whose host stands directly before it."""
-    return flat[max(0, at - 7) : at].endswith((":", "}")) and "http" in flat[max(0, at - 12) : at]
 
 
 def secret_place(flat: str) -> bool:

@@ -52,9 +52,14 @@ def flush(current: list[str], words: list[str]) -> None:
         current.clear()
 
 
-@lru_cache(maxsize=CACHED_NAMES)
 def words_of(name: str) -> frozenset[str]:
-    """Return the words of a name with their singulars, for membership tests."""
+    """Return the words of a name with their singulars and joined pairs, for membership tests."""
+    return remembered_words(name[:MAX_NAME_CHARS])
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def remembered_words(name: str) -> frozenset[str]:
+    """Return the words of a bounded name: the cache must not hold an agent's megabytes."""
     words = split(name)
     joined = (first + second for first, second in pairwise(words))
     return frozenset((*words, *map(singular, words), *joined))

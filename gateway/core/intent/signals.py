@@ -136,7 +136,9 @@ def read_arguments(arguments: JsonObject, standing: Standing) -> Signals:
                 signals.add("wildcard", f"{path} is empty")
         elif isinstance(value, list):
             read_list(signals, value, name, path, standing)
-            if level < MAX_NESTING:
+            if level >= MAX_NESTING:
+                signals.add("oversized-argument", f"{path} is nested deeper than is read")
+            else:
                 waiting.extend((item, name, path, level + 1) for item in value)
         elif value is not None:
             read_scalar(signals, value, name, path, standing)
@@ -370,19 +372,11 @@ def read_addresses(signals: Signals, folded: str, name: ArgumentName, path: str,
         if named_metadata(folded):
             signals.add("dangerous-text" if prose else "metadata-address", path)
         return
-    whole = " " not in folded and "\n" not in folded
-    hosts = (
-        list(hosts_of(folded, is_host=name.host))
-        if "." in folded or "/" in folded or name.host or ":" in folded
-        else []
-    )
+    mention = prose and (" " in folded or "\n" in folded)
+    hosts = list(hosts_of(folded, is_host=name.host))
     if named_metadata(folded) or any(map(metadata_host, hosts)):
-        signals.add("dangerous-text" if prose and not whole else "metadata-address", path)
-    elif (
-        not (prose and not whole)
-        and (hosts and ("//" in folded or name.host or whole))
-        and any(map(private_host, hosts))
-    ):
+        signals.add("dangerous-text" if mention else "metadata-address", path)
+    elif not mention and any(map(private_host, hosts)):
         signals.add("private-address", path)
     if not prose and "//" in folded and len(folded.partition("//")[2].partition("?")[2]) > LONG_QUERY_CHARS:
         signals.add("data-in-url", path)
@@ -392,8 +386,8 @@ def read_statements(
     signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing, *, stored: bool
 ) -> None:
     """Look for SQL, and for mutations of GraphQL."""
-    expected = name.sql and standing.domain in ("database", "data", "general", "shell", "code")
-    reading = read_sql(folded, expected=expected and ("sql" in path.lower() or standing.domain == "database"))
+    expected = name.sql and (standing.domain == "database" or "sql" in path.lower())
+    reading = read_sql(folded, expected=expected)
     if stored:
         if reading.danger:
             signals.add("dangerous-text", path)

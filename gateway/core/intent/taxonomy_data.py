@@ -347,7 +347,7 @@ TECHNICAL = (
     ("mcp.get_prompt", "", "read", None, ""),
     ("mcp.complete", "", "read", None, ""),
     ("mcp.sampling", "", "execute", None, ""),
-    ("mcp.elicitation", "", "send", None, ""),
+    ("mcp.elicitation", "", "send", 20, ""),
     ("mcp.list_roots", "", "read", 30, ""),
     ("general.read", "", "read", None, ""),
     ("general.write", "", "write", None, ""),

@@ -34,7 +34,9 @@ def classify_text(
     if named is not None and named.effect_class is not EffectClass.UNKNOWN:
         settled = settled_type(named, inside)
         return conclude(settled, read_arguments(params, settled.standing), novel=context.novel)
-    definition = Definition(upstream=system, name=action, pin="", reviewed=False, taxonomy=taxonomy, body={})
+    definition = Definition(
+        upstream=system, name=action[:MAX_NAME_CHARS], pin="", reviewed=False, taxonomy=taxonomy, body={}
+    )
     settled = settled_tool(definition, Review.REVIEWED, Mappings(context.mappings), inside)
     signals = read_arguments({"action": action, "params": params}, settled.standing)
     read_sentence_verbs(signals, action, settled.standing)

@@ -59,8 +59,10 @@ SELECTOR_WORDS = frozenset(
 
 NOUNS_TOO = frozenset(
     {
+        "download", "forecast", "preview", "count", "research", "poll", "extract", "estimate", "hash", "lookup", "load",
+        "show", "stat", "wait", "aggregate", "schedule", "bookmark", "vote",
         "list", "view", "check", "print", "group", "index", "tag", "link", "reply", "trade",
-        "lock", "block", "share", "query", "search", "scan", "watch", "trace", "head", "tail", "hash", "tree",
+        "lock", "block", "share", "query", "search", "scan", "watch", "trace", "head", "tail", "tree",
         "filter",
         "cache", "script", "trigger", "install", "monitor", "review", "book", "pin", "draft",
         "terminal", "sign", "audit", "embed", "release", "crawl", "think", "bash",
@@ -91,6 +93,9 @@ class Reading:
     verb: str
     strength: float
 
+
+NEGATIONS = frozenset({"not", "never", "without", "no", "cannot"})
+"""Behind these a verb says what is not done."""
 
 NOTHING = Reading(effect=None, verb="", strength=0.0)
 
@@ -202,6 +207,8 @@ def made(verb: str, nouns: frozenset[str], words: Sequence[str]) -> EffectClass:
 def read_sentence(text: str) -> Reading:
     """Return what the first verb of a sentence speaks for: `Deletes the file` → destructive."""
     for position, word in enumerate(split(text[:200])[:SENTENCE_WORDS]):
+        if word in NEGATIONS:
+            return NOTHING
         for form in forms(word) if position == 0 or not word.endswith("ing") else ():
             if form in STRONG_VERBS:
                 return Reading(effect=STRONG_VERBS[form], verb=form, strength=TOLD)

@@ -49,7 +49,7 @@ STRONG_VERBS: Mapping[str, EffectClass] = table(
             "print echo "
             "compute solve classify categorize predict forecast decode hash download scrape crawl navigate "
             "hover crossref "
-            "geocode recall introspect enumerate examine diagnose profile load think ask answer head tail traverse "
+            "geocode recall introspect enumerate examine diagnose load think ask answer head tail traverse "
             "determine research learn filter aggregate take hear listen goto"
         ),
         EffectClass.WRITE: (
