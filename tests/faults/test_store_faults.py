@@ -303,3 +303,30 @@ async def test_a_corrupt_database_refuses_for_good(tmp_path: Path) -> None:
         store._writer._connection = Broken()  # type: ignore[assignment]
         await refused_from_now_on(store, "malformed")
         assert "restart" in store.ready()
+
+
+BACKUP = """
+import sqlite3, sys
+source, copy = sqlite3.connect(sys.argv[1]), sqlite3.connect(sys.argv[1] + "-backup")
+source.backup(copy)
+copy.close()
+source.close()
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_a_backup_beside_a_running_store_disturbs_nothing(tmp_path: Path) -> None:
+    """README of the store: `sqlite3 audit.db ".backup FILE"` is the way; it must not look like someone else's write."""
+    async with opened(tmp_path) as store:
+        await record(store, 3)
+        with another_process(BACKUP, database(tmp_path)):
+            await record(store)
+        await record(store)
+        assert store.ready() == ""
+        assert (await verified(store)).count == 5
+    other = tmp_path / "restored"
+    (other / "data").mkdir(parents=True)
+    database(tmp_path).with_name("audit.db-backup").rename(database(other))
+    async with opened(other) as store:
+        assert (await verified(store)).count == 3
