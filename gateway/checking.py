@@ -29,9 +29,8 @@ from gateway.policyfiles.files import load_bundle
 from gateway.ports import Outbound, Upstream, UpstreamSupport
 from gateway.records import database_path, verify_chains
 from gateway.services.policy_check import explain_bundle
-from gateway.services.relaying import SilentRelay
 from gateway.settings import Settings, UpstreamSettings
-from gateway.upstream.probing import discover, initialize_params
+from gateway.upstream.probing import Silence, discover, initialize_params
 
 __all__ = ["Findings", "check"]
 
@@ -194,16 +193,16 @@ async def _listed(upstream: Upstream, support: UpstreamSupport, member: str) -> 
         async def ask(params: dict[str, Any]) -> dict[str, Any]:
             own = {**params, "_meta": {**meta, "io.modelcontextprotocol/protocolVersion": version}}
             return await upstream.request(
-                Outbound(method=method, params=own, version=version, timeout_s=UPSTREAM_S), SilentRelay()
+                Outbound(method=method, params=own, version=version, timeout_s=UPSTREAM_S), Silence()
             )
 
         return await _pages(ask, member)
     version = support.handshake[-1]
-    session = await upstream.connect(version=version, params=initialize_params(), relay=SilentRelay())
+    session = await upstream.connect(version=version, params=initialize_params(), relay=Silence())
     try:
         return await _pages(
             lambda params: session.request(
-                Outbound(method=method, params=params, version=version, timeout_s=UPSTREAM_S), SilentRelay()
+                Outbound(method=method, params=params, version=version, timeout_s=UPSTREAM_S), Silence()
             ),
             member,
         )

@@ -14,7 +14,7 @@ import anyio
 import uvicorn
 from mcp.server import MCPServer
 
-__all__ = ["DemoUpstream", "running"]
+__all__ = ["DemoUpstream", "on_loopback", "running"]
 
 NOTES = (
     "Invoice 1041 to ACME is due on Friday.",
@@ -98,14 +98,14 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def running(upstream: DemoUpstream) -> AsyncIterator[str]:
     """Serve `upstream` on a free loopback port while the context is open; yields its URL."""
-    config = uvicorn.Config(
-        upstream.server().streamable_http_app(),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
+    async with on_loopback(upstream.server().streamable_http_app()) as address:
+        yield f"{address}/mcp"
+
+
+@asynccontextmanager
+async def on_loopback(app: Any) -> AsyncIterator[str]:
+    """Serve an ASGI application on a free loopback port while the context is open; yields its address."""
+    config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with anyio.create_task_group() as tasks:
@@ -114,6 +114,6 @@ async def running(upstream: DemoUpstream) -> AsyncIterator[str]:
             with anyio.fail_after(START_S):
                 await server.ready.wait()
             try:
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
                 server.should_exit = True
