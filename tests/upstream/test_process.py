@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -94,3 +95,22 @@ async def test_a_child_that_does_not_read_is_not_written_to_without_end(monkeypa
         with pytest.raises(UpstreamUnreachable, match="does not read its standard input") as caught:
             await upstream.request(outbound, RecordingRelay())
         assert not caught.value.may_have_run
+
+
+async def test_a_child_ends_when_the_gateway_is_killed() -> None:
+    """Nothing of us runs any more: the end of standard input is what ends the child."""
+    script = (
+        "import asyncio, os, sys\n"
+        "from gateway.upstream.process import Command, start\n"
+        "async def main():\n"
+        f"    command = Command(program=sys.executable, args=['-IS', {PUPPET!r}], env={{}})\n"
+        "    child = await start(command, 'upstream x', print, print)\n"
+        "    print(child._transport.get_pid(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    with anyio.fail_after(5):
+        killed = await anyio.run_process([sys.executable, "-c", script], check=False)
+    child = int(killed.stdout)
+    assert killed.returncode == -signal.SIGKILL
+    await until(lambda: not alive(child))

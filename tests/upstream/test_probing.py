@@ -1,0 +1,57 @@
+"""What an upstream's answers to the gateway's own questions mean."""
+
+from typing import Any
+
+import pytest
+
+from gateway.core.jsonvalue import JsonObject
+from gateway.errors import UpstreamBroken
+from gateway.upstream.probing import Silence, agreed_version, discover, handshake_versions, modern_versions
+
+
+def test_the_question_names_its_version_in_header_and_body_alike() -> None:
+    """2026-07-28: they must agree, and capabilities are required."""
+    question = discover(3.0)
+    meta = question.params["_meta"]
+    assert meta["io.modelcontextprotocol/protocolVersion"] == question.version == "2026-07-28"
+    assert meta["io.modelcontextprotocol/clientCapabilities"] == {}
+    assert question.timeout_s == 3.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "versions"),
+    [
+        ({"result": {"supportedVersions": ["2031-01-01", "2026-07-28"]}}, ("2026-07-28",)),
+        ({"result": {"supportedVersions": ["2025-11-25"]}}, ()),
+        ({"result": {"supportedVersions": "2026-07-28"}}, ()),
+        ({"result": {}}, ()),
+        ({"error": {"code": -32022, "message": "", "data": {"supported": ["2026-07-28"]}}}, ("2026-07-28",)),
+        ({"error": {"code": -32022, "message": "", "data": "2026-07-28"}}, ()),
+        ({"error": {"code": -32601, "message": "", "data": {"supported": ["2026-07-28"]}}}, ()),
+    ],
+)
+def test_only_versions_that_both_name_count(answer: JsonObject, versions: tuple[str, ...]) -> None:
+    """An answer that could be read either way is no support."""
+    assert modern_versions(answer) == versions
+
+
+@pytest.mark.parametrize(
+    "answer", [{"error": {"code": 1, "message": "secret"}}, {"result": {}}, {"result": {"protocolVersion": ["x"]}}]
+)
+def test_an_initialisation_without_a_known_version_is_broken(answer: Any) -> None:
+    """Nothing can be agreed on, and the upstream's words stay out of the text."""
+    with pytest.raises(UpstreamBroken) as caught:
+        agreed_version(answer, "upstream x")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_agreed_version_stands_for_the_older_ones_too() -> None:
+    """The protocol cannot ask for them; each connection finds out."""
+    assert handshake_versions("2025-03-26") == ("2024-11-05", "2025-03-26")
+
+
+async def test_the_gateways_own_questions_have_no_agent_behind_them() -> None:
+    """What an upstream asks meanwhile is refused."""
+    silence = Silence()
+    await silence.notification("notifications/message", {})
+    assert (await silence.request("sampling/createMessage", {}))["error"]["code"] == -32601
