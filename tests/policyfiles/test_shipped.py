@@ -1,11 +1,20 @@
 """The shipped policies are found in a checkout and in a wheel."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.core.intent.classify import classify
+from gateway.core.intent.model import IntentContext
+from gateway.core.policy.cel import Engine
+from gateway.core.policy.evaluate import evaluate
 from gateway.errors import ConfigurationError
+from gateway.policyfiles.cases import load_cases
+from gateway.policyfiles.files import load_bundle
 from gateway.policyfiles.shipped import shipped_policies, shipped_policy
+from tests.core.policy.builders import given
 
 
 def layout(root: Path, folder: str) -> Path:
@@ -32,6 +41,21 @@ def test_this_checkout_has_its_policies() -> None:
     assert shipped_policy("default").is_file()
 
 
+@pytest.mark.parametrize("name", ["default", "read-only"])
+def test_an_ordinary_read_asks_the_engine_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 8: plain matching costs 5 us, a handful of conditions 30."""
+
+    def untouchable(*_: object) -> None:
+        raise AssertionError("the engine was asked")
+
+    bundle = load_bundle(shipped_policy(name))
+    call = given({"path": "/work/README.md"}, name="read_file").call
+    intent = classify(call, IntentContext())
+    monkeypatch.setattr(Engine, "activation", untouchable)
+    asked = replace(given(), call=call, intent=intent)
+    assert [rule.effect for rule in evaluate(bundle, asked).matched] == ["ALLOW"]
+
+
 def test_an_unknown_name_lists_the_known_ones_and_no_cases(tmp_path: Path) -> None:
     """`--policies` with a typing mistake must not start with something else."""
     package = layout(tmp_path, "policies")
@@ -43,3 +67,12 @@ def test_an_installation_without_policies_says_so(tmp_path: Path) -> None:
     """Without a policy there is nothing to start with."""
     with pytest.raises(ConfigurationError, match="missing from this installation"):
         shipped_policies(tmp_path / "gateway")
+
+
+def test_the_examples_of_the_guide_load(tmp_path: Path) -> None:
+    """The first thing that an operator copies."""
+    guide = (shipped_policies() / "README.md").read_text(encoding="utf-8")
+    policy, cases = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "x.yaml").write_text(policy)
+    (tmp_path / "x_test.yaml").write_text(cases)
+    assert len(load_cases(tmp_path / "x_test.yaml").bundle.rules) == 3
