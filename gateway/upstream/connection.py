@@ -205,6 +205,7 @@ class Connection(asyncio.Protocol):
     def _fail(self, failure: UpstreamError) -> None:
         if self._failure is None and not self._complete:
             self._failure = failure
+            self._parts.clear()
             self._wake()
         self.abort()
 

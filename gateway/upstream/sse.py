@@ -89,7 +89,7 @@ class SseParser:
     def _keep(self, piece: bytes) -> None:
         self._line_size += len(piece)
         if self._size + self._line_size > self._max:
-            raise EventTooLarge
+            raise self._too_large()
         self._line.append(piece)
 
     def _take(self, line: bytes, events: list[SseEvent]) -> None:
@@ -104,7 +104,7 @@ class SseParser:
         if field == b"data":
             self._size += len(value) + LINE_COST
             if self._size > self._max:
-                raise EventTooLarge
+                raise self._too_large()
             self._data.append(value)
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
@@ -112,6 +112,12 @@ class SseParser:
             self._take_id(value)
         elif field == b"retry" and value.isdigit() and len(value) <= 10:
             self.retry_ms = min(int(value), MAX_RETRY_MS)
+
+    def _too_large(self) -> EventTooLarge:
+        # Let go at once: a connection and its parser refer to each other and wait for the garbage collector.
+        self._line.clear()
+        self._data.clear()
+        return EventTooLarge()
 
     def _take_id(self, value: bytes) -> None:
         # The standard refuses only NUL; control characters are refused as well, for the id becomes a header's value.

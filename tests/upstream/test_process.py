@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from gateway.core.jsonvalue import JsonObject
@@ -13,7 +14,7 @@ from gateway.errors import UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Outbound
 from gateway.upstream.stdio import StdioUpstream
 from tests.simulate.relay import RecordingRelay
-from tests.upstream.puppets import PARAMS, alive, puppet, running, say, until
+from tests.upstream.puppets import PARAMS, PUPPET, alive, puppet, running, say, until
 
 
 @pytest.mark.parametrize(
