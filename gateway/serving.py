@@ -1,8 +1,9 @@
 """The HTTP server around a gateway: uvicorn with bounds of our own, one port, TLS where configured, a bounded drain.
 
-Owns the socket and the signals. What is served is `app.py`'s.
+Owns the socket and the signals. What is served is `app.py`'s. Waits for uvicorn's own tasks in asyncio's terms.
 """
 
+import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +24,9 @@ KEEP_ALIVE_S = 75
 
 BACKLOG = 2048
 
+CUT_S = 5.0
+"""For a call that is cut off to write its entry; an append takes less than a second or fails."""
+
 
 class Serving:
     """A gateway that listens. `url` is its base, with the port that was really bound."""
@@ -39,6 +43,32 @@ class Serving:
         self._gateway.drain()
         self._server.should_exit = True
 
+    def cut(self) -> None:
+        """Wait no longer for what is in flight: it is cancelled, and still writes its entry."""
+        self._server.force_exit = True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with an event for having started, and an end that waits for what it cancels."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End as uvicorn does; then give the calls that were cut off their moment to be recorded as such."""
+        await super().shutdown(sockets)
+        tasks = set(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CUT_S)
+
 
 @asynccontextmanager
 async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[Serving]:
@@ -48,25 +78,35 @@ async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[Serving
         ConfigurationError: the address cannot be bound, or the certificate cannot be used.
     """
     listener = _bind(settings)
-    server = uvicorn.Server(_config(gateway, settings))
+    server = _Server(_config(gateway, settings))
     served = Serving(settings, listener.getsockname()[1], server, gateway)
     async with anyio.create_task_group() as group:
         group.start_soon(_run, server, listener)
         try:
-            while not server.started and not server.should_exit:
-                await anyio.sleep(0.005)
+            await server.ready.wait()
             yield served
         finally:
             served.stop()
 
 
 async def serve(gateway: Gateway, settings: Settings, *, started: Callable[[Serving], None]) -> None:
-    """Serve until SIGINT or SIGTERM. `started` is called once, when the port answers."""
-    async with serving(gateway, settings) as served:
-        started(served)
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                return
+    """Serve until SIGINT or SIGTERM. `started` is called once, when the port answers.
+
+    A second signal cuts off what is still in flight.
+    """
+    # Around everything: a signal that comes between the start and the drain must neither be lost nor kill the process.
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as impatience:
+            async with serving(gateway, settings) as served:
+                started(served)
+                await anext(signals)
+                impatience.start_soon(_cut_on_signal, signals, served)
+            impatience.cancel_scope.cancel()
+
+
+async def _cut_on_signal(signals: AsyncIterator[signal.Signals], served: Serving) -> None:
+    await anext(signals)
+    served.cut()
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
