@@ -9,7 +9,7 @@
 #               negative checks alone, when a proxy answers everything with errors; LOST is what shows that.)
 #
 # Environment:
-#   MCP_CONFORMANCE_HOME     where the npm package goes (default: mcp-conformance under ${TMPDIR:-/tmp})
+#   MCP_CONFORMANCE_HOME     where the npm package goes (default: conformance under ${INTENDED_CI_CACHE:-.cache})
 #   MCP_CONFORMANCE_VERSION  package version (default 0.2.0-alpha.12)
 #   MCP_CONFORMANCE_REVS     spec revisions to run (default "2025-11-25 2026-07-28")
 #   MCP_CONFORMANCE_TIMEOUT  milliseconds per scenario (default 30000)
@@ -21,7 +21,11 @@ set -euo pipefail
 
 url=${1:-} upstream=${2:-}
 [[ -n "$url" ]] || { sed -n '2,/^set -e/p' "$0" | sed '$d;s/^# \{0,1\}//' >&2; exit 2; }
-home=${MCP_CONFORMANCE_HOME:-${TMPDIR:-/tmp}/mcp-conformance}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${INTENDED_CI_CACHE:-$here/../../.cache}
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+home=${MCP_CONFORMANCE_HOME:-$cache/conformance}
 version=${MCP_CONFORMANCE_VERSION:-0.2.0-alpha.12}
 revs=${MCP_CONFORMANCE_REVS:-2025-11-25 2026-07-28}
 timeout_ms=${MCP_CONFORMANCE_TIMEOUT:-30000}
@@ -29,19 +33,16 @@ timeout_ms=${MCP_CONFORMANCE_TIMEOUT:-30000}
 # --- the package, and a Node that can run it (it needs Node 22: fs.globSync) -------------------------------------
 main=$home/node_modules/@modelcontextprotocol/conformance/dist/index.js
 have=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "${main%/dist/*}/package.json" 2>/dev/null || true)
-node_ok() { [[ -x "$(command -v "$1" 2>/dev/null)" ]] && [[ "$("$1" -p 'process.versions.node.split(".")[0]')" -ge 22 ]]; }
-want=()
-[[ "$have" == "$version" ]] || want+=("@modelcontextprotocol/conformance@$version")
-if node_ok node; then node=node; else
-  node=$home/node_modules/.bin/node
-  node_ok "$node" || want+=("node@22")
-fi
-if [[ ${#want[@]} -gt 0 ]]; then
+# shellcheck source=tests/node.sh
+source "$here/../node.sh"
+ensure_node "$cache/node" || exit 2
+node=node
+if [[ "$have" != "$version" ]]; then
   mkdir -p "$home"
   [[ -f "$home/package.json" ]] || echo '{"private":true}' >"$home/package.json"
-  (cd "$home" && npm install --no-audit --no-fund --no-save --loglevel=error "${want[@]}" >install.log 2>&1) ||
-    { echo "cannot install ${want[*]}:" >&2; tail -5 "$home/install.log" >&2; exit 2; }
-  [[ "$node" == node ]] || node_ok "$node" || { echo "no Node 22 after installing node@22 into $home" >&2; exit 2; }
+  (cd "$home" && npm install --no-audit --no-fund --no-save --ignore-scripts --loglevel=error \
+    "@modelcontextprotocol/conformance@$version" >install.log 2>&1) ||
+    { echo "cannot install the conformance suite $version:" >&2; tail -5 "$home/install.log" >&2; exit 2; }
   [[ -f "$main" ]] || { echo "no conformance package after installing into $home" >&2; exit 2; }
 fi
 
