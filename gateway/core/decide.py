@@ -21,10 +21,12 @@ from gateway.core.call import Call
 from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
+from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.evaluate import could_pass, evaluate
 from gateway.core.policy.model import Evaluation, PolicyInput
+from gateway.core.principal import TrustTier
 
-__all__ = ["decide", "is_hidden", "refuse"]
+__all__ = ["decide", "hides", "is_hidden", "refuse"]
 
 NO_POLICY = ""
 """The policy set of a decision that no rule made."""
@@ -70,16 +72,21 @@ def is_hidden(call: Call, facts: Facts, *, any_uri: bool = False) -> bool:
     Such a tool is left out of lists, and calling it is answered as if it did not exist (design, "Pinning").
     `any_uri` asks about all URIs at once, for what stands for many (a resource template); the call's own is not read.
     """
+    return hides(call, bundle=facts.bundle, agent=facts.principal.agent, tier=facts.tier, any_uri=any_uri)
+
+
+def hides(call: Call, *, bundle: Bundle, agent: str, tier: TrustTier, any_uri: bool = False) -> bool:
+    """Return what `is_hidden` does, from the facts that it rests on and no others."""
     if call.tool is not None and call.tool.schema is None:
         return True
     return not could_pass(
-        facts.bundle,
+        bundle,
         method=call.method,
         upstream=call.upstream,
         name=call.name,
         uri=None if any_uri else call.uri,
-        agent=facts.principal.agent,
-        tier=facts.tier,
+        agent=agent,
+        tier=tier,
     )
 
 

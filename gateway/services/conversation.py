@@ -4,7 +4,7 @@ Owns version and capability negotiation on both hops. Session ids, streams and e
 `downstream`; here is what outlives a single request on the other side.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import anyio
 
@@ -15,14 +15,28 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.core.wire import Inbound
-from gateway.errors import SessionLost, UpstreamError, UpstreamRefused, UpstreamUnreachable
+from gateway.errors import (
+    SessionLost,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from gateway.ports import Channel, Mount, Outbound, Relay, Upstream, UpstreamSession
 from gateway.services.party import Interests, Reply, reply_error
 
-__all__ = ["Conversation", "RelayFactory", "open_conversation"]
+__all__ = ["SERVER_INFO", "Conversation", "RelayFactory", "open_conversation"]
 
 RelayFactory = Callable[["Conversation", str, Channel], Relay]
 """Makes the relay of one upstream's messages to a channel of the agent."""
+
+SERVER_INFO: JsonObject = {"name": "intended-mcp-gateway", "version": "1"}
+"""Who answers for several upstreams at once; for a single one it is the upstream itself."""
+
+OPEN_TIMEOUT_S = 50.0
+"""For finding out what all upstreams speak and opening their sessions, side by side. Below the 60 s after which clients
+give up; what is not there by then counts as down and is tried again when it is next needed."""
 
 CLOSE_TIMEOUT_S = 5.0
 """All upstream sessions of one conversation together; their processes are reaped by the adapter beyond that."""
@@ -41,17 +55,19 @@ class Conversation:
         upstreams: Mapping[str, Upstream],
         timeouts: Mapping[str, float],
         params: JsonObject,
-        version: str,
+        offers: Mapping[str, JsonObject],
         channel: Channel,
         relays: RelayFactory,
     ) -> None:
+        """`params` are the agent's own; `offers` are the capabilities that each upstream is told it has."""
         self.principal = principal
         self.mount = mount
-        self.version = version
-        self.params = params
-        self.capabilities: JsonObject = params["capabilities"]
+        self.version: str = params["protocolVersion"]
+        self.capabilities = agent_capabilities(params["capabilities"])
+        self.offers = offers
         self.channel = channel
         self.initialized: JsonObject = {}
+        self._params = params
         self._interests: dict[str, Interests] = {upstream: Interests() for upstream in mount.upstreams}
         self._upstreams = upstreams
         self._timeouts = timeouts
@@ -62,10 +78,7 @@ class Conversation:
 
     async def line(self, upstream: str) -> "SessionLine":
         """Return the line to one upstream, opening its session where there is none. Raises UpstreamError."""
-        session = self._sessions.get(upstream)
-        if session is None:
-            session = await self._open(upstream)
-        return SessionLine(self, upstream, session, self._timeouts[upstream])
+        return SessionLine(self, upstream, await self.session(upstream), self._timeouts[upstream])
 
     async def session(self, upstream: str) -> UpstreamSession:
         """Return the session with one upstream, opening it where there is none. Raises UpstreamError."""
@@ -80,18 +93,34 @@ class Conversation:
         """The sessions that are open now, by upstream in the order of the mount."""
         return {name: self._sessions[name] for name in self.mount.upstreams if name in self._sessions}
 
-    def lose(self, upstream: str) -> None:
-        """Forget a session that the upstream no longer knows; the next call opens a new one."""
-        self._sessions.pop(upstream, None)
+    async def notify(self, upstream: str, method: str, params: JsonObject) -> None:
+        """Send a notification in the open session with one upstream; without one, or where it fails, it is gone."""
+        session = self._sessions.get(upstream)
+        if session is None:
+            return
+        try:
+            await session.notify(method, params)
+        except SessionLost:
+            await self.lose(upstream, session)
+        except UpstreamError:
+            return  # a notification has no answer in which to say so
+
+    async def lose(self, upstream: str, session: UpstreamSession) -> None:
+        """Forget a session that the upstream no longer knows; the next call opens a new one.
+
+        What the agent had subscribed to in it is gone too. A newer session is left alone.
+        """
+        if self._sessions.get(upstream) is session:
+            del self._sessions[upstream]
+            self._interests[upstream].resources.clear()
+            self._interests[upstream].elicitations.clear()
+        await _close([session])
 
     async def aclose(self) -> None:
         """End every upstream session, bounded in time; never raises."""
         self._closed = True
         sessions, self._sessions = self._sessions, {}
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT_S):
-            async with anyio.create_task_group() as group:
-                for session in sessions.values():
-                    group.start_soon(session.aclose)
+        await _close(sessions.values())
 
     async def _open(self, upstream: str) -> UpstreamSession:
         """Initialise with one upstream, once at a time."""
@@ -99,17 +128,43 @@ class Conversation:
             msg = f"there is no upstream '{upstream}'"
             raise UpstreamUnreachable(msg, may_have_run=False)
         async with self._locks[upstream]:
+            self._check_open()
             session = self._sessions.get(upstream)
             if session is not None:
                 return session
-            relay = self._relays(self, upstream, self.channel)
-            session = await self._upstreams[upstream].connect(version=self.version, params=self.params, relay=relay)
-            if self._closed:
-                await session.aclose()
-                msg = "the agent's session has ended"
-                raise UpstreamUnreachable(msg, may_have_run=False)
+            session = await self._upstreams[upstream].connect(
+                version=self.version,
+                params={**self._params, "capabilities": self.offers[upstream]},
+                relay=self._relays(self, upstream, self.channel),
+            )
+            try:
+                self._check_open()
+                self._check_version(upstream, session)
+            except UpstreamError:
+                await _close([session])
+                raise
             self._sessions[upstream] = session
             return session
+
+    def _check_open(self) -> None:
+        """Raise UpstreamUnreachable once the agent's session has ended, also while one was being opened for it."""
+        if self._closed:
+            msg = "the agent's session has ended"
+            raise UpstreamUnreachable(msg, may_have_run=False)
+
+    def _check_version(self, upstream: str, session: UpstreamSession) -> None:
+        """Raise UpstreamBroken where a later session speaks another version than was agreed with the agent."""
+        if self.initialized and session.initialized.get("protocolVersion") != self.version:
+            msg = f"upstream {upstream}: the new session does not speak {self.version}, which was agreed before"
+            raise UpstreamBroken(msg, may_have_run=False)
+
+
+async def _close(sessions: Iterable[UpstreamSession]) -> None:
+    """End sessions side by side, shielded and bounded in time."""
+    with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT_S):
+        async with anyio.create_task_group() as group:
+            for session in sessions:
+                group.start_soon(session.aclose)
 
 
 class SessionLine:
@@ -146,7 +201,7 @@ class SessionLine:
                 relay,
             )
         except SessionLost:
-            self._conversation.lose(self.upstream)
+            await self._conversation.lose(self.upstream, self._session)
             raise
 
     def own(self, params: JsonObject) -> JsonObject:
@@ -162,7 +217,7 @@ async def open_conversation(
     *,
     upstreams: Mapping[str, Upstream],
     timeouts: Mapping[str, float],
-    refused: Callable[[str], Awaitable[frozenset[str]]],
+    refused: Callable[[str], frozenset[str]],
     relays: RelayFactory,
 ) -> Conversation | Reply:
     """Initialise with every upstream of the mount; a Reply is the refusal.
@@ -173,49 +228,54 @@ async def open_conversation(
     problem = _malformed(inbound.params)
     if problem:
         return reply_error(INVALID_PARAMS, problem)
-    version = await _version(mount, inbound.params["protocolVersion"], upstreams)
+    deadline = anyio.current_time() + OPEN_TIMEOUT_S
+    version = await _version(mount, inbound.params["protocolVersion"], upstreams, deadline)
     if isinstance(version, Reply):
         return version
-    barred = frozenset[str]().union(*[await refused(upstream) for upstream in mount.upstreams])
-    params = {
-        **inbound.params,
-        "protocolVersion": version,
-        "capabilities": agent_capabilities(inbound.params["capabilities"], refused=barred),
-    }
+    asked = inbound.params["capabilities"]
     conversation = Conversation(
         principal,
         mount,
         upstreams=upstreams,
         timeouts=timeouts,
-        params=params,
-        version=version,
+        params={**inbound.params, "protocolVersion": version},
+        offers={upstream: agent_capabilities(asked, refused=refused(upstream)) for upstream in mount.upstreams},
         channel=channel,
         relays=relays,
     )
-    failures = await _open_all(conversation)
+    try:
+        failures = await _side_by_side(mount.upstreams, conversation.session, deadline)
+    except BaseException:
+        # The agent gave up, or the gateway stops: what is open by now belongs to nobody.
+        await conversation.aclose()
+        raise
     if not conversation.sessions:
         await conversation.aclose()
         return _unreachable(failures)
-    version = _settle(conversation)
-    if not version:
+    if not _settle(conversation):
         await conversation.aclose()
         return reply_error(INTERNAL_ERROR, "The upstreams of this path agreed on no common protocol version.")
     return conversation
 
 
-async def _open_all(conversation: Conversation) -> dict[str, UpstreamError]:
-    """Open the sessions of all upstreams side by side; return what failed."""
-    failures: dict[str, UpstreamError] = {}
+async def _side_by_side(
+    upstreams: Sequence[str], ask: Callable[[str], Awaitable[object]], deadline: float
+) -> dict[str, UpstreamError]:
+    """Ask something of every upstream at once, until the deadline; return those that gave no answer, and why."""
+    late = UpstreamTimeout("it was not ready in time", may_have_run=False)
+    failures: dict[str, UpstreamError] = dict.fromkeys(upstreams, late)
 
-    async def open_one(upstream: str) -> None:
+    async def ask_one(upstream: str) -> None:
         try:
-            await conversation.session(upstream)
+            await ask(upstream)
+            del failures[upstream]
         except UpstreamError as error:
             failures[upstream] = error
 
-    async with anyio.create_task_group() as group:
-        for upstream in conversation.mount.upstreams:
-            group.start_soon(open_one, upstream)
+    with anyio.CancelScope(deadline=deadline):
+        async with anyio.create_task_group() as group:
+            for upstream in upstreams:
+                group.start_soon(ask_one, upstream)
     return failures
 
 
@@ -230,17 +290,14 @@ def _malformed(params: JsonObject) -> str:
     return ""
 
 
-async def _version(mount: Mount, asked: str, upstreams: Mapping[str, Upstream]) -> str | Reply:
+async def _version(mount: Mount, asked: str, upstreams: Mapping[str, Upstream], deadline: float) -> str | Reply:
     """Return the version to offer: what the agent asks where all upstreams speak it, else the latest common one."""
     common = set(HANDSHAKE_VERSIONS)
-    failures: dict[str, UpstreamError] = {}
-    for upstream in mount.upstreams:
-        try:
-            spoken = (await upstreams[upstream].support()).handshake
-        except UpstreamError as error:
-            failures[upstream] = error
-        else:
-            common &= set(spoken)
+
+    async def ask(upstream: str) -> None:
+        common.intersection_update((await upstreams[upstream].support()).handshake)
+
+    failures = await _side_by_side(mount.upstreams, ask, deadline)
     if len(failures) == len(mount.upstreams):
         return _unreachable(failures)
     if not common:
@@ -262,19 +319,19 @@ def _hint(error: UpstreamError) -> str:
     return f" (HTTP {error.status})" if isinstance(error, UpstreamRefused) else ""
 
 
-def _settle(conversation: Conversation) -> str:
-    """Fix the agreed version and the agent's `initialize` result; return the version, empty where there is none."""
+def _settle(conversation: Conversation) -> bool:
+    """Fix the agreed version and the agent's `initialize` result; return False where there is no such version."""
     results = [session.initialized for session in conversation.sessions.values()]
     versions = {str(result.get("protocolVersion")) for result in results}
     if len(versions) != 1 or not versions <= set(HANDSHAKE_VERSIONS):
-        return ""
+        return False
     conversation.version = versions.pop()
     capabilities = [server_capabilities(result.get("capabilities")) for result in results]
     if len(conversation.mount.upstreams) == 1:
         conversation.initialized = {**results[0], "capabilities": capabilities[0]}
     else:
         conversation.initialized = _merged(results, capabilities, conversation.version)
-    return conversation.version
+    return True
 
 
 def _merged(results: list[JsonObject], capabilities: list[JsonObject], version: str) -> JsonObject:
@@ -282,7 +339,7 @@ def _merged(results: list[JsonObject], capabilities: list[JsonObject], version: 
     merged: JsonObject = {
         "protocolVersion": version,
         "capabilities": merge_capabilities(capabilities),
-        "serverInfo": {"name": "intended-mcp-gateway", "version": "1"},
+        "serverInfo": SERVER_INFO,
     }
     instructions = [text for result in results if isinstance(text := result.get("instructions"), str) and text]
     if instructions:

@@ -6,20 +6,20 @@ is `downstream`); decides nothing (that is `enforcement`).
 
 from collections.abc import Mapping, Sequence
 
+from gateway.core.answers import check_result
 from gateway.core.call import Call, Era
 from gateway.core.capabilities import merge_capabilities, server_capabilities
 from gateway.core.codes import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, UNSUPPORTED_VERSION, status_of
-from gateway.core.decide import is_hidden
-from gateway.core.jsonvalue import JsonObject
+from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.message import Kind
-from gateway.core.methods import Direction, Treatment, treatment
+from gateway.core.methods import Direction, Treatment, normalise_uri, treatment
 from gateway.core.principal import Principal
-from gateway.core.versions import HANDSHAKE_VERSIONS, KNOWN_VERSIONS
+from gateway.core.versions import KNOWN_VERSIONS
 from gateway.core.wire import Inbound, Rejection
 from gateway.errors import UpstreamError
 from gateway.ports import Caller, Channel, Mount, Upstream, UpstreamSupport
 from gateway.services.catalog import Catalog
-from gateway.services.conversation import Conversation, open_conversation
+from gateway.services.conversation import SERVER_INFO, Conversation, open_conversation
 from gateway.services.enforcement import Enforcement
 from gateway.services.facts import FactSource
 from gateway.services.gating import Gating
@@ -27,14 +27,11 @@ from gateway.services.listening import Listening
 from gateway.services.listing import LISTS, Listing
 from gateway.services.modern import ModernParty
 from gateway.services.owners import Owners
-from gateway.services.party import Party, Reply, internal_error, reply_error
+from gateway.services.party import Party, Reply, for_one_principal, internal_error, reply_error
 from gateway.services.refusals import Refusals
 from gateway.services.relaying import CAPABILITY_OF, AgentRelay
 
 __all__ = ["Conversation", "Dispatch", "Reply"]
-
-TTL_MS = 5000
-"""How long a `server/discover` answer may be kept; it depends on which upstreams are there."""
 
 AGENT = Direction.FROM_AGENT
 
@@ -52,7 +49,7 @@ class Dispatch:
         facts: FactSource,
         refusals: Refusals,
     ) -> None:
-        owners = Owners()
+        self._owners = owners = Owners()
         self._upstreams = upstreams
         self._timeouts = timeouts
         self._enforcement = enforcement
@@ -69,10 +66,6 @@ class Dispatch:
         self, principal: Principal, mount: Mount, inbound: Inbound, channel: Channel
     ) -> Conversation | Reply:
         """Open a handshake conversation; a Reply is the refusal. `channel` outlives the request (GET stream)."""
-
-        async def refused(upstream: str) -> frozenset[str]:
-            return await self._barred(principal, upstream)
-
         return await open_conversation(
             principal,
             mount,
@@ -80,7 +73,7 @@ class Dispatch:
             channel,
             upstreams=self._upstreams,
             timeouts=self._timeouts,
-            refused=refused,
+            refused=lambda upstream: self._barred(principal, upstream),
             relays=self._relay,
         )
 
@@ -95,17 +88,19 @@ class Dispatch:
         return await self._common(conversation, inbound, caller)
 
     async def notice(self, conversation: Conversation, inbound: Inbound) -> None:
-        """Take one notification of a handshake conversation (`notifications/cancelled` is the face's business)."""
-        method = inbound.method
-        if treatment(method, Era.HANDSHAKE, AGENT, Kind.NOTIFICATION) is not Treatment.PASS:
-            return
-        if method == "notifications/roots/list_changed" and "roots" not in conversation.capabilities:
-            return
-        for session in conversation.sessions.values():
-            try:
-                await session.notify(method, inbound.params)
-            except UpstreamError:
-                continue  # a notification has no answer in which to say so
+        """Take one notification of a handshake conversation; what the method table does not pass ends here.
+
+        `notifications/cancelled` is the face's business: it cancels `handle`, and that tells the upstream.
+        """
+        method, params = inbound.method, inbound.params
+        for upstream in conversation.mount.upstreams:
+            if method == "notifications/progress":
+                token = params.get("progressToken")
+                wanted = isinstance(token, str | int) and token in conversation.interests(upstream).questions
+            else:
+                wanted = method == "notifications/roots/list_changed" and "roots" in conversation.offers[upstream]
+            if wanted:
+                await conversation.notify(upstream, method, params)
 
     # --- modern era ---------------------------------------------------------------------------------------------------
 
@@ -121,14 +116,21 @@ class Dispatch:
         treated = treatment(inbound.method, Era.MODERN, AGENT, Kind.REQUEST)
         if treated is Treatment.REJECT:
             return _unknown_method()
-        party = ModernParty(principal, mount, inbound, upstreams=self._upstreams, timeouts=self._timeouts)
+        party = ModernParty(
+            principal,
+            mount,
+            inbound,
+            upstreams=self._upstreams,
+            timeouts=self._timeouts,
+            refused=lambda upstream: self._barred(principal, upstream),
+        )
         try:
             spoken = await self._spoken(mount)
         except UpstreamError as error:
             if treated is Treatment.GATE:
                 return await self._gating.unreachable(party, inbound, error)
             return internal_error(f"The gateway cannot reach its upstream: {error}")
-        if not all(support.modern for support in spoken):
+        if not all(inbound.version in support.modern for support in spoken):
             return _unsupported(spoken, inbound.version)
         if inbound.method == "server/discover":
             return await self._discover(party, inbound, caller)
@@ -154,17 +156,14 @@ class Dispatch:
         results: list[JsonObject] = []
         message: JsonObject = {"error": {"code": INTERNAL_ERROR, "message": "The gateway cannot reach its upstream."}}
         for upstream in party.mount.upstreams:
-            try:
-                message = await (await party.line(upstream)).request(
-                    inbound.method, inbound.params, self._relay(party, upstream, caller)
-                )
-            except UpstreamError:
-                continue
-            if isinstance(message.get("result"), dict):
-                results.append(message["result"])
+            answer = await self._passed(party, upstream, inbound, caller)
+            if "error" in answer:
+                message = answer
+            else:
+                results.append(answer["result"])
         if not results:
             return Reply(message=message)
-        return Reply(message={"result": _discovered(results)})
+        return Reply(message={"result": for_one_principal(_discovered(results))})
 
     # --- what only the handshake era has -----------------------------------------------------------------------------
 
@@ -172,38 +171,22 @@ class Dispatch:
         """Pass the level to every upstream that logs."""
         answer: JsonObject = {"error": {"code": METHOD_NOT_FOUND, "message": "Method not found"}}
         for upstream, session in conversation.sessions.items():
-            if "logging" in (session.initialized.get("capabilities") or {}):
+            if "logging" in server_capabilities(session.initialized.get("capabilities")):
                 answer = await self._passed(conversation, upstream, inbound, caller)
         return Reply(message=answer)
 
     async def _unsubscribe(self, conversation: Conversation, inbound: Inbound, caller: Caller) -> Reply:
         """Pass it to the upstream with which this session subscribed; what was never subscribed ends here."""
-        uri = inbound.params.get("uri")
+        asked = inbound.params.get("uri")
+        uri = normalise_uri(asked) if isinstance(asked, str) else None
         for upstream in conversation.mount.upstreams:
             subscribed = conversation.interests(upstream).resources
-            if isinstance(uri, str) and uri in subscribed:
-                subscribed.discard(uri)
-                return Reply(message=await self._passed(conversation, upstream, inbound, caller))
+            if uri in subscribed:
+                answer = await self._passed(conversation, upstream, inbound, caller)
+                if "result" in answer:
+                    subscribed.discard(uri)
+                return Reply(message=answer)
         return reply_error(INVALID_PARAMS, "This session has not subscribed to that URI")
-
-    async def _passed(self, conversation: Conversation, upstream: str, inbound: Inbound, caller: Caller) -> JsonObject:
-        try:
-            line = await conversation.line(upstream)
-            return await line.request(inbound.method, inbound.params, self._relay(conversation, upstream, caller))
-        except UpstreamError as error:
-            return internal_error(f"The upstream gave no answer: {error}").message
-
-    def _relay(self, party: Party, upstream: str, channel: Channel) -> AgentRelay:
-        return AgentRelay(party, upstream, channel, catalog=self._catalog, enforcement=self._enforcement)
-
-    async def _barred(self, principal: Principal, upstream: str) -> frozenset[str]:
-        """Return the agent's capabilities that policy would never let this upstream use."""
-        barred: set[str] = set()
-        for method, capability in CAPABILITY_OF.items():
-            probe = Call(method=method, upstream=upstream, name="", uri="", arguments={}, arguments_digest="")
-            if is_hidden(probe, await self._facts.gather(principal, probe)):
-                barred.add(capability)
-        return frozenset(barred)
 
     # --- both eras ----------------------------------------------------------------------------------------------------
 
@@ -214,6 +197,30 @@ class Dispatch:
         if treatment(inbound.method, party.era, AGENT, Kind.REQUEST) is Treatment.GATE:
             return await self._gating.handle(party, inbound, caller)
         return _unknown_method()
+
+    async def _passed(self, party: Party, upstream: str, inbound: Inbound, caller: Caller) -> JsonObject:
+        """Send one ungated request to one upstream and return its answer, or an error where it has none to give."""
+        try:
+            line = await party.line(upstream)
+            message = await line.request(inbound.method, inbound.params, self._relay(party, upstream, caller))
+        except UpstreamError as error:
+            return internal_error(f"The upstream gave no answer: {error}").message
+        problem = check_result(inbound.method, party.era, message["result"]) if "result" in message else ""
+        return internal_error(f"The upstream's answer was refused: {problem}").message if problem else message
+
+    def _relay(self, party: Party, upstream: str, channel: Channel) -> AgentRelay:
+        return AgentRelay(
+            party, upstream, channel, catalog=self._catalog, owners=self._owners, enforcement=self._enforcement
+        )
+
+    def _barred(self, principal: Principal, upstream: str) -> frozenset[str]:
+        """Return the agent's capabilities that policy would never let this upstream use."""
+        probes = {
+            capability: Call(method=method, upstream=upstream, name="", uri="", arguments={}, arguments_digest="")
+            for method, capability in CAPABILITY_OF.items()
+        }
+        # An elicitation may be allowed by the URL that it opens, so that none is asked about here.
+        return frozenset(name for name, probe in probes.items() if self._facts.hides(principal, probe, any_uri=True))
 
     async def refused(self, principal: Principal | None, source: str, rejection: Rejection) -> None:
         """Record that a message was refused before any treatment; `source` is the peer's address."""
@@ -226,25 +233,25 @@ def _unknown_method() -> Reply:
 
 def _unsupported(spoken: Sequence[UpstreamSupport], requested: str) -> Reply:
     """Return the answer that makes clients of both eras fall back to the handshake (protocol.md 1.4)."""
-    common = [version for version in HANDSHAKE_VERSIONS if all(version in support.handshake for support in spoken)]
+    common = _common_versions([(*support.handshake, *support.modern) for support in spoken])
     data: JsonObject = {"supported": common, "requested": requested}
     return reply_error(UNSUPPORTED_VERSION, "Unsupported protocol version", data=data)
 
 
 def _discovered(results: Sequence[JsonObject]) -> JsonObject:
     """Return one `server/discover` result of several; of a single one all that we do not cut passes untouched."""
-    versions = [
-        version
-        for version in KNOWN_VERSIONS
-        if all(version in (result.get("supportedVersions") or ()) for result in results)
-    ]
-    capabilities = merge_capabilities([server_capabilities(result.get("capabilities")) for result in results])
-    merged = {**results[0], "supportedVersions": versions, "capabilities": capabilities}
-    if len(results) > 1:
-        merged["serverInfo"] = {"name": "intended-mcp-gateway", "version": "1"}
-        texts = [text for result in results if isinstance(text := result.get("instructions"), str) and text]
-        merged["instructions"] = "\n\n".join(texts)
-    ttl = merged.get("ttlMs")
-    merged["ttlMs"] = min(ttl, TTL_MS) if isinstance(ttl, int) else TTL_MS
-    merged["cacheScope"] = "private"
-    return merged
+    cut: JsonObject = {
+        "supportedVersions": _common_versions([result.get("supportedVersions") for result in results]),
+        "capabilities": merge_capabilities([server_capabilities(result.get("capabilities")) for result in results]),
+    }
+    if len(results) == 1:
+        return results[0] | cut
+    merged: JsonObject = {"resultType": "complete", **cut, "serverInfo": SERVER_INFO}
+    texts = [text for result in results if isinstance(text := result.get("instructions"), str) and text]
+    return merged | ({"instructions": "\n\n".join(texts)} if texts else {})
+
+
+def _common_versions(several: Sequence[JsonValue | tuple[str, ...]]) -> list[JsonValue]:
+    """Return the versions that we know and all name, oldest first; what is no list names none."""
+    named = [versions if isinstance(versions, list | tuple) else () for versions in several]
+    return [version for version in KNOWN_VERSIONS if all(version in versions for versions in named)]

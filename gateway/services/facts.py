@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.core.call import Call
+from gateway.core.decide import hides
 from gateway.core.decision import Thresholds
 from gateway.core.facts import Facts
 from gateway.core.principal import Principal, TrustTier
@@ -60,6 +61,19 @@ class FactSource:
             bundle=bundle,
             now=self._clock.now(),
             novel=not await self._was_allowed(principal, call),
+        )
+
+    def hides(self, principal: Principal, call: Call, *, any_uri: bool = False) -> bool:
+        """Return True where this principal can never have the target, whatever the arguments (`core.decide.hides`).
+
+        Rests on the bundle and the tier in force alone, so that a list costs no read of the store.
+        """
+        return hides(
+            call,
+            bundle=self._policies.current(),
+            agent=principal.agent,
+            tier=self._standing.tier(principal.agent),
+            any_uri=any_uri,
         )
 
     def remember(self, principal: Principal, call: Call) -> None:

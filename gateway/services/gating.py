@@ -23,12 +23,16 @@ from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, Outcome, OutcomeKind
 from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
-from gateway.services.relaying import AgentRelay, SilentRelay, requested_call
+from gateway.services.relaying import AgentRelay, declared, requested_call
+from gateway.services.silence import SilentRelay
 
 __all__ = ["Gating", "list_all"]
 
 PAGES_LISTED = 100
 """Pages of one list that the gateway fetches for itself; beyond that the upstream is broken."""
+
+SUBSCRIPTIONS_KEPT = 1000
+"""Resources that one session may be subscribed to; their URIs are kept to filter the updates."""
 
 TASK_FIELD = "task"
 """A 2025-11-25 experiment that neither hop negotiates here, so it is struck out (research/protocol.md 1.2)."""
@@ -47,6 +51,8 @@ class Gating:
         call = _read(inbound)
         if isinstance(call, Reply):
             return call
+        if call.method == "resources/subscribe" and _subscribed_to_too_many(party):
+            return reply_error(INVALID_PARAMS, f"At most {SUBSCRIPTIONS_KEPT} subscriptions per session")
         try:
             call = await self._locate(party, call)
             if not call.upstream:
@@ -55,6 +61,8 @@ class Gating:
             if call.method == "tools/call":
                 tool = await self._catalog.tool(call.upstream, call.name, lambda: list_all(line, "tools/list", "tools"))
                 call = replace(call, tool=tool)
+                if tool is None and party.mount.prefixed:
+                    call = self._by_short_name(call, str(inbound.params["name"]))
         except UpstreamError as error:
             return await self._undecidable(party, call, error)
         except StoreError:
@@ -84,6 +92,11 @@ class Gating:
         known = self._catalog.names(upstream) if call.method == "tools/call" else self._owners.prompts(upstream)
         return replace(call, upstream=upstream, name=own_name(upstream, call.name, known))
 
+    def _by_short_name(self, call: Call, exposed: str) -> Call:
+        """Return the call of a tool whose shortened name could only be read once the tools were listed."""
+        name = own_name(call.upstream, exposed, self._catalog.names(call.upstream))
+        return replace(call, name=name, tool=self._catalog.known(call.upstream, name))
+
     async def _unknown(self, party: Party, call: Call) -> Reply:
         outcome = await self._enforcement.deny(
             party.principal, call, Reason.UNKNOWN_TOOL, "There is no such target.", kind=OutcomeKind.HIDDEN
@@ -112,17 +125,24 @@ class Gating:
     async def _enforce(self, party: Party, inbound: Inbound, caller: Caller, call: Call, line: Line) -> Reply:
         params = _outgoing(inbound.params, call)
         interests = party.interests(call.upstream)
-        relay = AgentRelay(party, call.upstream, caller, catalog=self._catalog, enforcement=self._enforcement)
+        relay = AgentRelay(
+            party, call.upstream, caller, catalog=self._catalog, owners=self._owners, enforcement=self._enforcement
+        )
 
         async def forward() -> JsonObject:
-            if call.method == "resources/subscribe":
+            subscribes = call.method == "resources/subscribe" and call.uri not in interests.resources
+            if subscribes:  # before it is asked, for an update may overtake the answer
                 interests.resources.add(call.uri)
             message = await line.request(call.method, params, relay, headers=inbound.param_headers)
             result = message.get("result")
-            problem = check_result(call.method, party.era, result, party.capabilities) if result is not None else ""
+            if result is None:
+                if subscribes:
+                    interests.resources.discard(call.uri)
+                return message
+            problem = check_result(call.method, party.era, result, party.capabilities)
             if problem:
                 raise UpstreamBroken(problem, may_have_run=True)
-            return message
+            return {"result": _for_one(call.method, party.era, result)}
 
         outcome = await self._enforcement.call(party.principal, call, forward, caller)
         if outcome.kind is OutcomeKind.ANSWERED and party.era is Era.MODERN:
@@ -137,9 +157,10 @@ class Gating:
         if result is None or result.get("resultType") != "input_required":
             return None
         for request in result.get("inputRequests", {}).values():
-            asked = requested_call(call.upstream, request["method"], request.get("params", {}))
-            explanation = "its params do not fit the method"
-            if asked is not None:
+            params = request.get("params", {})
+            asked = requested_call(call.upstream, request["method"], params)
+            explanation = "its params do not fit the method, or its mode was not declared"
+            if asked is not None and declared(request["method"], params, party.capabilities):
                 judged = await self._enforcement.call(party.principal, asked, _passed_on, caller)
                 if judged.kind is OutcomeKind.ANSWERED:
                     continue
@@ -197,6 +218,18 @@ def _read(inbound: Inbound) -> Call | Reply:
         arguments=asked.arguments,
         arguments_digest=arguments_digest,
     )
+
+
+def _subscribed_to_too_many(party: Party) -> bool:
+    several = (party.interests(upstream).resources for upstream in party.mount.upstreams)
+    return sum(map(len, several)) >= SUBSCRIPTIONS_KEPT
+
+
+def _for_one(method: str, era: Era, result: JsonObject) -> JsonObject:
+    """Return the result as this principal may keep it: a read that was decided for one is nobody else's to cache."""
+    if method != "resources/read" or era is not Era.MODERN or result.get("cacheScope") != "public":
+        return result
+    return {**result, "cacheScope": "private"}
 
 
 async def _passed_on() -> JsonObject:

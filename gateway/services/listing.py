@@ -7,11 +7,11 @@ configuration, an upstream that is down is left out. Nothing here is a permissio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.core.answers import check_result
 from gateway.core.call import Call, Era
 from gateway.core.codes import INVALID_PARAMS
-from gateway.core.decide import is_hidden
-from gateway.core.facts import Facts
-from gateway.core.jsonvalue import JsonObject
+from gateway.core.jsonvalue import JsonObject, JsonValue
+from gateway.core.methods import normalise_uri
 from gateway.core.naming import exposed_name
 from gateway.core.wire import Inbound, invalid_x_mcp_header
 from gateway.errors import StoreError, UpstreamError
@@ -20,13 +20,10 @@ from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement
 from gateway.services.facts import FactSource
 from gateway.services.owners import Owners
-from gateway.services.party import Party, Reply, internal_error, reply_error
+from gateway.services.party import Party, Reply, for_one_principal, internal_error, reply_error
 from gateway.services.relaying import AgentRelay
 
 __all__ = ["LISTS", "Listing"]
-
-TTL_MS = 5000
-"""Longest time that a filtered list may be kept: it depends on the principal, its tier and the policy in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,41 +66,60 @@ class Listing:
     async def _page(self, party: Party, inbound: Inbound, upstream: str, params: JsonObject, caller: Caller) -> Reply:
         """Return one upstream's page, cut to what the principal may use."""
         line = await party.line(upstream)
-        relay = AgentRelay(party, upstream, caller, catalog=self._catalog, enforcement=self._enforcement)
+        relay = AgentRelay(
+            party, upstream, caller, catalog=self._catalog, owners=self._owners, enforcement=self._enforcement
+        )
         message = await line.request(inbound.method, params, relay)
-        listed = LISTS[inbound.method]
+        member = LISTS[inbound.method].member
         result = message.get("result")
         if result is None:
             return Reply(message=message)
-        items = result.get(listed.member) if isinstance(result, dict) else None
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            return internal_error(f"The upstream's answer to {inbound.method} holds no `{listed.member}`.")
-        kept = await self._kept(party, inbound.method, upstream, items)
-        return Reply(message={"result": _private({**result, listed.member: kept}, party.era)})
+        problem = check_result(inbound.method, party.era, result) or _list_problem(result.get(member), member)
+        if problem:
+            return internal_error(f"The upstream's answer to {inbound.method} was refused: {problem}.")
+        kept = await self._kept(party, inbound.method, upstream, result[member])
+        return Reply(message={"result": _private({**result, member: kept}, party.era)})
 
     async def _kept(self, party: Party, method: str, upstream: str, items: Sequence[JsonObject]) -> list[JsonObject]:
         """Return the items that the principal could be allowed, under the names it calls them by."""
         if method == "tools/list":
-            calls = await self._tool_calls(upstream, items)
+            calls = await self._tool_calls(party, upstream, items)
         else:
-            self._owners.note(upstream, method, items)
-            calls = [_probe(method, upstream, item) for item in items]
-        facts: Facts | None = None
-        kept: list[JsonObject] = []
-        for item, call in zip(items, calls, strict=True):
-            if call is None:
-                continue
-            facts = facts or await self._facts.gather(party.principal, call)
-            if not is_hidden(call, facts):
-                kept.append(_exposed(item, upstream) if party.mount.prefixed else item)
-        return kept
+            calls = self._probes(party, method, upstream, items)
+        named = LISTS[method].named_by == "name" and party.mount.prefixed
+        any_uri = method == "resources/templates/list"
+        return [
+            {**item, "name": exposed_name(upstream, call.name)} if named else item
+            for item, call in zip(items, calls, strict=True)
+            if call is not None and not self._facts.hides(party.principal, call, any_uri=any_uri)
+        ]
 
-    async def _tool_calls(self, upstream: str, items: Sequence[JsonObject]) -> list[Call | None]:
-        """Pin the tools of a page; None for those that are withheld from everybody."""
+    def _probes(self, party: Party, method: str, upstream: str, items: Sequence[JsonObject]) -> list[Call | None]:
+        """Return the call that using each prompt, resource or template would be; None for what nobody can use."""
+        self._owners.note(upstream, method, items)
+        earlier = party.mount.upstreams[: party.mount.upstreams.index(upstream)]
+        seen: set[str] = set()
+        calls: list[Call | None] = []
+        for item in items:
+            key = str(item.get(LISTS[method].named_by))
+            call = _probe(method, upstream, item)
+            # Of two under one name the first stands, here and among upstreams: the second could not be had.
+            if key in seen or (call is not None and any(self._owners.lists(other, call.uri) for other in earlier)):
+                call = None
+            seen.add(key)
+            calls.append(call)
+        return calls
+
+    async def _tool_calls(self, party: Party, upstream: str, items: Sequence[JsonObject]) -> list[Call | None]:
+        """Pin the tools of a page; None for those that are withheld from everybody.
+
+        A tool whose `x-mcp-header` marks are invalid is withheld in the modern era alone (2026-07-28, "Custom
+        Headers"): before, the keyword means nothing, and no header is read or sent.
+        """
         tools = await self._catalog.note(upstream, items, whole=False)
         return [
             None
-            if tool is None or invalid_x_mcp_header(item)
+            if tool is None or (party.era is Era.MODERN and invalid_x_mcp_header(item))
             else Call(
                 method="tools/call",
                 upstream=upstream,
@@ -120,65 +136,59 @@ class Listing:
 
     async def _merged(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
         """Return the next page of the upstreams' lists in their order; the cursor says whose turn it is."""
-        place = _read_cursor(inbound.params.get("cursor"), party.mount.upstreams)
+        upstreams = party.mount.upstreams
+        place = _read_cursor(inbound.params.get("cursor"), upstreams)
         if place is None:
             return reply_error(INVALID_PARAMS, "Invalid cursor")
-        index, cursor = place
-        upstreams = party.mount.upstreams
-        while index < len(upstreams):
-            reply = await self._try_page(party, inbound, upstreams[index], cursor, caller)
+        first, cursor = place
+        down: list[UpstreamError] = []
+        for index in range(first, len(upstreams)):
+            try:
+                params = _with_cursor(inbound.params, cursor)
+                reply = await self._page(party, inbound, upstreams[index], params, caller)
+            except UpstreamError as error:
+                down.append(error)
+                cursor = None
+                continue
             result = reply.message.get("result")
             if result is not None:
-                following = _next_cursor(upstreams, index, result.get("nextCursor"))
-                merged = {name: value for name, value in result.items() if name != "nextCursor"}
-                return Reply(message={"result": merged | ({"nextCursor": following} if following else {})})
-            index, cursor = index + 1, None
+                return Reply(message={"result": _with_next(result, upstreams, index)})
+            if cursor is not None:
+                return reply  # the upstream does not know its own cursor: passing over it would cut its list short
+        if len(down) == len(upstreams):
+            raise down[0]
         return Reply(message={"result": _empty(inbound, party.era)})
 
-    async def _try_page(
-        self, party: Party, inbound: Inbound, upstream: str, cursor: str | None, caller: Caller
-    ) -> Reply:
-        """Return one upstream's page; an upstream that fails gives an error, which the merge passes over."""
-        params = {name: value for name, value in inbound.params.items() if name != "cursor"}
-        if cursor is not None:
-            params["cursor"] = cursor
-        try:
-            return await self._page(party, inbound, upstream, params, caller)
-        except UpstreamError as error:
-            return internal_error(str(error))
+
+def _list_problem(items: JsonValue, member: str) -> str:
+    """Say why a page cannot be filtered; nothing of such a page is passed."""
+    if not isinstance(items, list):
+        return f"it holds no list `{member}`"
+    return "" if all(isinstance(item, dict) for item in items) else f"an item of `{member}` is no object"
 
 
 def _probe(method: str, upstream: str, item: JsonObject) -> Call | None:
-    """Return the call that using an item would be, for asking whether it could be allowed at all."""
+    """Return the call that using an item would be; None where there is no such call: its name or URI is none."""
     listed = LISTS[method]
     value = item.get(listed.named_by)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
+        return None
+    uri = normalise_uri(value) if listed.named_by == "uri" else ""
+    if uri is None:
         return None
     return Call(
         method=listed.used_by,
         upstream=upstream,
         name=value if listed.named_by == "name" else "",
-        uri=value if listed.named_by == "uri" else "",
+        uri=uri,
         arguments={},
         arguments_digest="",
     )
 
 
-def _exposed(item: JsonObject, upstream: str) -> JsonObject:
-    """Return a tool or prompt under the name that agents call it by; resources keep their URIs."""
-    name = item.get("name")
-    if "uri" in item or "uriTemplate" in item or not isinstance(name, str):
-        return item
-    return {**item, "name": exposed_name(upstream, name)}
-
-
 def _private(result: JsonObject, era: Era) -> JsonObject:
     """Mark a modern list as this principal's own and short-lived; the handshake era has no caching."""
-    if era is Era.MODERN:
-        ttl = result.get("ttlMs")
-        result["ttlMs"] = min(ttl, TTL_MS) if isinstance(ttl, int) else TTL_MS
-        result["cacheScope"] = "private"
-    return result
+    return for_one_principal(result) if era is Era.MODERN else result
 
 
 def _empty(inbound: Inbound, era: Era) -> JsonObject:
@@ -189,19 +199,30 @@ def _empty(inbound: Inbound, era: Era) -> JsonObject:
 
 
 def _read_cursor(cursor: object, upstreams: Sequence[str]) -> tuple[int, str | None] | None:
-    """Return whose page is asked for and its own cursor; None for a cursor that is none of ours."""
+    """Return whose page is asked for and its own cursor (None: its first page); None for a cursor that is not ours.
+
+    Ours are `UPSTREAM` and `UPSTREAM:CURSOR`; an upstream's id has no colon, and its cursor may be empty.
+    """
     if cursor is None:
         return 0, None
-    if not isinstance(cursor, str):
+    upstream, separator, rest = cursor.partition(":") if isinstance(cursor, str) else ("", "", "")
+    if upstream not in upstreams:
         return None
-    upstream, separator, rest = cursor.partition(":")
-    if not separator or upstream not in upstreams:
-        return None
-    return upstreams.index(upstream), rest or None
+    return upstreams.index(upstream), rest if separator else None
 
 
-def _next_cursor(upstreams: Sequence[str], index: int, own: object) -> str:
-    """Return the cursor of the following page: the same upstream's, else the next upstream's first, else none."""
-    if isinstance(own, str) and own:
-        return f"{upstreams[index]}:{own}"
-    return f"{upstreams[index + 1]}:" if index + 1 < len(upstreams) else ""
+def _with_cursor(params: JsonObject, cursor: str | None) -> JsonObject:
+    """Return the params with an upstream's own cursor in place of ours."""
+    rest = {name: value for name, value in params.items() if name != "cursor"}
+    return rest if cursor is None else {**rest, "cursor": cursor}
+
+
+def _with_next(result: JsonObject, upstreams: Sequence[str], index: int) -> JsonObject:
+    """Return a page with the cursor of the following one: the same upstream's, else the next upstream's first."""
+    own = result.get("nextCursor")
+    page = {name: value for name, value in result.items() if name != "nextCursor"}
+    if isinstance(own, str):
+        page["nextCursor"] = f"{upstreams[index]}:{own}"
+    elif index + 1 < len(upstreams):
+        page["nextCursor"] = upstreams[index + 1]
+    return page

@@ -1,6 +1,6 @@
 """The stateless party of the modern era (2026-07-28): every request carries its own version and capabilities."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.core.call import Era
 from gateway.core.capabilities import agent_capabilities
@@ -65,7 +65,7 @@ class ModernLine:
 class ModernParty:
     """The agent behind one modern request."""
 
-    __slots__ = ("_lines", "_meta", "_timeouts", "_upstreams", "_version", "capabilities", "mount", "principal")
+    __slots__ = ("_meta", "_refused", "_timeouts", "_upstreams", "_version", "capabilities", "mount", "principal")
 
     era = Era.MODERN
 
@@ -77,17 +77,17 @@ class ModernParty:
         *,
         upstreams: Mapping[str, Upstream],
         timeouts: Mapping[str, float],
+        refused: Callable[[str], frozenset[str]],
     ) -> None:
+        """`refused` tells which of the agent's capabilities policy would never let an upstream use."""
         self.principal = principal
         self.mount = mount
         self._upstreams = upstreams
         self._timeouts = timeouts
+        self._refused = refused
         self._version = inbound.version
-        meta: JsonObject = inbound.params[META]
-        self.capabilities = agent_capabilities(meta[CAPABILITIES_META])
-        if self.capabilities != meta[CAPABILITIES_META]:
-            meta = {**meta, CAPABILITIES_META: self.capabilities}
-        self._meta = meta
+        self._meta: JsonObject = inbound.params[META]
+        self.capabilities = agent_capabilities(self._meta[CAPABILITIES_META])
 
     async def line(self, upstream: str) -> ModernLine:
         """Return the hop to one upstream. Raises UpstreamUnreachable where the mount has no such upstream."""
@@ -95,7 +95,16 @@ class ModernParty:
         if target is None:
             msg = f"there is no upstream '{upstream}'"
             raise UpstreamUnreachable(msg, may_have_run=False)
-        return ModernLine(target, meta=self._meta, version=self._version, timeout_s=self._timeouts[upstream])
+        return ModernLine(
+            target, meta=self._meta_for(upstream), version=self._version, timeout_s=self._timeouts[upstream]
+        )
+
+    def _meta_for(self, upstream: str) -> JsonObject:
+        """Return the request's `_meta` with the capabilities that this upstream may know of; the very one if all."""
+        told = self.capabilities
+        if told:
+            told = agent_capabilities(told, refused=self._refused(upstream))
+        return self._meta if told == self._meta[CAPABILITIES_META] else {**self._meta, CAPABILITIES_META: told}
 
     def interests(self, upstream: str) -> Interests:
         """Return what this one request asked to hear of: log messages only if it named a level."""

@@ -1,15 +1,17 @@
 """Which upstream a resource URI or prompt belongs to, on a path that serves several.
 
 Owns what earlier lists told; it is a routing aid, never a permission: whatever it answers is decided on afterwards.
+URIs are kept and looked for in their normal form, as decisions see them.
 Of equal URIs the first upstream in configuration order wins (design, section 4, "Upstreams and names").
 """
 
 from collections.abc import Iterable
 
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import normalise_uri
 from gateway.errors import UpstreamError
 from gateway.services.party import Line, Party
-from gateway.services.relaying import SilentRelay
+from gateway.services.silence import SilentRelay
 
 __all__ = ["Owners"]
 
@@ -39,7 +41,16 @@ class Owners:
         for item in items:
             value = item.get(member)
             if isinstance(value, str) and len(names) < NAMES_KEPT:
-                names[value.partition("{")[0] if member == "uriTemplate" else value] = None
+                names.update(dict.fromkeys(_kept_of(member, value)))
+
+    def forget(self, upstream: str) -> None:
+        """Drop what the upstream listed: it says that a list has changed."""
+        for kept in (self._uris, self._stems, self._prompts):
+            kept.pop(upstream, None)
+
+    def lists(self, upstream: str, uri: str) -> bool:
+        """Return whether the upstream listed a resource under `uri` (in normal form)."""
+        return uri in self._uris.get(upstream, {})
 
     def prompts(self, upstream: str) -> Iterable[str]:
         """Return the prompt names that the upstream listed."""
@@ -61,10 +72,10 @@ class Owners:
 
     def _find(self, party: Party, uri: str) -> str:
         for upstream in party.mount.upstreams:
-            if uri in self._uris.get(upstream, {}):
+            if self.lists(upstream, uri):
                 return upstream
         for upstream in party.mount.upstreams:
-            if any(uri.startswith(stem) for stem in self._stems.get(upstream, {}) if stem):
+            if any(uri.startswith(stem) for stem in self._stems.get(upstream, {})):
                 return upstream
         return ""
 
@@ -81,3 +92,15 @@ class Owners:
             if not isinstance(cursor, str):
                 return
             params = {"cursor": cursor}
+
+
+def _kept_of(member: str, value: str) -> list[str]:
+    """Return what is remembered of one listed name, URI or template; nothing of what is no URI."""
+    if member == "name":
+        return [value]
+    if member == "uri":
+        uri = normalise_uri(value)
+        return [] if uri is None else [uri]
+    # A template is asked for as it is written (`completion/complete`), and read with its expressions filled in.
+    stem = value.partition("{")[0]
+    return [kept for kept in (stem, normalise_uri(stem)) if kept]

@@ -13,9 +13,13 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.ports import Mount, Relay
 
-__all__ = ["META", "Interests", "Line", "Party", "Reply", "internal_error", "reply_error"]
+__all__ = ["META", "Interests", "Line", "Party", "Reply", "for_one_principal", "internal_error", "reply_error"]
 
 META = "_meta"
+
+TTL_MS = 5000
+"""Longest time that a filtered answer may be kept: it depends on the principal, its tier, the policy in force, and on
+which upstreams are there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +37,14 @@ class Reply:
 class Interests:
     """What an agent has asked to hear of from one upstream, beyond answers.
 
-    `logs` is False where the request did not name a level (modern era): its log messages are then dropped.
+    `resources` holds subscribed URIs in normal form. `questions` holds the progress tokens of what the upstream is
+    asking the agent now. `logs` is False where the request did not name a level (modern era): its log messages are
+    then dropped.
     """
 
     resources: set[str] = field(default_factory=set)
     elicitations: dict[str, None] = field(default_factory=dict)
+    questions: set[str | int] = field(default_factory=set)
     logs: bool = True
     list_changes: bool = True
 
@@ -108,6 +115,14 @@ def reply_error(code: int, message: str, *, data: JsonObject | None = None) -> R
     if data is not None:
         error["data"] = data
     return Reply(message={"error": error})
+
+
+def for_one_principal(result: JsonObject) -> JsonObject:
+    """Return a modern result marked as this principal's own and short-lived (protocol research, 1.2)."""
+    ttl = result.get("ttlMs")
+    # `type` and not `isinstance`: true is an int in Python.
+    short = min(ttl, TTL_MS) if type(ttl) is int and ttl >= 0 else TTL_MS
+    return {**result, "ttlMs": short, "cacheScope": "private"}
 
 
 def internal_error(message: str) -> Reply:

@@ -8,19 +8,21 @@ that its method has.
 from collections.abc import Awaitable, Callable
 
 from gateway.core.audit.canonical import digest
-from gateway.core.call import Call, Era
+from gateway.core.call import Call
 from gateway.core.codes import GATEWAY_REFUSED, INVALID_PARAMS, METHOD_NOT_FOUND
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.message import Rejection
-from gateway.core.methods import subject
+from gateway.core.message import Kind, Rejection
+from gateway.core.methods import Direction, Treatment, normalise_uri, subject, treatment
 from gateway.core.refusal import DECISION_META
 from gateway.errors import CanonicalError
 from gateway.ports import Channel
 from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, OutcomeKind
-from gateway.services.party import Party
+from gateway.services.owners import Owners
+from gateway.services.party import META, Party
+from gateway.services.silence import SilentRelay
 
-__all__ = ["CAPABILITY_OF", "AgentRelay", "SilentRelay", "requested_call"]
+__all__ = ["CAPABILITY_OF", "AgentRelay", "SilentRelay", "declared", "forget_lists", "requested_call"]
 
 CAPABILITY_OF = {
     "sampling/createMessage": "sampling",
@@ -29,22 +31,21 @@ CAPABILITY_OF = {
 }
 """The three requests that an upstream may make, and what an agent must have declared to get them."""
 
+TOOLS_CHANGED = "notifications/tools/list_changed"
 LIST_CHANGED = frozenset(
-    {
-        "notifications/tools/list_changed",
-        "notifications/prompts/list_changed",
-        "notifications/resources/list_changed",
-    }
+    {TOOLS_CHANGED, "notifications/prompts/list_changed", "notifications/resources/list_changed"},
 )
 
 ELICITATIONS_KEPT = 1000
 """Elicitation ids remembered per conversation, oldest dropped."""
 
+UPSTREAM = Direction.FROM_UPSTREAM
+
 
 class AgentRelay:
     """Implements `ports.Relay` for one agent and one upstream; `channel` is where its messages go."""
 
-    __slots__ = ("_catalog", "_channel", "_enforcement", "_interests", "_party", "_upstream")
+    __slots__ = ("_catalog", "_channel", "_enforcement", "_interests", "_owners", "_party", "_upstream")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class AgentRelay:
         channel: Channel,
         *,
         catalog: Catalog,
+        owners: Owners,
         enforcement: Enforcement,
     ) -> None:
         self._party = party
@@ -60,13 +62,14 @@ class AgentRelay:
         self._channel = channel
         self._interests = party.interests(upstream)
         self._catalog = catalog
+        self._owners = owners
         self._enforcement = enforcement
 
     async def notification(self, method: str, params: JsonObject) -> None:
         """Pass what the agent may hear, drop the rest."""
-        if method == "notifications/tools/list_changed":
-            self._catalog.forget_listing(self._upstream)
-        if self._wanted(method, params):
+        forget_lists(method, self._upstream, self._catalog, self._owners)
+        passes = treatment(method, self._party.era, UPSTREAM, Kind.NOTIFICATION) is Treatment.PASS
+        if passes and self._wanted(method, params):
             await self._channel.notify(method, params)
 
     async def paused(self) -> None:
@@ -75,21 +78,31 @@ class AgentRelay:
 
     async def request(self, method: str, params: JsonObject) -> JsonObject:
         """Answer an upstream's request: `ping` here, the three of `CAPABILITY_OF` by the agent if allowed."""
-        if method == "ping":
+        treated = treatment(method, self._party.era, UPSTREAM, Kind.REQUEST)
+        if treated is Treatment.LOCAL:
             return {"result": {}}
-        if method not in CAPABILITY_OF or self._party.era is Era.MODERN:
+        if treated is not Treatment.GATE:
             return _error(METHOD_NOT_FOUND, "Method not found")
         if CAPABILITY_OF[method] not in self._party.capabilities:
             return _error(METHOD_NOT_FOUND, f"The client did not declare the capability for {method}")
+        if not declared(method, params, self._party.capabilities):
+            return _error(INVALID_PARAMS, "The client did not declare this mode of elicitation")
         call = requested_call(self._upstream, method, params)
         if call is None:
             return _error(INVALID_PARAMS, "Invalid params")
+        return await self._gated(call, lambda: self._ask(method, params))
 
-        async def ask() -> JsonObject:
-            self._expect_elicitation(params)
+    async def _ask(self, method: str, params: JsonObject) -> JsonObject:
+        """Ask the agent; while it answers, its progress on this question may pass."""
+        self._expect_elicitation(params)
+        token = _progress_token(params)
+        if token is None:
             return await self._channel.ask(method, params)
-
-        return await self._gated(call, ask)
+        self._interests.questions.add(token)
+        try:
+            return await self._channel.ask(method, params)
+        finally:
+            self._interests.questions.discard(token)
 
     async def _gated(self, call: Call, ask: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         outcome = await self._enforcement.call(self._party.principal, call, ask, _Listening())
@@ -107,17 +120,19 @@ class AgentRelay:
         }
 
     def _wanted(self, method: str, params: JsonObject) -> bool:
-        """The pass rows for notifications; whatever is not named here is dropped."""
+        """The conditions of the PASS rows; whatever is not named here is dropped."""
         if method == "notifications/progress":
-            return True
+            return True  # the adapter has found the request that it belongs to
         if method == "notifications/message":
             return self._interests.logs
         if method in LIST_CHANGED:
             return self._interests.list_changes
         if method == "notifications/resources/updated":
-            return params.get("uri") in self._interests.resources
+            uri = params.get("uri")
+            return isinstance(uri, str) and normalise_uri(uri) in self._interests.resources
         if method == "notifications/elicitation/complete":
-            return params.get("elicitationId") in self._interests.elicitations
+            elicitation = params.get("elicitationId")
+            return isinstance(elicitation, str) and elicitation in self._interests.elicitations
         return False
 
     def _expect_elicitation(self, params: JsonObject) -> None:
@@ -135,6 +150,25 @@ class _Listening:
 
     def gone(self) -> bool:
         return False
+
+
+def forget_lists(method: str, upstream: str, catalog: Catalog, owners: Owners) -> None:
+    """Drop what was kept of an upstream's lists where `method` says that they have changed."""
+    if method == TOOLS_CHANGED:
+        catalog.forget_listing(upstream)
+    elif method in LIST_CHANGED:
+        owners.forget(upstream)
+
+
+def declared(method: str, params: JsonObject, capabilities: JsonObject) -> bool:
+    """Return whether the agent declared the very mode of an elicitation: no mode declared means forms (2025-11-25)."""
+    if method != "elicitation/create":
+        return True
+    mode = params.get("mode", "form")
+    modes = capabilities.get("elicitation")
+    if not isinstance(modes, dict) or not modes:
+        return bool(mode == "form")
+    return isinstance(mode, str) and mode in modes
 
 
 def requested_call(upstream: str, method: str, params: JsonObject) -> Call | None:
@@ -159,19 +193,12 @@ def requested_call(upstream: str, method: str, params: JsonObject) -> Call | Non
     )
 
 
+def _progress_token(params: JsonObject) -> str | int | None:
+    """Return the token under which the agent may report progress; the adapter has made it unique over upstreams."""
+    meta = params.get(META)
+    token = meta.get("progressToken") if isinstance(meta, dict) else None
+    return token if isinstance(token, str | int) else None
+
+
 def _error(code: int, message: str) -> JsonObject:
     return {"error": {"code": code, "message": message}}
-
-
-class SilentRelay:
-    """A relay for what the gateway asks on its own: nobody is there to be notified or asked."""
-
-    async def notification(self, method: str, params: JsonObject) -> None:
-        """Drop it."""
-
-    async def paused(self) -> None:
-        """Do nothing."""
-
-    async def request(self, method: str, params: JsonObject) -> JsonObject:
-        """Answer that nobody is there, but for `ping`."""
-        return {"result": {}} if method == "ping" else _error(METHOD_NOT_FOUND, "Method not found")

@@ -11,6 +11,13 @@ from gateway.services.facts import FactSource, Standing, seen_key
 from tests.simulate.world import LOCAL, World
 
 CALL = Call(method="tools/call", upstream="u", name="t", uri="", arguments={}, arguments_digest="")
+DENY_WRITES = """
+apiVersion: intended/v1
+policySet: test
+rules:
+  - {id: all, effect: allow, reason: fine}
+  - {id: no-writes, effect: deny, match: {tools: [write]}, reason: no}
+"""
 CAPS = {tier: Thresholds(allow_below=tier * 20, deny_from=101) for tier in TrustTier}
 
 
@@ -79,3 +86,14 @@ class _Present:
 
 
 world_caller = _Present()
+
+
+async def test_what_can_never_be_had_is_known_without_the_store() -> None:
+    """A list of a hundred tools must not cost a hundred reads."""
+    world = World(policy=DENY_WRITES)
+    world.store.unreadable = "gone"
+    read, write = (
+        Call(method="tools/call", upstream="default", name=name, uri="", arguments={}, arguments_digest="")
+        for name in ("read", "write")
+    )
+    assert (world.facts.hides(LOCAL, read), world.facts.hides(LOCAL, write)) == (False, True)

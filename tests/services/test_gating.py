@@ -5,6 +5,7 @@ import pytest
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.naming import exposed_name
 from gateway.core.refusal import DECISION_META
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Relay
@@ -226,6 +227,48 @@ async def test_a_subscription_lets_updates_of_that_resource_through() -> None:
     assert channel.told == [("notifications/resources/updated", {"uri": "notes://1"})]
 
 
+async def test_updates_are_told_in_whichever_spelling_the_upstream_has() -> None:
+    """What is decided on is the normal form; the upstream keeps the one that the agent wrote."""
+    world, channel = world_with(), FakeCaller()
+    conversation = await world.conversation(channel=channel)
+    await world.handle(conversation, "resources/subscribe", {"uri": "Notes://h/a%20b"})
+    update = ("notifications/resources/updated", {"uri": "Notes://h/a%20b"})
+    await world.upstream().sessions[0].relay.notification(*update)
+    assert channel.told == [update]
+
+
+async def test_a_subscription_that_the_upstream_refused_is_none() -> None:
+    """But one that stands is not undone by asking for it again."""
+    world, channel = world_with(), FakeCaller()
+    conversation = await world.conversation(channel=channel)
+    await world.handle(conversation, "resources/subscribe", {"uri": "notes://1"})
+    world.upstream().lie({"error": {"code": -32602, "message": "no"}}, "resources/subscribe")
+    await world.handle(conversation, "resources/subscribe", {"uri": "notes://1"})
+    await world.handle(conversation, "resources/subscribe", {"uri": "notes://2"})
+    assert conversation.interests("default").resources == {"notes://1"}
+
+
+async def test_subscriptions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their URIs are kept, so that an agent must not have any number of them."""
+    monkeypatch.setattr(module, "SUBSCRIPTIONS_KEPT", 1)
+    world = world_with()
+    conversation = await world.conversation()
+    await world.handle(conversation, "resources/subscribe", {"uri": "notes://1"})
+    reply = await world.handle(conversation, "resources/subscribe", {"uri": "notes://2"})
+    assert reply.message["error"]["message"] == "At most 1 subscriptions per session"
+    assert len(world.upstream().requests("resources/subscribe")) == 1
+
+
+@pytest.mark.parametrize(("said", "told"), [("public", "private"), ("private", "private"), (None, None)])
+async def test_a_read_is_nobody_elses_to_cache(said: str | None, told: str | None) -> None:
+    """It was decided for one principal; a shared cache would give it to others undecided."""
+    world = world_with()
+    scope = {} if said is None else {"cacheScope": said}
+    world.upstream().lie({"result": {"contents": [], "resultType": "complete", **scope}}, "resources/read")
+    reply = await world.modern("resources/read", {"uri": "notes://1"})
+    assert reply.message["result"].get("cacheScope") == told
+
+
 # --- several upstreams ------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +280,15 @@ async def test_a_prefixed_name_reaches_its_upstream_under_its_own_name() -> None
     assert world.upstream("notes").calls() == []
     entry = world.entries(EntryType.CALL_DECIDED)[0]
     assert (entry.upstream, entry.tool) == ("files", "echo")
+
+
+async def test_a_shortened_name_is_understood_before_any_list() -> None:
+    """A call before any list makes the gateway list first, and only then can a digest be read back."""
+    long = "x" * 80
+    world = World(upstreams=[FakeUpstream("notes"), FakeUpstream("files", tools=[tool(long)])])
+    reply = await world.call(exposed_name("files", long), {})
+    assert text_of(reply.message) == f"{long} ran"
+    assert [one.params["name"] for one in world.upstream("files").calls()] == [long]
 
 
 @pytest.mark.parametrize("name", ["echo", "other__echo", "__echo", "files_echo"])
@@ -306,6 +358,14 @@ async def test_input_that_is_refused_ends_the_call(form: JsonObject, policy: str
     reply = await world.call("echo", {}, meta=ELICITS)
     assert reply.message["result"]["isError"] is True
     assert "elicitation/create in mid-call, which is refused" in text_of(reply.message)
+
+
+async def test_a_mode_of_input_that_the_agent_did_not_declare_is_refused() -> None:
+    """An agent that can show forms need not be able to open a browser."""
+    world = world_with(ECHO)
+    form = {"method": "elicitation/create", "params": {"message": "m", "mode": "url", "url": "https://h/x"}}
+    world.upstream().lie({"result": {"resultType": "input_required", "inputRequests": {"q": form}}}, "echo")
+    assert "its mode was not declared" in text_of((await world.call("echo", {}, meta=ELICITS)).message)
 
 
 async def test_input_that_the_agent_did_not_declare_is_refused() -> None:

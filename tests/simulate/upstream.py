@@ -80,7 +80,10 @@ class FakeUpstream:
         """Requests whose sender gave up on them."""
         self.sessions: list[FakeSession] = []
         self.probes = 0
+        self.introduction: JsonObject = {}
+        """Members of its `initialize` results beside, or in place of, the plain ones."""
         self.closed = False
+        self._known = False
         self._failures: dict[str, Exception] = {}
         self._lies: dict[str, JsonObject] = {}
         self._hanging: dict[str, anyio.Event] = {}
@@ -93,9 +96,11 @@ class FakeUpstream:
 
     async def support(self, *, refresh: bool = False) -> UpstreamSupport:
         await anyio.lowlevel.checkpoint()
-        if refresh or not self.probes:
+        if refresh or not self._known:
             self.probes += 1
+            await self._wait_if_hanging("support")
             self._raise_failure("support")
+            self._known = True
         return self.supported
 
     async def request(self, outbound: Outbound, relay: Relay) -> JsonObject:
@@ -105,6 +110,7 @@ class FakeUpstream:
         await anyio.lowlevel.checkpoint()
         session = FakeSession(self, number=len(self.sessions) + 1, version=version, relay=relay)
         self._record(Received(method="initialize", params=params, version=version, session=session.number))
+        await self._wait_if_hanging("initialize")
         self._raise_failure("initialize")
         self._record(Received(method="notifications/initialized", params={}, version=version, session=session.number))
         self.sessions.append(session)
@@ -186,8 +192,7 @@ class FakeUpstream:
     async def _play(self, received: Received, relay: Relay) -> JsonObject:
         names = self._names(received)
         for name in names:
-            if name in self._hanging:
-                await self._hanging[name].wait()
+            await self._wait_if_hanging(name)
         for name in names:
             self._raise_failure(name)
             if name in self._lies:
@@ -201,6 +206,10 @@ class FakeUpstream:
     def _names(received: Received) -> list[str]:
         tool = [str(received.params.get("name"))] if received.method == "tools/call" else []
         return [*tool, received.method, "*"]
+
+    async def _wait_if_hanging(self, name: str) -> None:
+        if name in self._hanging:
+            await self._hanging[name].wait()
 
     def _raise_failure(self, name: str) -> None:
         error = self._failures.get(name) or self._failures.get("*")
@@ -267,6 +276,7 @@ class FakeSession:
             "protocolVersion": self.version,
             "capabilities": copy.deepcopy(self._upstream.capabilities),
             "serverInfo": dict(SERVER_INFO),
+            **copy.deepcopy(self._upstream.introduction),
         }
 
     async def request(self, outbound: Outbound, relay: Relay) -> JsonObject:

@@ -247,6 +247,10 @@ class World:
         """Send one request of the handshake era."""
         return await self.dispatch.handle(conversation, handshake(method, params or {}), caller or FakeCaller())
 
+    async def notice(self, conversation: Conversation, method: str, params: JsonObject | None = None) -> None:
+        """Send one notification of the handshake era."""
+        await self.dispatch.notice(conversation, handshake(method, params or {}, Kind.NOTIFICATION))
+
 
 def handshake(method: str, params: JsonObject, kind: Kind = Kind.REQUEST) -> Inbound:
     """Return one message of the handshake era."""
