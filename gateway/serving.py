@@ -77,8 +77,8 @@ async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[Serving
     Raises:
         ConfigurationError: the address cannot be bound, or the certificate cannot be used.
     """
-    listener = _bind(settings)
     server = _Server(_config(gateway, settings))
+    listener = _bind(settings)
     served = Serving(settings, listener.getsockname()[1], server, gateway)
     async with anyio.create_task_group() as group:
         group.start_soon(_run, server, listener)

@@ -79,10 +79,14 @@ class PolicyDirectory:
         """Watch and reload until cancelled. Owned by `app.py`; the first look comes at once."""
         while True:
             await self._look()
-            try:
-                await self._watch(_folders(self._path))
-            except (OSError, RuntimeError):  # a watched folder vanished, or the system's watches are used up
-                await anyio.sleep(self._look_s)
+            stop = anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(_set_when_cancelled, stop)
+                try:
+                    await self._watch(_folders(self._path), stop)
+                except (OSError, RuntimeError):  # a watched folder vanished, or the system's watches are used up
+                    await anyio.sleep(self._look_s)
+                group.cancel_scope.cancel()
 
     async def reload(self) -> Bundle | PolicyError:
         """Take the files as they are now, or keep the last good bundle. Tells `on_change` what is new.
@@ -103,7 +107,7 @@ class PolicyDirectory:
             await self._tell(bundle)
             return bundle
 
-    async def _watch(self, folders: tuple[Path, ...]) -> None:
+    async def _watch(self, folders: tuple[Path, ...], stop: anyio.Event) -> None:
         """Look after each event and every few seconds, until the names stand for files in other folders."""
         changes = awatch(
             *folders,
@@ -113,6 +117,7 @@ class PolicyDirectory:
             step=50,
             rust_timeout=int(self._look_s * 1000),
             yield_on_timeout=True,
+            stop_event=stop,
         )
         async with aclosing(changes):
             async for _ in changes:
@@ -169,6 +174,14 @@ def _folders(path: Path) -> tuple[Path, ...]:
     except (PolicyError, OSError):
         folders.add(path.parent)
     return tuple(sorted(folder for folder in folders if folder.is_dir()))
+
+
+async def _set_when_cancelled(stop: anyio.Event) -> None:
+    """Tell the watching thread to end. `awatch` learns that it is cancelled only after that thread has timed out."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        stop.set()
 
 
 def _fingerprint(path: Path) -> Fingerprint:
