@@ -139,7 +139,7 @@ async def test_a_slow_call_holds_up_nobody(transport: Any) -> None:
     async with transport() as upstream:
         with anyio.fail_after(15):
             await _call(upstream, "test_simple_text")
-            params: JsonObject = {"name": "slow_compute", "arguments": {"seconds": 20}, "_meta": META}
+            params: JsonObject = {"name": "slow_compute", "arguments": {"seconds": 5}, "_meta": META}
             slow = Outbound(method="tools/call", params=params, version="2026-07-28", timeout_s=0.3)
             with pytest.raises(UpstreamTimeout):
                 await upstream.request(slow, RecordingRelay())
@@ -153,7 +153,7 @@ async def test_closing_an_upstream_ends_the_calls_in_flight() -> None:
 
         async def slow() -> None:
             with pytest.raises(UpstreamBroken):
-                await _call(upstream, "slow_compute", seconds=20)
+                await _call(upstream, "slow_compute", seconds=5)
 
         group.start_soon(slow)
         await anyio.wait_all_tasks_blocked()
