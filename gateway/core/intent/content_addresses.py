@@ -19,6 +19,12 @@ NETWORK_SCHEMES = ("http:", "https:", "ws:", "wss:", "ftp:", "sftp:", "ftps:", "
                    "git:", "redis:", "rtsp:", "tftp:", "smb:")  # fmt: skip
 """Schemes behind which a bare number is an address."""
 
+LENIENT_SCHEMES = ("http:", "https:", "ws:", "wss:", "ftp:")
+"""Schemes whose slashes browsers do not count (WHATWG URL, special schemes)."""
+
+STRIPPED = {ord(sign): None for sign in "\t\r\n "}
+"""What browsers take out of an address."""
+
 FOUR_PARTS = 4
 """Parts of an IPv4 address as people write it."""
 
@@ -65,19 +71,30 @@ def hosts_of(text: str, *, is_host: bool = False) -> Iterator[str]:
     Outside an address a bare number or a version like `10.2` is taken for a host only where the argument is meant for
     one (`is_host`).
     """
-    at, seen = text.find("//"), 0
+    slashed = text.replace("\\", "/")
+    at, seen = slashed.find("//"), 0
     while at >= 0 and seen < MAX_HOSTS:
         seen += 1
-        host = host_at(text, at + 2)
-        if not host.isalnum() or not host[:1].isdigit() or on_network(text, at):
+        host = host_at(slashed, at + 2)
+        if not host.isalnum() or not host[:1].isdigit() or on_network(slashed, at):
             yield host
-        at = text.find("//", at + 2)
+        at = slashed.find("//", at + 2)
     if at >= 0:
         yield UNREAD
+    if is_host:
+        yield from lenient_hosts(slashed)
     if not seen and len(text) <= MAX_HOST_CHARS and " " not in text:
-        host = host_at(text, 0)
+        host = host_at(slashed, 0)
         if is_host or host.count(".") == FOUR_PARTS - 1 or ":" in host or not host[:1].isdigit():
             yield host
+
+
+def lenient_hosts(text: str) -> Iterator[str]:
+    """Yield the host as browsers read it: any number of slashes, tabs and line breaks taken away."""
+    bare = text.translate(STRIPPED)
+    for scheme in LENIENT_SCHEMES:
+        if bare.startswith(scheme):
+            yield host_at(bare, len(bare) - len(bare[len(scheme) :].lstrip("/")))
 
 
 def on_network(text: str, at: int) -> bool:

@@ -40,7 +40,7 @@ ESCAPES = (
     "pg_reload_conf", "lo_import", "lo_export", "load_file", "load_extension", "dblink", "utl_http", "utl_file",
     "dbms_scheduler", "sys_exec", "sys_eval", "writefile", "readfile", "pg_sleep", "benchmark", "fsdir",
     "opendatasource",
-    "openrowset", "set_config", "query_to_xml", "setval", "nextval", "read_text", "httpfs",
+    "openrowset", "query_to_xml", "read_text", "httpfs",
 )  # fmt: skip
 """Words that leave the database for the machine or the network, or hold it up, wherever they stand."""
 
@@ -54,12 +54,16 @@ WRITING = frozenset(
      "refresh", "import", "attach", "detach", "lock", "unlock", "analyze", "optimize", "pragma", "copy", "load",
      "put"}
 )  # fmt: skip
+WRITING_CALLS = frozenset({"into", "nextval", "setval", "set_config", "pg_notify", "pg_advisory_lock"})
+"""Inside a SELECT these change something."""
 RUNNING = frozenset({"exec", "execute", "call", "do", "declare", "prepare"})
 RIGHTS = frozenset({"grant", "revoke", "deny", "reassign"})
 GONE = frozenset({"drop", "truncate", "shutdown", "flushall", "flushdb", "kill", "purge", "restore"})
 EVERYTHING = frozenset({"true", "1", "not"})
 ALWAYS = ("1=1", "0=0", "x=x", "1<>0", "1<2", "ortrue", "or1")
 """A WHERE that begins so, or holds this, may restrict nothing."""
+NEARLY_ALWAYS = (">0", ">=0", ">-1", "isnotnull", "!=0", "!=-1", "<>0")
+"""A WHERE that holds this restricts next to nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +262,10 @@ def has_where(statement: str) -> bool:
         return False
     condition = words[words.index("where") + 1 :]
     joined = "".join(condition[:12])
-    return bool(condition) and condition[0] not in EVERYTHING and not any(each in joined for each in ALWAYS)
+    if not condition or condition[0] in EVERYTHING or any(each in joined for each in ALWAYS):
+        return False
+    left, equals, right = "".join(condition[:3]).partition("=")
+    return not (equals and left == right)
 
 
 LITERAL = re.compile(r"""'[^']*'?|"[^"]*"?|`[^`]*`?""")
@@ -271,16 +278,22 @@ def plain_effect(first: str, second: str, words: Sequence[str]) -> EffectClass:
         return EffectClass.ACCESS
     if first in RUNNING or "function" in words[:4] or "extension" in words[:4] or "procedure" in words[:4]:
         return EffectClass.EXECUTE
-    if first in GONE or "delete" in words or "drop" in words or "remove" in words:
+    if first in GONE or "delete" in words or "drop" in words or "remove" in words or sweeping(words):
         return EffectClass.DESTRUCTIVE
     if first in WRITING or writes_inside(first, words):
         return EffectClass.WRITE
     return EffectClass.READ if first in READING or first == "union" else EffectClass.UNKNOWN
 
 
+def sweeping(words: Sequence[str]) -> bool:
+    """Return True where a WHERE hardly restricts: `id > 0`, `id is not null`."""
+    joined = "".join(words[words.index("where") + 1 :][:12]) if "where" in words else ""
+    return words[0] == "update" and any(each in joined for each in NEARLY_ALWAYS)
+
+
 def writes_inside(first: str, words: Sequence[str]) -> bool:
     """Return True where a query writes: `select … into`, a CTE that inserts, a graph query that sets."""
     inner = frozenset(words[1:])
     if first == "select":
-        return "into" in inner or ("for" in inner and "update" in inner)
+        return not inner.isdisjoint(WRITING_CALLS) or ("for" in inner and "update" in inner)
     return first in READING and not inner.isdisjoint(("insert", "update", "merge", "create", "set", "replace"))

@@ -340,8 +340,8 @@ def domain_of(definition: Definition, words: Sequence[str], properties: Mapping[
     scores: dict[str, int] = dict.fromkeys(definition.taxonomy.by_domain, 0)
     weighed = ((words, 3), (split(definition.upstream), 2), (tuple(w for p in properties for w in split(p)), 1))
     for group, weight in weighed:
-        for word in dict.fromkeys(map(singular, group)):
-            for domain in nouns.get(word, ()):
+        for word in dict.fromkeys(group):
+            for domain in nouns.get(word) or nouns.get(singular(word), ()):
                 scores[domain] += weight
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] else "general"

@@ -75,6 +75,14 @@ def test_public_addresses_and_numbers_are_left_alone(text: str) -> None:
     assert not is_metadata(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["http:/127.0.0.1/", "http:127.0.0.1", "http:\\\\10.0.0.1\\x", "https:///10.0.0.1", "http://12\t7.0.0.1"]
+)
+def test_addresses_are_read_as_leniently_as_browsers_do(text: str) -> None:
+    """A fetching upstream may forgive what a strict reader would not."""
+    assert is_private(text, is_host=True)
+
+
 def test_a_bare_number_is_a_host_where_the_argument_is_meant_for_one() -> None:
     """An id of 167772161 is no address; a host of that number is 10.0.0.1."""
     assert is_private("167772161", is_host=True)

@@ -12,7 +12,8 @@ from gateway.core.intent.signals import MAX_TEXT_CHARS, fold
 @pytest.mark.parametrize(
     "text",
     [
-        "/etc/passwd", "/etc", "//etc//shadow", "/./etc/shadow", "file:///etc/passwd", "/root/x", "/proc/self/environ",
+        "/etc/passwd", "c:/users/u/AppData/Roaming/x", "/etc", "//etc//shadow", "/./etc/shadow",
+        "file:///etc/passwd", "/root/x", "/proc/self/environ",
         "/var/run/docker.sock", "~/.ssh/id_rsa", "/home/u/.aws/credentials", ".env", "project/.env",
         "app/.env.production",
         "C:\\Windows\\System32", "c:/windows/win.ini", "%SystemRoot%\\x", "\\\\host\\share", "\\\\?\\C:\\x",

@@ -162,6 +162,7 @@ def test_sensitive_data_by_its_name_is_a_factor() -> None:
         ("github_list_issues", "github", "code.read"),
         ("frob_get", "x", "general.read"),
         ("frob", "x", "unknown"),
+        ("get_kubernetes", "x", "cloud.read"),
         ("geocode_delete", "x", "general.delete"),
         ("github", "github", "unknown"),
     ],

@@ -128,6 +128,7 @@ def test_what_an_argument_holds_is_a_factor(arguments: dict[str, Any], standing:
         ({"host": 80}, WEB),
         ({"filter": {}}, READ),
         ({"a": "x"}, WRITE),
+        ({"args": ["ls", "-la"]}, EXECUTE),
         ({"text": "the 169 metres of it"}, READ),
     ],
 )
