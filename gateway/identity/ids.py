@@ -40,7 +40,8 @@ class RandomIds:
             self._chances = [drawn[at : at + RANDOM_BYTES] for at in range(0, len(drawn), RANDOM_BYTES)]
         chance = int.from_bytes(self._chances.pop(), "big")
         return (
-            f"{prefix}_{self._time}{TRIPLES[chance >> 65]}{TRIPLES[chance >> 50 & 32767]}{TRIPLES[chance >> 35 & 32767]}"
+            f"{prefix}_{self._time}"
+            f"{TRIPLES[chance >> 65]}{TRIPLES[chance >> 50 & 32767]}{TRIPLES[chance >> 35 & 32767]}"
             f"{TRIPLES[chance >> 20 & 32767]}{TRIPLES[chance >> 5 & 32767]}{ALPHABET[chance & 31]}"
         )
 

@@ -37,6 +37,10 @@ FROM tenants WHERE tenant IS NOT NULL
 """Walks the index from tenant to tenant: one step each instead of one per entry."""
 
 
+_CHUNKS = (64, 16, 4, 1)
+"""Rows of one statement; few sizes, so that SQLite's prepared statements are found again."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Recorded:
     """What one transaction adds. `rows` are the state rows it leaves, None where it deleted one."""
@@ -148,22 +152,33 @@ class Recorder:
                 recorded.rows[place] = None
 
     def _write(self, recorded: Recorded) -> None:
-        execute = self._connection.executemany
-        execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", recorded.entries)
-        if recorded.inputs:
-            execute("INSERT INTO inputs VALUES (?, ?, ?)", recorded.inputs)
-        if recorded.calls:
-            opened = [(*call, seq) for call, seq in recorded.calls.items() if seq]
-            closed = [call for call, seq in recorded.calls.items() if not seq]
-            execute("INSERT OR REPLACE INTO open_calls VALUES (?, ?, ?)", opened)
-            execute("DELETE FROM open_calls WHERE tenant = ? AND intent_id = ?", closed)
+        self._many("INSERT INTO entries VALUES {}", recorded.entries)
+        self._many("INSERT INTO inputs VALUES {}", recorded.inputs)
+        opened = [(*call, seq) for call, seq in recorded.calls.items() if seq]
+        self._many("INSERT OR REPLACE INTO open_calls VALUES {}", opened)
+        closed = [call for call, seq in recorded.calls.items() if not seq]
+        self._many("DELETE FROM open_calls WHERE (tenant, intent_id) IN (VALUES {})", closed)
         if recorded.rows:
             kept = [(place[0], row.key, row.version, row.value) for place, row in recorded.rows.items() if row]
+            self._many("INSERT OR REPLACE INTO state VALUES {}", kept)
             deleted = [place for place, row in recorded.rows.items() if row is None]
-            execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", kept)
-            execute("DELETE FROM state WHERE tenant = ? AND key = ?", deleted)
+            self._many("DELETE FROM state WHERE (tenant, key) IN (VALUES {})", deleted)
         if recorded.floor != self._floor:
             self._connection.execute("UPDATE state_floor SET version = ?", (recorded.floor,))
+
+    def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Run a statement for many rows at a time.
+
+        Each run lets go of the interpreter's lock and has to win it back from a busy event loop, so that one run per
+        row (`executemany`) costs more than the rows themselves.
+        """
+        at = 0
+        while at < len(rows):
+            size = next(size for size in _CHUNKS if size <= len(rows) - at)
+            row = f"({', '.join('?' * len(rows[0]))})"
+            values = [value for one in rows[at : at + size] for value in one]
+            self._connection.execute(statement.format(", ".join([row] * size)), values)
+            at += size
 
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
