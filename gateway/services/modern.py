@@ -15,17 +15,19 @@ __all__ = ["ModernLine", "ModernParty"]
 
 CAPABILITIES_META = "io.modelcontextprotocol/clientCapabilities"
 LOG_LEVEL_META = "io.modelcontextprotocol/logLevel"
-PROGRESS_META = "progressToken"
+OF_THE_REQUEST = frozenset({"progressToken", LOG_LEVEL_META})
+"""Asks for messages on the request's own stream; nobody hears those of what the gateway asks for itself."""
 
 
 class ModernLine:
     """A stateless hop to one upstream, in the name of one request."""
 
-    __slots__ = ("_meta", "_timeout_s", "_upstream", "_version")
+    __slots__ = ("_meta", "_own_meta", "_timeout_s", "_upstream", "_version")
 
     def __init__(self, upstream: Upstream, *, meta: JsonObject, version: str, timeout_s: float) -> None:
         self._upstream = upstream
         self._meta = meta
+        self._own_meta = {name: value for name, value in meta.items() if name not in OF_THE_REQUEST}
         self._version = version
         self._timeout_s = timeout_s
 
@@ -43,8 +45,8 @@ class ModernLine:
         headers: tuple[tuple[str, str], ...] = (),
         timeout_s: float | None = None,
     ) -> JsonObject:
-        """Send one request with this hop's `_meta`. Raises UpstreamError."""
-        if params.get(META) is not self._meta:
+        """Send one request with this hop's `_meta`, whatever is in `params`. Raises UpstreamError."""
+        if params.get(META) is not self._meta and params.get(META) is not self._own_meta:
             params = {**params, META: self._meta}
         return await self._upstream.request(
             Outbound(
@@ -58,8 +60,8 @@ class ModernLine:
         )
 
     def own(self, params: JsonObject) -> JsonObject:
-        """Return `params` with the request's `_meta` less its progress token, which belongs to the agent's request."""
-        return {**params, META: {name: value for name, value in self._meta.items() if name != PROGRESS_META}}
+        """Return `params` with the request's `_meta` less what is the agent's own request's alone."""
+        return {**params, META: self._own_meta}
 
 
 class ModernParty:
