@@ -1,7 +1,7 @@
 """The classifier against real servers' tools, labelled by somebody else (tests/golden/corpus/README.md).
 
 The word lists were written against the servers named here. The others were held out: of them only the dangerous calls
-that were allowed (eleven at the first look) were shown to whoever wrote the lists, never how their tools are classified.
+that were allowed (eleven at the first look) were shown to whoever wrote the lists, not how their tools are classified.
 Both halves are printed and both must hold.
 """
 
