@@ -149,17 +149,18 @@ class Enforcement:
         self, principal: Principal, call: Call, forward: Forward, presence: Presence, *, busy: bool
     ) -> Outcome:
         intent_id = self._ids.new("int")
-        # A caller that hangs up while its decision is being recorded must not leave it half known: the wait is
-        # shielded, and bounded by the store's own time-out.
-        with anyio.CancelScope(shield=True):
+        # A caller that hangs up cannot suppress an entry or leave its call half known: whatever is recorded is
+        # shielded, bounded by the store's own time-out. Only the forwarding itself can be cancelled.
+        with anyio.CancelScope(shield=True) as shield:
             try:
                 judged = await self._judge(principal, call, intent_id, busy=busy)
             except StoreError as error:
-                return _unrecorded(intent_id, error)
-        self._observe(judged)
-        if judged.decision.effect is not Effect.ALLOW:
-            return _not_allowed(judged)
-        return await self._forward(judged, forward, presence)
+                outcome = _unrecorded(intent_id, error)
+            else:
+                self._observe(judged)
+                allowed = judged.decision.effect is Effect.ALLOW
+                outcome = await self._forward(judged, forward, presence, shield) if allowed else _not_allowed(judged)
+        return outcome
 
     async def deny(
         self, principal: Principal, call: Call, reason: Reason, explanation: str, *, kind: OutcomeKind
@@ -236,28 +237,32 @@ class Enforcement:
 
     # --- f and g: forward, durable completion -------------------------------------------------------------------------
 
-    async def _forward(self, judged: Judged, forward: Forward, presence: Presence) -> Outcome:
+    async def _forward(
+        self, judged: Judged, forward: Forward, presence: Presence, shield: anyio.CancelScope
+    ) -> Outcome:
         """Forward an allowed call, once, and return its answer only after its end is durable."""
-        try:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            gone = presence.gone()
-        except anyio.get_cancelled_exc_class():
-            await self._close(judged, Completion.CALLER_GONE, may_have_run=False)
-            raise
-        if gone:
+        if presence.gone():
             return await self._end(judged, Completion.CALLER_GONE, "The caller hung up.", may_have_run=False)
         started = self._clock.monotonic()
+        sent = False
+        shield.shield = False
         try:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            sent = True
             message = await forward()
         except UpstreamError as error:
+            shield.shield = True
             return await self._end(
                 judged, Completion.UPSTREAM_FAILED, str(error), may_have_run=error.may_have_run, started=started
             )
         except BaseException as error:
+            shield.shield = True
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             completion = Completion.CANCELLED if cancelled else Completion.FAULT
-            await self._close(judged, completion, may_have_run=True, started=started)
+            completion = completion if sent else Completion.CALLER_GONE
+            await self._end(judged, completion, "", may_have_run=sent, started=started)
             raise
+        shield.shield = True
         return await self._answer(judged, message, started)
 
     async def _answer(self, judged: Judged, message: JsonObject, started: float) -> Outcome:
@@ -288,8 +293,7 @@ class Enforcement:
             message=message or {},
         )
         try:
-            with anyio.CancelScope(shield=True):
-                await self._audit.append(self._completed(judged, outcome, started))
+            await self._audit.append(self._completed(judged, outcome, started))
         except AuditUnavailable:
             text = "The call was forwarded, but its end could not be recorded; its answer is withheld."
             return replace(
@@ -300,12 +304,6 @@ class Enforcement:
                 message={},
             )
         return outcome
-
-    async def _close(
-        self, judged: Judged, completion: Completion, *, may_have_run: bool, started: float | None = None
-    ) -> None:
-        """Record the end of a call that nobody waits for any more. A store that fails leaves it in doubt."""
-        await self._end(judged, completion, "", may_have_run=may_have_run, started=started)
 
     def _completed(self, judged: Judged, outcome: Outcome, started: float | None) -> EntryDraft:
         details: JsonObject = {"completion": outcome.reason, "mayHaveRun": outcome.may_have_run}

@@ -1,0 +1,117 @@
+"""One line per decision for the operator, written off the path of the call.
+
+A call only leaves its line here; a task of its own writes what has come together a few times a second, in a thread,
+since a terminal or pipe that nobody reads would else hold up every call. Lines beyond the bound are counted, not kept:
+the record is the audit store, this is for watching. No line holds an argument, a result or a credential.
+"""
+
+from collections.abc import Callable
+from datetime import UTC
+from typing import TextIO
+
+import anyio
+import anyio.to_thread
+import orjson
+
+from gateway.core.call import Call
+from gateway.core.decision import Decision, Effect
+from gateway.core.facts import Facts
+from gateway.core.intent.model import Intent
+
+__all__ = ["DecisionLines"]
+
+FLUSH_S = 0.1
+"""Lines of so long are written together; a person watching does not notice it."""
+
+LINES_KEPT = 10_000
+"""A second's worth at full load; what comes while the reader is stuck beyond that is only counted."""
+
+COLOURS = {Effect.ALLOW: "32", Effect.ESCALATE: "33", Effect.DENY: "31"}
+
+
+class DecisionLines:
+    """Collects lines and writes them to `stream`: coloured for a terminal, JSON elsewhere."""
+
+    def __init__(self, stream: TextIO, *, colours: bool | None = None) -> None:
+        self._stream = stream
+        terminal = stream.isatty()
+        self._render: Callable[[tuple[object, ...]], str] = _plain if terminal else _json
+        if terminal and colours is not False:
+            self._render = _coloured
+        self._waiting: list[tuple[object, ...]] = []
+        self._lost = 0
+        self._come = anyio.Event()
+
+    def note(self, call: Call, intent: Intent, decision: Decision, facts: Facts, intent_id: str) -> None:
+        """Leave the line of one decision; never waits."""
+        if len(self._waiting) >= LINES_KEPT:
+            self._lost += 1
+            return
+        rule = decision.rules[0].id if decision.rules else ""
+        self._waiting.append(
+            (
+                facts.now,
+                decision.effect,
+                call.upstream,
+                call.target,
+                facts.principal.agent,
+                intent.risk,
+                decision.reason,
+                rule,
+                intent_id,
+            )
+        )
+        self._come.set()
+
+    async def run(self) -> None:
+        """Write what comes until cancelled, and then what is left."""
+        try:
+            while True:
+                await self._come.wait()
+                await anyio.sleep(FLUSH_S)
+                await self._write()
+        finally:
+            with anyio.move_on_after(1, shield=True):
+                await self._write()
+
+    async def _write(self) -> None:
+        self._come = anyio.Event()
+        lines, self._waiting = self._waiting, []
+        lost, self._lost = self._lost, 0
+        text = "".join([self._render(line) for line in lines])
+        if lost:
+            text += f"{lost} more decisions were not shown: nobody read their lines; the audit store has them\n"
+        if text:
+            await anyio.to_thread.run_sync(_put, self._stream, text, abandon_on_cancel=True)
+
+
+def _put(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        return  # the reader is gone; decisions do not depend on it
+
+
+NAMES = ("time", "effect", "upstream", "target", "agent", "risk", "reason", "rule", "intent")
+
+
+def _json(line: tuple[object, ...]) -> str:
+    return orjson.dumps(dict(zip(NAMES, line, strict=True))).decode() + "\n"
+
+
+def _plain(line: tuple[object, ...]) -> str:
+    now, effect, upstream, target, agent, risk, reason, rule, intent_id = line
+    moment = now.astimezone(UTC).strftime("%H:%M:%S")  # type: ignore[attr-defined]
+    shown = _printable(f"{upstream} {target}")
+    return f"{moment} {effect:<8} {shown}  {rule or reason}  risk {risk}  {_printable(str(agent))}  {intent_id}\n"
+
+
+def _coloured(line: tuple[object, ...]) -> str:
+    colour = COLOURS[line[1]]  # type: ignore[index]
+    return f"\x1b[{colour}m{_plain(line)[:-1]}\x1b[0m\n"
+
+
+def _printable(text: str) -> str:
+    """Return the text with everything that could move a cursor or forge a line made visible."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

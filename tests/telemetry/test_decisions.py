@@ -1,0 +1,121 @@
+"""Lines for the operator come off the path of a call, and forge nothing on a terminal."""
+
+import io
+import json
+from dataclasses import replace
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import pytest
+
+from gateway.core.audit.entry import EntryType
+from gateway.telemetry import decisions as module
+from gateway.telemetry.decisions import DecisionLines
+from tests.services.test_enforcement import READ
+from tests.simulate.world import LOCAL, FakeCaller, World
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+async def judged(world: World, uri: str = "notes://1") -> None:
+    async def answer() -> dict[str, object]:
+        return {"result": {}}
+
+    await world.enforcement.call(LOCAL, replace(READ, uri=uri), answer, FakeCaller())
+
+
+async def written(lines: DecisionLines, stream: io.StringIO) -> list[str]:
+    """Run the writer and stop it; what has come by then is written."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(lines.run)
+        await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    return stream.getvalue().splitlines()
+
+
+def noted(lines: DecisionLines, world: World) -> None:
+    for one in world.judged:
+        lines.note(one.call, one.intent, one.decision, one.facts, one.intent_id)
+
+
+async def test_a_pipe_gets_json_with_names_and_codes_only() -> None:
+    """One line per decision, with its id; never an argument."""
+    world, stream = World(), io.StringIO()
+    await judged(world)
+    lines = DecisionLines(stream)
+    noted(lines, world)
+    (line,) = await written(lines, stream)
+    entry = world.entries(EntryType.CALL_DECIDED)[0]
+    assert json.loads(line) == {
+        "time": "2026-11-22T12:00:00+00:00",
+        "effect": "ALLOW",
+        "upstream": "default",
+        "target": "notes://1",
+        "agent": "local",
+        "risk": entry.risk,
+        "reason": "policy-allow",
+        "rule": "allow-all",
+        "intent": entry.intent_id,
+    }
+
+
+@pytest.mark.parametrize("colours", [None, False])
+async def test_a_terminal_gets_a_line_in_which_nothing_can_be_forged(colours: bool | None) -> None:
+    """A tool name with escape sequences or line breaks must not draw a second line."""
+    world, stream = World(), Terminal()
+    await judged(world, "x://\x1b[2Jfake\nALLOW all")
+    lines = DecisionLines(stream, colours=colours)
+    noted(lines, world)
+    (line,) = await written(lines, stream)
+    assert "\\x1b[2Jfake\\nALLOW all" in line
+    assert line.startswith("\x1b[32m") is (colours is None)
+
+
+async def test_lines_that_nobody_reads_are_counted_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stuck reader must not fill the memory."""
+    monkeypatch.setattr(module, "LINES_KEPT", 1)
+    world, stream = World(), io.StringIO()
+    await judged(world)
+    await judged(world)
+    await judged(world)
+    lines = DecisionLines(stream)
+    noted(lines, world)
+    assert (await written(lines, stream))[1].startswith("2 more decisions were not shown")
+
+
+async def test_lines_are_written_while_the_gateway_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches sees a decision at once, not at the end."""
+    monkeypatch.setattr(module, "FLUSH_S", 0)
+    put = anyio.Event()
+
+    class Watched(io.StringIO):
+        def flush(self) -> None:
+            anyio.from_thread.run_sync(put.set)
+
+    world, stream = World(), Watched()
+    await judged(world)
+    lines = DecisionLines(stream)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lines.run)
+        noted(lines, world)
+        with anyio.fail_after(5):
+            await put.wait()
+        group.cancel_scope.cancel()
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+async def test_a_reader_that_is_gone_stops_nothing() -> None:
+    """Decisions do not depend on their lines."""
+    world, stream = World(), io.StringIO()
+    await judged(world)
+    lines = DecisionLines(stream)
+    stream.close()
+    noted(lines, world)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lines.run)
+        await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
