@@ -111,6 +111,19 @@ def test_an_export_verifies_without_the_store(folder: Path) -> None:
     assert "evaluation_input" not in result.stdout
 
 
+def test_an_export_is_verified_by_what_is_in_it(folder: Path) -> None:
+    """By whoever was handed it, without the store; an edited line is found."""
+    ran("export", "--out", "audit.jsonl")
+    assert ran("verify", "--export", "audit.jsonl").stdout.startswith("valid  _system: 3 entries")
+    text = (folder / "audit.jsonl").read_text()
+    (folder / "audit.jsonl").write_text(text.replace("gateway.started", "gateway.stopped"))
+    assert ran("verify", "--export", "audit.jsonl").exit_code == 4
+    (folder / "audit.jsonl").write_text("".join(text.splitlines(keepends=True)[1:]))
+    assert ran("verify", "--export", "audit.jsonl").exit_code == 4
+    assert ran("verify", "--export", "none.jsonl").exit_code == 2
+    assert "nothing to verify" in ran("verify", "--export", "audit.jsonl", "--tenant", "nobody").stderr
+
+
 def test_an_export_to_a_file_is_its_owners_and_replaces_nothing(folder: Path) -> None:
     """It holds what agents did."""
     result = ran("export", "--out", "audit.jsonl", "--tenant", "_system")

@@ -119,6 +119,7 @@ def start(image: dict[str, object], root: Path) -> None:
     workdir = placed(str(image["WORKDIR"]), root)
     health = json.loads(re.search(r"\[.*\]", str(image["HEALTHCHECK"]))[0])
     command = [*image["ENTRYPOINT"], *image["CMD"]]
+    _refuses_strangers(command, workdir, variables, image)
     gateway = subprocess.Popen(command, cwd=workdir, env=variables, executable=which(command[0], variables), **as_user)
     try:
         deadline = time.monotonic() + START_S
@@ -139,6 +140,24 @@ def start(image: dict[str, object], root: Path) -> None:
         if gateway.poll() is None:
             gateway.kill()
             gateway.wait()
+
+
+def _refuses_strangers(command: list[str], workdir: str, variables: dict[str, str], image: dict[str, object]) -> None:
+    """With nothing but an upstream named, the image must not serve its network: it binds every address."""
+    host = dict(image["ENV"])["INTENDED_GATEWAY_HOST"]
+    environment = variables | {"INTENDED_GATEWAY_HOST": host}
+    done = subprocess.run(
+        command,
+        cwd=workdir,
+        env=environment,
+        executable=which(command[0], environment),
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    if done.returncode != 3 or "--unsafe-allow-unauthenticated" not in done.stderr:
+        raise SystemExit(f"on {host} without keys it ended with {done.returncode}: {done.stderr}")
+    print(f"  refuses to serve {host} without keys, exit status 3")
 
 
 def _user(wanted: int, root: Path) -> int | None:
