@@ -1,0 +1,109 @@
+"""A recorded decision, made again from what was recorded: is it what the same call, facts and policy give today?
+
+Owns the comparison. Nothing is recorded or forwarded; the judgement is `core`'s own. Where the evaluation input is no
+longer kept there is nothing to recompute from, and this says so.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.core.call import Call, PinnedTool, Review
+from gateway.core.decide import decide
+from gateway.core.decision import Thresholds
+from gateway.core.facts import Facts
+from gateway.core.intent.classify import classify
+from gateway.core.intent.model import IntentContext
+from gateway.core.intent.taxonomy import Taxonomy
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.pinning import pin_tool
+from gateway.core.policy.bundle import Bundle
+from gateway.core.principal import Principal, TrustTier
+from gateway.services.audit_query import RecordedDecision
+
+__all__ = ["Recomputation", "recompute"]
+
+OUTSIDE_THE_LADDER = 0
+"""The rung of refusals that rest on no rule (busy, contention, no such target): there is nothing to recompute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputation:
+    """The outcome. `problem` says why there is none; `differences` are `what: recorded → recomputed`."""
+
+    seq: int
+    intent_id: str
+    problem: str = ""
+    differences: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Return True where the verdict was recomputed and is the recorded one."""
+        return not self.problem and not self.differences
+
+
+def recompute(
+    recorded: RecordedDecision, *, bundle: Bundle | None, definition: JsonObject | None, taxonomy: Taxonomy
+) -> Recomputation:
+    """Make the decision again with the policy and the tool definition of its time (None: no longer known)."""
+    intent_id = str(recorded.entry["intentId"])
+    problem = _missing(recorded, bundle, definition)
+    if problem or bundle is None or recorded.evaluation_input is None:
+        return Recomputation(seq=recorded.seq, intent_id=intent_id, problem=problem)
+    called, given = recorded.evaluation_input["call"], recorded.evaluation_input["facts"]
+    call = Call(
+        method=called["method"],
+        upstream=called["upstream"],
+        name=called["name"],
+        uri=called["uri"],
+        arguments=called["arguments"],
+        arguments_digest=str(recorded.entry["argsDigest"]),
+        tool=_tool(called, definition),
+    )
+    facts = Facts(
+        principal=Principal(tenant=str(recorded.entry["tenant"]), agent=given["agent"], credential=given["credential"]),
+        tier=TrustTier(given["tier"]),
+        score=given["score"],
+        thresholds=Thresholds(allow_below=given["allowBelow"], deny_from=given["denyFrom"]),
+        bundle=bundle,
+        now=datetime.fromisoformat(given["now"]),
+        novel=given["novel"],
+        session=given["session"],
+        budgets=given["budgets"],
+        counts=given["counts"],
+    )
+    intent = classify(call, IntentContext(mappings=bundle.mappings, novel=facts.novel), taxonomy)
+    decision = decide(call, intent, facts)
+    told = recorded.body["decision"]
+    pairs = {
+        "effect": (recorded.entry["effect"], decision.effect.value),
+        "reason": (told["reason"], decision.reason.value),
+        "rung": (told["rung"], decision.rung),
+        "rules": ([rule["id"] for rule in told["rules"]], [rule.id for rule in decision.rules]),
+        "risk": (recorded.entry["risk"], intent.risk),
+        "intent": (recorded.body["intent"]["type"], intent.type),
+    }
+    differences = tuple(f"{what}: {was} → {now}" for what, (was, now) in pairs.items() if was != now)
+    return Recomputation(seq=recorded.seq, intent_id=intent_id, differences=differences)
+
+
+def _missing(recorded: RecordedDecision, bundle: Bundle | None, definition: JsonObject | None) -> str:
+    """Say what a recomputation lacks, or nothing."""
+    if recorded.body["decision"]["rung"] == OUTSIDE_THE_LADDER:
+        return "the refusal rests on no rule and no fact that could be judged again"
+    if recorded.evaluation_input is None:
+        return "the evaluation input is no longer kept"
+    if bundle is None or bundle.digest != recorded.entry["policyDigest"]:
+        return "the policy of that time is not on record"
+    if "pin" in recorded.evaluation_input["call"] and definition is None:
+        return "the tool's definition of that time is not on record"
+    return ""
+
+
+def _tool(called: JsonObject, definition: JsonObject | None) -> PinnedTool | None:
+    """Return the tool as it was pinned; None where the call had none."""
+    if "pin" not in called or definition is None:
+        return None
+    known = None
+    if called["review"] == Review.CHANGED:
+        known = PinnedTool(upstream=called["upstream"], name=called["name"], pin="", definition={})
+    return pin_tool(called["upstream"], definition, known=known)

@@ -1,0 +1,91 @@
+"""A verdict can be recomputed from what was kept, and a difference shows."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.policy.bundle import Bundle
+from gateway.services.audit_query import RecordedDecision, decisions
+from gateway.services.recompute import Recomputation, recompute
+from tests.simulate.upstream import FakeUpstream
+from tests.simulate.world import ALLOW_ALL, World, bundle, tool
+
+NOTES = tool("search_notes", description="Search the notes.")
+SOME = """
+apiVersion: intended/v1
+policySet: some
+rules:
+  - {id: short, effect: allow, match: {tools: [search_notes]}, when: "size(args.q) < 9", reason: short}
+  - {id: long, effect: escalate, match: {tools: [search_notes]}, when: "size(args.q) > 20", reason: long}
+"""
+
+
+async def recorded(world: World, arguments: JsonObject, name: str = "search_notes") -> RecordedDecision:
+    await world.call(name, arguments)
+    (decision,) = await decisions(world.store, "default", world.judged[-1].intent_id)
+    return decision
+
+
+def again(world: World, decision: RecordedDecision, definition: JsonObject | None = NOTES) -> Recomputation:
+    return recompute(decision, bundle=world.policies.current(), definition=definition, taxonomy=TAXONOMY)
+
+
+@pytest.mark.parametrize("query", ["short", "of middling length", "rather longer than anybody would like"])
+async def test_a_verdict_is_recomputed_from_the_record(query: str) -> None:
+    """ALLOW, DENY and ESCALATE alike, by somebody who only has the store."""
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])], policy=SOME)
+    decision = await recorded(world, {"q": query})
+    assert again(world, decision) == Recomputation(seq=decision.seq, intent_id=world.judged[0].intent_id)
+    assert again(world, decision).same
+
+
+async def test_a_changed_tool_is_recomputed_as_changed() -> None:
+    """That it was unreviewed and new is part of the facts."""
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])])
+    await recorded(world, {"q": "x"})
+    world.catalog.forget_listing("default")
+    changed = NOTES | {"description": "Deletes the notes."}
+    world.upstream().tools = [changed]
+    decision = await recorded(world, {"q": "x"})
+    assert again(world, decision, changed).same
+    assert decision.body["call"]["review"] == "changed"
+
+
+async def test_a_call_without_tool_needs_no_definition() -> None:
+    """Resources and prompts have none."""
+    world = World()
+    await world.modern("resources/read", {"uri": "notes://1"})
+    (decision,) = await decisions(world.store, "default", world.judged[0].intent_id)
+    assert again(world, decision, None).same
+
+
+async def test_a_record_that_says_otherwise_is_found() -> None:
+    """An entry whose verdict does not follow from its facts was not made by this gateway."""
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])], policy=SOME)
+    decision = await recorded(world, {"q": "of middling length"})
+    forged = replace(decision, entry={**decision.entry, "effect": "ALLOW"})
+    found = again(world, forged)
+    assert not found.same
+    assert found.differences == ("effect: ALLOW → DENY",)
+
+
+async def test_what_is_no_longer_kept_is_said() -> None:
+    """No recomputation is better than a guessed one."""
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])], policy=SOME)
+    decision = await recorded(world, {"q": "short"})
+    other: Bundle = bundle(ALLOW_ALL)
+    gone = replace(decision, evaluation_input=None)
+    assert "no longer kept" in again(world, gone).problem
+    assert "tool's definition" in again(world, decision, None).problem
+    for wrong in (None, replace(other, digest="0" * 64)):
+        found = recompute(decision, bundle=wrong, definition=NOTES, taxonomy=TAXONOMY)
+        assert "policy of that time" in found.problem
+
+
+async def test_a_refusal_outside_of_the_ladder_is_not_recomputed() -> None:
+    """An upstream that was down then says nothing about the policy."""
+    world = World(upstreams=[FakeUpstream("a"), FakeUpstream("b")])
+    decision = await recorded(world, {}, "nobody__x")
+    assert "rests on no rule" in again(world, decision, None).problem
