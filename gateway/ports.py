@@ -13,6 +13,7 @@ from gateway.core.audit.entry import EntryDraft, StoredEntry
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.compile import Bundle
 from gateway.core.principal import Principal
+from gateway.core.value import value
 
 __all__ = [
     "Appended",
@@ -191,7 +192,7 @@ class Credentials(Protocol):
 # --- upstreams --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Outbound:
     """One JSON-RPC request for an upstream. The adapter gives it an id of its own and the headers of the transport.
 

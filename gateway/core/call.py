@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.schema import ArgumentSchema
+from gateway.core.value import value
 
 __all__ = ["Call", "Era", "PinnedTool", "Review"]
 
@@ -46,7 +47,7 @@ class PinnedTool:
     schema_problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Call:
     """One message that needs a decision, as the single strict parse read it.
 

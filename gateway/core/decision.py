@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.core.value import value
+
 __all__ = ["ApprovalTerms", "Decision", "Effect", "MatchedRule", "Reason", "Thresholds"]
 
 
@@ -90,7 +92,7 @@ class MatchedRule:
     approval: ApprovalTerms | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Decision:
     """The answer to one call.
 

@@ -4,18 +4,19 @@ Gathered once by `services/facts.py`; a fact that could not be read is an error 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from gateway.core.audit.entry import Expect
 from gateway.core.decision import Thresholds
 from gateway.core.policy.compile import Bundle
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.value import value
 
 __all__ = ["Facts"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Facts:
     """What `decide` rests on.
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gateway.core.call import Era
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.value import value
 
 __all__ = ["Inbound", "Kind", "Rejection", "WireLimits"]
 
@@ -30,7 +31,7 @@ class WireLimits:
     id_chars: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Inbound:
     """One message of an agent, read in the only way there is.
 

@@ -16,6 +16,7 @@ from gateway.core.codes import INVALID_PARAMS
 from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.message import Kind, Rejection
 from gateway.core.uris import normalise_uri
+from gateway.core.value import value
 
 __all__ = [
     "EMBEDDED_METHODS",
@@ -174,7 +175,7 @@ def treatment(method: str, era: Era, direction: Direction, kind: Kind) -> Treatm
 # --- what a gated message is aimed at ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Subject:
     """What a gated message names: a tool or prompt, or a URI, and what it carries there.
 

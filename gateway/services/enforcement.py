@@ -10,7 +10,7 @@ is `core/refusal.py`; how a call is built from a message is `services/gating.py`
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from gateway.core.intent.model import Intent, IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
+from gateway.core.value import value
 from gateway.errors import AuditUnavailable, StoreError, UpstreamError
 from gateway.ports import AuditLog, Clock, Conflict, Ids
 from gateway.services.facts import FactSource, seen_key
@@ -87,7 +88,7 @@ class Completion(StrEnum):
     """The gateway stopped between decided and completed; it may have run, and is never sent again by itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Outcome:
     """The end of one call. `message` is the other side's answer where there is one, else empty."""
 
@@ -100,7 +101,7 @@ class Outcome:
     message: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Judged:
     """One call with its judgement, as it was recorded."""
 

@@ -11,6 +11,7 @@ from gateway.core.call import Era
 from gateway.core.codes import INTERNAL_ERROR
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
+from gateway.core.value import value
 from gateway.ports import Mount, Relay
 
 __all__ = ["META", "Interests", "Line", "Party", "Reply", "for_one_principal", "internal_error", "reply_error"]
@@ -22,7 +23,7 @@ TTL_MS = 5000
 which upstreams are there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reply:
     """The answer to one request: `{"result": …}` or `{"error": …}`, without envelope.
 

@@ -6,6 +6,8 @@ Owns the fields and their order of meaning. The bytes are `canonical.py`, the li
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.value import value
+
 __all__ = ["EntryDraft", "EntryType", "Expect", "Put", "StoredEntry"]
 
 
@@ -44,7 +46,7 @@ class Put:
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EntryDraft:
     """An entry that has no place in its chain yet; the store gives it `seq`, `prev` and the salt of its body.
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.value import value
+
 __all__ = ["EffectClass", "Evidence", "Intent", "IntentContext", "Mapping", "RiskFactor"]
 
 
@@ -46,7 +48,7 @@ class RiskFactor:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Intent:
     """The judgement on one call.
 
@@ -77,7 +79,7 @@ class Mapping:
     pin: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class IntentContext:
     """What classification may know besides the call.
 

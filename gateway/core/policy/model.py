@@ -8,11 +8,12 @@ from gateway.core.call import Call
 from gateway.core.decision import MatchedRule
 from gateway.core.intent.model import Intent
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.value import value
 
 __all__ = ["Evaluation", "FailedRule", "PolicyInput"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PolicyInput:
     """Everything that a rule's match or condition may read (design, section 4, "CEL").
 
@@ -40,7 +41,7 @@ class FailedRule:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Evaluation:
     """What the bundle says of one call.
 
