@@ -42,6 +42,10 @@ def configure_logging(stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(OURS).setLevel(logging.INFO)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # Whoever used uvicorn before, in this process, may have left its own handlers here.
+        logger = logging.getLogger(name)
+        logger.handlers[:], logger.propagate = [], True
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 

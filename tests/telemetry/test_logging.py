@@ -20,13 +20,12 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """Give the loggers back as they were."""
-    names = ("", "gateway", "uvicorn")
-    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
-    handlers = logging.getLogger().handlers[:]
+    loggers = [logging.getLogger(name) for name in ("", "gateway", "uvicorn", "uvicorn.error", "uvicorn.access")]
+    before = [(logger, logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
     yield
-    for logger, level in before:
+    for logger, level, handlers, propagate in before:
         logger.setLevel(level)
-    logging.getLogger().handlers[:] = handlers
+        logger.handlers[:], logger.propagate = handlers, propagate
 
 
 def decide() -> None:
@@ -81,8 +80,10 @@ def test_a_name_of_several_lines_stays_one_entry() -> None:
 
 
 def test_libraries_are_quiet_but_for_what_goes_wrong() -> None:
-    """After the start nothing is said until a call arrives."""
-    stream = io.StringIO()
+    """After the start nothing is said until a call arrives; whatever a library had set up before is undone."""
+    stream, other = io.StringIO(), io.StringIO()
+    own = logging.getLogger("uvicorn")
+    own.handlers[:], own.propagate = [logging.StreamHandler(other)], False
     configure_logging(stream)
     logging.getLogger("httpx").info("request")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
@@ -90,3 +91,4 @@ def test_libraries_are_quiet_but_for_what_goes_wrong() -> None:
     logging.getLogger("uvicorn.error").error("broken")
     logging.getLogger("watchfiles").warning("gone")
     assert len(stream.getvalue().splitlines()) == 2
+    assert other.getvalue() == ""
