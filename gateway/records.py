@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import anyio
+
 from gateway.app import data_folder, state_folder
 from gateway.core.audit.verify import ExpectedHead, Report
 from gateway.errors import StoreRefused
@@ -19,6 +21,9 @@ from gateway.store.sqlite.schema import read_only_address, store_id
 from gateway.store.sqlite.store import DATABASE
 
 __all__ = ["database_path", "reading", "verify_chains"]
+
+CLOSE_S = 6.0
+"""For the reader's thread to finish the page at hand; a read is bounded to five seconds itself."""
 
 
 def database_path(settings: Settings) -> Path:
@@ -33,7 +38,8 @@ async def reading(settings: Settings) -> AsyncIterator[SqliteReader]:
     try:
         yield reader
     finally:
-        await reader.aclose()
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await reader.aclose()
 
 
 async def verify_chains(settings: Settings, tenant: str | None = None) -> list[Report]:
