@@ -12,7 +12,7 @@ from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.methods import EMBEDDED_METHODS, INPUT_REQUIRED_METHODS
 from gateway.core.strictjson import Unreadable, read_answer
 
-__all__ = ["ANSWER_DEPTH", "check_result", "read_message"]
+__all__ = ["ANSWER_DEPTH", "check_result", "read_message", "without_lists"]
 
 ANSWER_DEPTH: Final = 128
 """Nesting of an upstream's message: output schemas nest deeper than arguments do; orjson writes up to 254 levels."""
@@ -80,6 +80,15 @@ def check_result(method: str, era: Era, result: JsonObject, capabilities: JsonOb
     if method not in INPUT_REQUIRED_METHODS:
         return f"`input_required` is no answer to {method}"
     return _input_problem(result, capabilities or {})
+
+
+def without_lists(members: JsonObject) -> JsonObject:
+    """Return a filtered list's result, or news of one, without what could be a second list beside the filtered one.
+
+    `Tools` is `tools` to readers that match keys without case. No member that the protocol has here is an object or a
+    list but the filtered one, which the caller puts in, and `_meta`.
+    """
+    return {name: value for name, value in members.items() if name == "_meta" or not isinstance(value, dict | list)}
 
 
 def _input_problem(result: JsonObject, capabilities: JsonObject) -> str:

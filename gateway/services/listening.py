@@ -10,6 +10,7 @@ from math import inf
 
 import anyio
 
+from gateway.core.answers import without_lists
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call
 from gateway.core.codes import INVALID_PARAMS, METHOD_NOT_FOUND
@@ -192,7 +193,7 @@ class _ListenRelay:
             return
         forget_lists(method, self._upstream, self._catalog, self._owners)
         if self._wanted(method, params):
-            await self._stream.pass_on(method, params)
+            await self._stream.pass_on(method, params if method == UPDATED else without_lists(params))
 
     async def paused(self) -> None:
         """Do nothing: streams of this era cannot be resumed."""

@@ -7,7 +7,7 @@ configuration, an upstream that is down is left out. Nothing here is a permissio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.core.answers import check_result
+from gateway.core.answers import check_result, without_lists
 from gateway.core.call import Call, Era
 from gateway.core.codes import INVALID_PARAMS
 from gateway.core.jsonvalue import JsonObject, JsonValue
@@ -78,7 +78,7 @@ class Listing:
         if problem:
             return internal_error(f"The upstream's answer to {inbound.method} was refused: {problem}.")
         kept = await self._kept(party, inbound.method, upstream, result[member])
-        return Reply(message={"result": _private({**result, member: kept}, party.era)})
+        return Reply(message={"result": _private({**without_lists(result), member: kept}, party.era)})
 
     async def _kept(self, party: Party, method: str, upstream: str, items: Sequence[JsonObject]) -> list[JsonObject]:
         """Return the items that the principal could be allowed, under the names it calls them by."""

@@ -7,6 +7,7 @@ that its method has.
 
 from collections.abc import Awaitable, Callable
 
+from gateway.core.answers import without_lists
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call
 from gateway.core.codes import GATEWAY_REFUSED, INVALID_PARAMS, METHOD_NOT_FOUND
@@ -70,7 +71,7 @@ class AgentRelay:
         forget_lists(method, self._upstream, self._catalog, self._owners)
         passes = treatment(method, self._party.era, UPSTREAM, Kind.NOTIFICATION) is Treatment.PASS
         if passes and self._wanted(method, params):
-            await self._channel.notify(method, params)
+            await self._channel.notify(method, without_lists(params) if method in LIST_CHANGED else params)
 
     async def paused(self) -> None:
         """Pause the agent's stream as the upstream paused its own."""

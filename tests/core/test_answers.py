@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.answers import check_result, read_message
+from gateway.core.answers import check_result, read_message, without_lists
 from gateway.core.call import Era
 from gateway.core.envelope import encode_message
 
@@ -146,3 +146,17 @@ def test_an_upstream_asks_for_no_more_than_the_agent_declared(capabilities: dict
     """The specification forbids it, and the agent could not answer."""
     result = {"resultType": "input_required", "inputRequests": ASK}
     assert check_result("tools/call", Era.MODERN, result, capabilities) != ""
+
+
+def test_a_list_has_no_second_one_beside_it():
+    """What was filtered under one spelling must not be read under another."""
+    page = {
+        "tools": [1],
+        "TOOLS": [1],
+        "result": {"tools": [1]},
+        "nextCursor": "n",
+        "ttlMs": 5,
+        "x": None,
+        "_meta": {"a": [1]},
+    }
+    assert without_lists(page) == {"nextCursor": "n", "ttlMs": 5, "x": None, "_meta": {"a": [1]}}
