@@ -5,7 +5,7 @@ policies, store (which refuses what must not be opened), what the past left open
 background task and takes the house down in reverse.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.message import WireLimits
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import TrustTier
+from gateway.core.redact import redact
 from gateway.downstream.bounds import FrontLimits
 from gateway.downstream.http import McpFront
 from gateway.errors import ConfigurationError, PolicyError, Problem, StoreError
@@ -266,7 +267,24 @@ def describe(upstream: UpstreamSettings) -> str:
     if upstream.url is not None:
         scheme, _, rest = upstream.url.partition("://")
         return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
-    return " ".join((upstream.command or "", *upstream.args))
+    return " ".join((upstream.command or "", *_shown_args(upstream.args)))
+
+
+def _shown_args(args: Sequence[str]) -> Iterator[str]:
+    """Yield a command's arguments with secrets removed, by the name of their option or by their shape."""
+    option = ""
+    for arg in args:
+        name, equals, text = arg.partition("=")
+        if name.startswith("-") and equals:
+            yield f"{name}={redact({name.lstrip('-'): text})[name.lstrip('-')]}"
+            option = ""
+        elif name.startswith("-"):
+            yield arg
+            option = arg.lstrip("-")
+        else:
+            key = option or "argument"
+            yield str(redact({key: arg})[key])
+            option = ""
 
 
 def mounts(settings: Settings) -> dict[str, Mount]:

@@ -1,5 +1,6 @@
 """`intended run`: put the gateway in front of one or several MCP servers and serve until told to stop."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,28 +67,21 @@ def run(
 
 
 async def _serve(settings: "Settings") -> None:
+    import anyio
+
     from gateway.app import Gateway
     from gateway.cli.start import announce
     from gateway.serving import serve
+    from gateway.telemetry.decisions import DecisionLines
     from gateway.telemetry.logging import configure_logging
 
     configure_logging()
-    async with Gateway.open(settings, observe=_observed) as gateway:
+    lines = DecisionLines(sys.stderr, colours=None if "NO_COLOR" not in os.environ else False)
+
+    def observed(judged: "Judged") -> None:
+        lines.note(judged.call, judged.intent, judged.decision, judged.facts, judged.intent_id)
+
+    async with Gateway.open(settings, observe=observed) as gateway, anyio.create_task_group() as tasks:
+        tasks.start_soon(lines.run)
         await serve(gateway, settings, started=lambda served: announce(gateway.report, settings, served.url))
-
-
-def _observed(judged: "Judged") -> None:
-    """Write the line of a decision: names and codes, never an argument."""
-    from gateway.telemetry.logging import decision_line
-
-    call, decision = judged.call, judged.decision
-    decision_line(
-        effect=decision.effect,
-        target=call.target,
-        upstream=call.upstream,
-        agent=judged.principal.agent,
-        rule=decision.rules[0].id if decision.rules else "-",
-        reason=decision.reason,
-        risk=judged.intent.risk,
-        intent_id=judged.intent_id,
-    )
+        tasks.cancel_scope.cancel()

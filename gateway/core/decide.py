@@ -128,19 +128,21 @@ def _judge_rules(evaluation: Evaluation, intent: Intent, facts: Facts) -> Decisi
         text = f"Rule '{broken.id}' of policy '{broken.policy_set}' could not be evaluated for this call."
         return answer(4, Effect.DENY, Reason.CONDITION_ERROR, (), text)
     if deny:
-        return answer(5, Effect.DENY, Reason.POLICY_DENY, deny + escalate + allow, _by_rule("Denied", deny[0]))
+        return answer(
+            5, Effect.DENY, Reason.POLICY_DENY, deny + escalate + allow, _by_rule(deny[0], "forbids this call")
+        )
     if intent.risk >= caps.deny_from:
         text = f"The risk of this call ({intent.risk}) is beyond what tier {facts.tier.name} may do at all."
         return answer(6, Effect.DENY, Reason.TIER_DENY, escalate + allow, text)
     if escalate:
-        text = _by_rule("A human must approve this call", escalate[0])
+        text = _by_rule(escalate[0], "asks for a human")
         return answer(7, Effect.ESCALATE, Reason.POLICY_ESCALATE, escalate + allow, text)
     if allow and intent.risk < caps.allow_below:
-        return answer(8, Effect.ALLOW, Reason.POLICY_ALLOW, allow, _by_rule("Allowed", allow[0]))
+        return answer(8, Effect.ALLOW, Reason.POLICY_ALLOW, allow, _by_rule(allow[0], "allows this call"))
     if allow:
         text = (
-            f"A human must approve this call: its risk ({intent.risk}) is above what tier {facts.tier.name}"
-            f" may do alone (below {caps.allow_below})."
+            f"The risk of this call ({intent.risk}) is above what tier {facts.tier.name} may do alone"
+            f" (below {caps.allow_below})."
         )
         return answer(9, Effect.ESCALATE, Reason.TIER_ESCALATE, allow, text)
     return answer(10, Effect.DENY, Reason.NO_RULE, (), "No policy rule allows this call.")
@@ -166,10 +168,10 @@ def _by_effect(evaluation: Evaluation) -> tuple[Rules, Rules, Rules]:
     )
 
 
-def _by_rule(verb: str, rule: MatchedRule) -> str:
+def _by_rule(rule: MatchedRule, does: str) -> str:
     """Name the rule and give the operator's own reason."""
     reason = f": {rule.reason}" if rule.reason else "."
-    return f"{verb} by rule '{rule.id}' of policy '{rule.policy_set}'{reason}"
+    return f"Rule '{rule.id}' of policy '{rule.policy_set}' {does}{reason}"
 
 
 def _terms(rules: Rules) -> ApprovalTerms:

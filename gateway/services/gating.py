@@ -48,17 +48,18 @@ class Gating:
 
     async def handle(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
         """Answer one gated request."""
-        call = _read(inbound)
+        call = self._read(party, inbound)
         if isinstance(call, Reply):
             return call
         if call.method == "resources/subscribe" and _subscribed_to_too_many(party):
             return reply_error(INVALID_PARAMS, f"At most {SUBSCRIPTIONS_KEPT} subscriptions per session")
         try:
-            call = await self._locate(party, call)
-            if not call.upstream:
-                return await self._unknown(party, call)
+            if party.mount.prefixed:
+                call = await self._locate(party, call)
+                if not call.upstream:
+                    return await self._unknown(party, call)
             line = await party.line(call.upstream)
-            if call.method == "tools/call":
+            if call.method == "tools/call" and call.tool is None:
                 tool = await self._catalog.tool(call.upstream, call.name, lambda: list_all(line, "tools/list", "tools"))
                 call = replace(call, tool=tool)
                 if tool is None and party.mount.prefixed:
@@ -74,20 +75,42 @@ class Gating:
 
     async def unreachable(self, party: Party, inbound: Inbound, error: UpstreamError) -> Reply:
         """Answer one gated request whose upstream is known to be down."""
-        call = _read(inbound)
+        call = self._read(party, inbound)
         return call if isinstance(call, Reply) else await self._undecidable(party, call, error)
 
     # --- which upstream, which name ----------------------------------------------------------------------------------
 
+    def _read(self, party: Party, inbound: Inbound) -> Call | Reply:
+        """Return what the message asks as a call; a Reply where its params do not fit.
+
+        On a path that serves one upstream the call is whole: that upstream, and the tool as it is known, if it is. On
+        one that serves several it has neither yet.
+        """
+        asked = subject(inbound.method, inbound.params)
+        if isinstance(asked, Rejection):
+            return reply_error(asked.code, asked.message, data=asked.data)
+        try:
+            arguments_digest = digest(asked.arguments)
+        except CanonicalError as error:
+            return reply_error(INVALID_PARAMS, f"The arguments have no canonical form: {error}")
+        upstream = "" if party.mount.prefixed else party.mount.upstreams[0]
+        is_tool = inbound.method == "tools/call"
+        return Call(
+            method=inbound.method,
+            upstream=upstream,
+            name=asked.name,
+            uri=asked.uri,
+            arguments=asked.arguments,
+            arguments_digest=arguments_digest,
+            tool=self._catalog.known(upstream, asked.name) if is_tool else None,
+        )
+
     async def _locate(self, party: Party, call: Call) -> Call:
         """Return the call with its upstream and the upstream's own name; without upstream where there is none."""
-        mount = party.mount
-        if not mount.prefixed:
-            return replace(call, upstream=mount.upstreams[0])
         if call.uri:
             return replace(call, upstream=await self._owners.of_uri(party, call.uri))
         upstream = split_name(call.name)[0]
-        if upstream not in mount.upstreams:
+        if upstream not in party.mount.upstreams:
             return call
         known = self._catalog.names(upstream) if call.method == "tools/call" else self._owners.prompts(upstream)
         return replace(call, upstream=upstream, name=own_name(upstream, call.name, known))
@@ -199,25 +222,6 @@ _KINDS = {
     OutcomeKind.UNRECORDED: RefusalKind.ERROR,
     OutcomeKind.WITHHELD: RefusalKind.ERROR,
 }
-
-
-def _read(inbound: Inbound) -> Call | Reply:
-    """Return what the message asks as a call that has no upstream yet; a Reply where its params do not fit."""
-    asked = subject(inbound.method, inbound.params)
-    if isinstance(asked, Rejection):
-        return reply_error(asked.code, asked.message, data=asked.data)
-    try:
-        arguments_digest = digest(asked.arguments)
-    except CanonicalError as error:
-        return reply_error(INVALID_PARAMS, f"The arguments have no canonical form: {error}")
-    return Call(
-        method=inbound.method,
-        upstream="",
-        name=asked.name,
-        uri=asked.uri,
-        arguments=asked.arguments,
-        arguments_digest=arguments_digest,
-    )
 
 
 def _subscribed_to_too_many(party: Party) -> bool:

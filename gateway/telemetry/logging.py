@@ -1,4 +1,4 @@
-"""The operator's log: one line per decision, and what goes wrong. People's lines on a terminal, JSON lines elsewhere.
+"""The operator's log: what goes wrong. People's lines on a terminal, JSON lines elsewhere.
 
 Owns how lines look. Never holds an argument, a result or a credential: whoever writes a line names what it may say.
 """
@@ -9,12 +9,10 @@ from typing import TextIO
 
 import structlog
 
-__all__ = ["configure_logging", "decision_line"]
+__all__ = ["configure_logging"]
 
 OURS = "gateway"
 """The logger whose INFO is shown. Libraries are heard from WARNING on; uvicorn, which warns of clients, from ERROR."""
-
-_log = logging.getLogger("gateway.decisions")
 
 
 def configure_logging(stream: TextIO | None = None) -> None:
@@ -47,22 +45,3 @@ def configure_logging(stream: TextIO | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers[:], logger.propagate = [], True
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-
-
-def decision_line(
-    *, effect: str, target: str, upstream: str, agent: str, rule: str, reason: str, risk: int, intent_id: str
-) -> None:
-    """Write the one line of one decision."""
-    _log.info(
-        "%s %s",
-        effect,
-        target,
-        extra={
-            "upstream": upstream,
-            "agent": agent,
-            "rule": rule,
-            "reason": reason,
-            "risk": risk,
-            "intent": intent_id,
-        },
-    )

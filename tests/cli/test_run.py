@@ -88,7 +88,10 @@ async def test_a_call_is_decided_recorded_and_logged_and_sigterm_ends_it(tmp_pat
     assert upstream.record == ["notes.search"]
     assert status == 0, served.lines
     decisions = [json.loads(line) for line in served.lines if line.startswith("{")]
-    assert [line["event"] for line in decisions] == ["ALLOW notes.search", "DENY files.delete"]
+    assert [(line["effect"], line["target"]) for line in decisions] == [
+        ("ALLOW", "notes.search"),
+        ("DENY", "files.delete"),
+    ]
     assert all(line["intent"].startswith("int_") for line in decisions)
     assert not any("/etc/passwd" in line or "invoice" in line for line in served.lines)
 

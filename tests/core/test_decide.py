@@ -79,7 +79,7 @@ def test_a_decision_names_its_rule_first_and_lists_the_others() -> None:
     decision = decide(CALL, INTENT, facts(ALLOW, ESCALATE, DENY))
     assert [rule.id for rule in decision.rules] == ["no", "ask", "yes"]
     assert decision.policy_set == "set"
-    assert decision.explanation == "Denied by rule 'no' of policy 'set': never"
+    assert decision.explanation == "Rule 'no' of policy 'set' forbids this call: never"
     assert decision.conditions == {"yes": "true", "ask": "true", "no": "true"}
 
 

@@ -81,7 +81,7 @@ def test_a_case_passes_exactly_if_effect_rules_and_reason_are_as_expected() -> N
 @pytest.mark.parametrize(
     ("expect", "words"),
     [
-        ({"effect": "DENY"}, "expected DENY, got ALLOW (policy-allow): Allowed"),
+        ({"effect": "DENY"}, "expected DENY, got ALLOW (policy-allow): Rule"),
         ({"effect": "ALLOW", "reason": "no-rule"}, "expected reason no-rule, got policy-allow"),
         ({"effect": "ALLOW", "rules": ["big"]}, "expected rule 'big' to hold: false"),
         ({"effect": "ALLOW", "rules": ["none"]}, "expected rule 'none', but no rule has this id"),

@@ -207,7 +207,7 @@ async def test_what_policy_does_not_allow_is_never_asked_of_the_agent(method: st
     else:
         record = {"outcome": "escalated", "id": entry.intent_id, "reason": "policy-escalate"}
         assert reply["error"]["code"] == 40301
-        assert reply["error"]["message"].startswith("Refused: A human must approve this call")
+        assert reply["error"]["message"].startswith("Refused: Rule '")
         assert reply["error"]["data"] == {DECISION_META: record}
 
 

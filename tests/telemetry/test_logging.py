@@ -1,20 +1,12 @@
-"""The operator's log: one line per decision, JSON where nobody watches, and quiet libraries."""
+"""The operator's log: JSON where nobody watches, and quiet libraries."""
 
 import io
-import json
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.telemetry.logging import configure_logging, decision_line
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
+from gateway.telemetry.logging import configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -26,49 +18,6 @@ def restored() -> Iterator[None]:
     for logger, level, handlers, propagate in before:
         logger.setLevel(level)
         logger.handlers[:], logger.propagate = handlers, propagate
-
-
-def decide() -> None:
-    decision_line(
-        effect="DENY",
-        target="files.delete",
-        upstream="default",
-        agent="local",
-        rule="no-system-paths",
-        reason="policy-deny",
-        risk=90,
-        intent_id="int_01",
-    )
-
-
-def test_a_decision_is_one_json_line_where_no_terminal_is() -> None:
-    """Collectors read lines; the id leads to the entry."""
-    stream = io.StringIO()
-    configure_logging(stream)
-    decide()
-    [line] = stream.getvalue().splitlines()
-    found = json.loads(line)
-    assert found.pop("timestamp").endswith("Z")
-    assert found == {
-        "event": "DENY files.delete",
-        "level": "info",
-        "upstream": "default",
-        "agent": "local",
-        "rule": "no-system-paths",
-        "reason": "policy-deny",
-        "risk": 90,
-        "intent": "int_01",
-    }
-
-
-def test_a_decision_is_one_readable_line_on_a_terminal() -> None:
-    """With its id."""
-    stream = Terminal()
-    configure_logging(stream)
-    decide()
-    [line] = stream.getvalue().splitlines()
-    assert "DENY files.delete" in line
-    assert "int_01" in line
 
 
 def test_a_name_of_several_lines_stays_one_entry() -> None:

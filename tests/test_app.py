@@ -1,0 +1,214 @@
+"""The composition root: what a start refuses, what it records, what it closes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from gateway.app import Gateway, data_folder, describe, make_upstream, mounts, policy_path, state_folder
+from gateway.core.audit.entry import EntryDraft, EntryType
+from gateway.core.principal import SYSTEM_TENANT
+from gateway.errors import ConfigurationError, PolicyError, StoreRefused
+from gateway.policyfiles.shipped import shipped_policy
+from gateway.ports import Mount
+from gateway.records import reading
+from gateway.services.audit_query import tail
+from gateway.settings import Settings, UpstreamSettings
+from gateway.store.sqlite.store import StoreOptions, open_store
+from gateway.telemetry.clock import SystemClock
+
+URL = UpstreamSettings(url="http://127.0.0.1:9/mcp")
+POLICY = """
+apiVersion: intended/v1
+policySet: mine
+rules:
+  - {id: reads, effect: allow, match: {effects: [read]}, reason: reads}
+"""
+
+
+def settings_in(folder: Path, **changes: Any) -> Settings:
+    values = {"port": 0, "data": folder / "data", "state": folder / "state", "upstreams": {"default": URL}}
+    return Settings(**(values | changes))
+
+
+async def entries(settings: Settings) -> list[dict[str, Any]]:
+    async with reading(settings) as reader:
+        return list(await tail(reader, SYSTEM_TENANT, 100))
+
+
+async def test_start_and_stop_are_on_record_with_the_policys_text(tmp_path: Path) -> None:
+    """Whoever reads the chain sees under which policy the gateway stood."""
+    settings = settings_in(tmp_path)
+    async with Gateway.open(settings) as gateway:
+        report = gateway.report
+    started, loaded, stopped = await entries(settings)
+    assert [one["type"] for one in (started, loaded, stopped)] == [
+        "gateway.started",
+        "policy.loaded",
+        "gateway.stopped",
+    ]
+    assert started["body"]["upstreams"] == {"default": "http://127.0.0.1:9/mcp"}
+    assert loaded["policyDigest"] == report.policy_digest
+    assert loaded["body"]["files"][0]["text"] == shipped_policy("default").read_text()
+
+
+async def test_paths_go_to_the_front_or_to_the_probes(tmp_path: Path) -> None:
+    """`/mcp` and what is below it is MCP, everything else is not."""
+    async with Gateway.open(settings_in(tmp_path)) as gateway:
+        transport = httpx.ASGITransport(gateway.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787") as client:
+            assert (await client.get("/readyz")).status_code == 200
+            assert (await client.get("/mcpx")).json()["error"] == "NOT_FOUND"
+            ping = await client.post("/mcp", content=b"[]", headers={"content-type": "application/json"})
+            assert ping.json()["jsonrpc"] == "2.0"
+            gateway.drain()
+            assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_a_policy_change_is_recorded_with_the_old_one_in_force_where_it_is_broken(tmp_path: Path) -> None:
+    """Each reload and each rejected one is an entry."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    settings = settings_in(tmp_path, policies=policy)
+    async with Gateway.open(settings) as gateway:
+        first = gateway.report.policy_digest
+        policy.write_text(POLICY.replace("effect: allow", "effect: permit"))
+        rejected = await gateway._policies.reload()
+        policy.write_text(POLICY.replace("id: reads", "id: other"))
+        await gateway._policies.reload()
+        second = gateway.report.policy_digest
+    kinds = [(one["type"], one["policyDigest"]) for one in await entries(settings)]
+    assert isinstance(rejected, PolicyError)
+    assert kinds[1:4] == [("policy.loaded", first), ("policy.rejected", first), ("policy.loaded", second)]
+
+
+async def test_a_reload_that_cannot_be_recorded_raises_nothing(tmp_path: Path) -> None:
+    """The store's trouble is told by the next call, not by a crash of the watcher."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    async with Gateway.open(settings_in(tmp_path, policies=policy)) as gateway:
+        (tmp_path / "data" / "audit.db").unlink()
+        policy.write_text(POLICY.replace("id: reads", "id: other"))
+        assert not isinstance(await gateway._policies.reload(), PolicyError)
+
+
+async def test_what_a_crash_left_open_is_closed_and_reported_before_anything_is_served(tmp_path: Path) -> None:
+    """It may have run; it is listed and never sent again."""
+    settings = settings_in(tmp_path)
+    store = await open_store(StoreOptions(data=tmp_path / "data", state=tmp_path / "state"), SystemClock())
+    await store.append(
+        EntryDraft(
+            tenant="default",
+            id="evt_1",
+            type=EntryType.CALL_DECIDED,
+            time="2026-11-22T12:00:00.000Z",
+            intent_id="int_1",
+            effect="ALLOW",
+            opens=True,
+        )
+    )
+    await store.aclose()
+    async with Gateway.open(settings) as gateway:
+        assert [call.intent_id for call in gateway.report.in_doubt] == ["int_1"]
+    async with Gateway.open(settings) as gateway:
+        assert list(gateway.report.in_doubt) == []
+
+
+async def test_two_gateways_on_one_data_folder_are_refused(tmp_path: Path) -> None:
+    """Two writers would fork the chain."""
+    async with Gateway.open(settings_in(tmp_path)):
+        with pytest.raises(StoreRefused):
+            async with Gateway.open(settings_in(tmp_path)):
+                raise AssertionError
+
+
+async def test_policies_that_cannot_be_loaded_stop_a_start(tmp_path: Path) -> None:
+    """There is no last good bundle yet, and there is no default that permits."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: []\n")
+    with pytest.raises(PolicyError):
+        async with Gateway.open(settings_in(tmp_path, policies=policy)):
+            raise AssertionError
+    assert not (tmp_path / "data").exists()
+
+
+async def test_an_unauthenticated_gateway_refuses_an_address_that_others_reach(tmp_path: Path) -> None:
+    """Keyless mode is loopback only (contract, section 1)."""
+    with pytest.raises(ConfigurationError, match="reachable from other machines"):
+        async with Gateway.open(settings_in(tmp_path, host="0.0.0.0")):
+            raise AssertionError
+
+
+async def test_a_decision_that_becomes_durable_too_late_is_closed(tmp_path: Path) -> None:
+    """Its call was refused as unrecorded, so its entry must say that it did not run."""
+    settings = settings_in(tmp_path)
+    async with Gateway.open(settings) as gateway:
+        draft = EntryDraft(
+            tenant="default",
+            id="evt_late",
+            type=EntryType.CALL_DECIDED,
+            time="2026-11-22T12:00:00.000Z",
+            intent_id="int_late",
+            effect="ALLOW",
+            opens=True,
+        )
+        appended = await gateway._store.append(draft)
+        gateway._disown(replace(draft, opens=False), appended)  # type: ignore[arg-type]
+        gateway._disown(draft, appended)  # type: ignore[arg-type]
+        with anyio.fail_after(5):
+            while await gateway._store.open_calls():
+                await anyio.lowlevel.checkpoint()
+    async with reading(settings) as reader:
+        (_, closed) = await tail(reader, "default", 10)
+    assert closed["body"] == {"completion": "disowned", "mayHaveRun": False}
+
+
+def test_one_upstream_keeps_its_names_and_several_share_one_path(tmp_path: Path) -> None:
+    """`/mcp` serves all, `/mcp/NAME` one under its own names."""
+    assert mounts(settings_in(tmp_path)) == {
+        "/mcp": Mount(upstreams=("default",), prefixed=False),
+        "/mcp/default": Mount(upstreams=("default",), prefixed=False),
+    }
+    two = mounts(settings_in(tmp_path, upstreams={"a": URL, "b": URL}))
+    assert two["/mcp"] == Mount(upstreams=("a", "b"), prefixed=True)
+    assert two["/mcp/b"] == Mount(upstreams=("b",), prefixed=False)
+    assert mounts(settings_in(tmp_path, upstreams={})) == {}
+
+
+def test_what_stands_behind_an_upstream_is_told_without_its_secrets() -> None:
+    """The start prints and records it."""
+    told = describe(UpstreamSettings(url="https://example.test/mcp?key=s3cret"))
+    assert told == "https://example.test/mcp"
+    args = (
+        "-y",
+        "@scope/server",
+        "/tmp/x",
+        "--token=hunter2",
+        "--api-key",
+        "hunter2",
+        "API_KEY=hunter2",
+        "--root",
+        "/srv",
+    )
+    shown = describe(UpstreamSettings(command="npx", args=args))
+    assert "hunter2" not in shown
+    assert shown.startswith("npx -y @scope/server /tmp/x --token=")
+    assert shown.endswith("--root /srv")
+
+
+def test_folders_are_the_users_own_unless_set(tmp_path: Path) -> None:
+    """The copy of the chain's head never lies in the data folder."""
+    plain = Settings()
+    assert data_folder(plain) != state_folder(plain)
+    assert not state_folder(plain).is_relative_to(data_folder(plain))
+    assert policy_path(plain) == shipped_policy("default")
+    assert policy_path(settings_in(tmp_path, policies=tmp_path)) == tmp_path
+
+
+def test_an_upstream_without_transport_cannot_be_made() -> None:
+    """Settings refuse it before; nobody else may slip one in."""
+    with pytest.raises(ConfigurationError, match="no transport"):
+        make_upstream("odd", UpstreamSettings.model_construct(url=None, command=None))
