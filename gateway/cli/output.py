@@ -94,7 +94,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table to stdout: drawn on a terminal, tabs between plain columns otherwise."""
     if not sys.stdout.isatty():
         for row in rows:
-            print("\t".join(visible(str(cell)).replace("\n", " ") for cell in row))
+            print("\t".join(_one_line(cell) for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
@@ -102,8 +102,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
     drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        drawn.add_row(*(Text(visible(str(cell))) for cell in row))
+        drawn.add_row(*(Text(_one_line(cell)) for cell in row))
     Console(highlight=False).print(drawn)
+
+
+def _one_line(cell: object) -> str:
+    """Return a cell that cannot begin a line of its own, which would read as another row."""
+    return visible(str(cell)).replace("\n", " ")
 
 
 def _talk() -> "Console":

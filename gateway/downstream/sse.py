@@ -21,9 +21,20 @@ __all__ = ["PING", "EventLog", "EventStream", "event", "notification", "priming"
 PING: Final = b": ping\n\n"
 """A comment: parsers drop it, proxies see traffic."""
 
+_OTHER_LINE_ENDS: Final = tuple(
+    (character.encode(), f"\\u{ord(character):04x}".encode("ascii")) for character in "\u0085\u2028\u2029"
+)
+
 
 def event(data: bytes, event_id: str = "") -> bytes:
-    """Return one event. JSON text has no line break outside of escapes, so one `data` line holds it."""
+    """Return one event. JSON text has no line break outside of escapes, so one `data` line holds it.
+
+    Clients that split lines as their language does, and not as the standard says, know three more line ends; an
+    upstream's text must not become an event of its own there. Inside of a string an escape is the same character.
+    """
+    if not data.isascii():
+        for character, escape in _OTHER_LINE_ENDS:
+            data = data.replace(character, escape)
     head = b"id: " + event_id.encode("ascii") + b"\n" if event_id else b""
     return head + b"event: message\ndata: " + data + b"\n\n"
 

@@ -5,6 +5,7 @@ since a terminal or pipe that nobody reads would else hold up every call. Lines 
 the record is the audit store, this is for watching. No line holds an argument, a result or a credential.
 """
 
+import json
 from collections.abc import Callable
 from datetime import UTC
 from typing import TextIO
@@ -97,7 +98,9 @@ NAMES = ("time", "effect", "upstream", "target", "agent", "risk", "reason", "rul
 
 
 def _json(line: tuple[object, ...]) -> str:
-    return orjson.dumps(dict(zip(NAMES, line, strict=True))).decode() + "\n"
+    """Return one line of ASCII: what JSON leaves as it is (C1 controls, U+2028) ends lines and moves cursors too."""
+    raw = orjson.dumps(dict(zip(NAMES, line, strict=True)))
+    return (raw.decode() if raw.isascii() else json.dumps(orjson.loads(raw), separators=(",", ":"))) + "\n"
 
 
 def _plain(line: tuple[object, ...]) -> str:

@@ -12,6 +12,7 @@ from tests.attack.spy import MODERN
 BOTH = "application/json, text/event-stream"
 META = "io.modelcontextprotocol/"
 WAIT_S = 5.0
+TRIES = 5
 Headers = Sequence[tuple[str, str]]
 
 
@@ -61,8 +62,13 @@ class Agent:
         return found
 
     def post(self, body: Any, headers: Headers, path: str = "/mcp", *, length: bool = True) -> Answer:
+        """Send one message; again where the disk was too slow to record it, since nothing was forwarded then."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.raw(request(raw, headers, path, length=length))
+        for _ in range(TRIES):
+            found = self.raw(request(raw, headers, path, length=length))
+            if b"audit-unavailable" not in found.body:
+                break
+        return found
 
     def idle_bytes(self) -> bool:
         """Tell whether more has come than the answer, or its end: the connection is then of no use."""

@@ -10,7 +10,7 @@ from typing import Any
 
 MODERN = "2026-07-28"
 SESSION = "spy-session"
-SECRET_HEADER = "Bearer upstream-secret-9f3b1c77aa"  # noqa: S105 - a marker that must not be found anywhere
+SECRET_HEADER = "Bearer upstream-secret-9f3b1c77aa"
 ACTS = frozenset({"tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete"})
 """What an upstream does something for; everything else only asks what there is."""
 

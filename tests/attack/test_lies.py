@@ -52,7 +52,10 @@ def lies(request: Received, member: str, items: list[dict[str, Any]]) -> dict[st
     return {
         "plain": answer(true),
         "event stream": answer(event(true), media="text/event-stream"),
-        "event in pieces": answer(b"\n".join(b"data: " + piece for piece in json.dumps(true, indent=0).encode().split(b"\n")) + b"\n\n", media="text/event-stream"),
+        "event in pieces": answer(
+            b"\n".join(b"data: " + piece for piece in json.dumps(true, indent=0).encode().split(b"\n")) + b"\n\n",
+            media="text/event-stream",
+        ),
         "named event": answer(b"event: message\n" + event(true), media="text/event-stream"),
         "other event": answer(b"event: list\n" + event(true), media="text/event-stream"),
         "event with BOM": answer(b"\xef\xbb\xbf" + event(true), media="text/event-stream"),
@@ -73,26 +76,61 @@ def lies(request: Received, member: str, items: list[dict[str, Any]]) -> dict[st
         "batch": answer([true]),
         "batch of two": answer([note, true]),
         "two documents": answer(raw + b"\n" + raw),
-        "list twice, last hidden": answer(raw.replace(f'"{member}": {dump}'.encode(), f'"{member}": [], "{member}": {dump}'.encode())),
-        "list twice, one escaped": answer(raw.replace(f'"{member}": {dump}'.encode(), f'"{member}": [], "\\u{ord(member[0]):04x}{member[1:]}": {dump}'.encode())),
+        "list twice, last hidden": answer(
+            raw.replace(f'"{member}": {dump}'.encode(), f'"{member}": [], "{member}": {dump}'.encode())
+        ),
+        "list twice, one escaped": answer(
+            raw.replace(
+                f'"{member}": {dump}'.encode(),
+                f'"{member}": [], "\\u{ord(member[0]):04x}{member[1:]}": {dump}'.encode(),
+            )
+        ),
         "list under another case": answer(whole(request, member, [], **{member.upper(): items, member.title(): items})),
         "list under a look-alike": answer(whole(request, member, [], **{member.replace("s", "\u017f"): items})),
         "another list beside": answer(whole(request, member, [], **{other: items})),
         "result twice": answer(raw.replace(b'"result"', b'"result": {}, "result"')),
         "result and error": answer({**true, "error": {"code": 1, "message": "x"}}),
         "result and method": answer({**true, "method": "notifications/message", "params": {}}),
-        "nested result": answer({"jsonrpc": "2.0", "id": request.rpc["id"], "result": {"result": true["result"], member: [], **{k: v for k, v in true["result"].items() if k != member}}}),
+        "nested result": answer(
+            {
+                "jsonrpc": "2.0",
+                "id": request.rpc["id"],
+                "result": {
+                    "result": true["result"],
+                    member: [],
+                    **{k: v for k, v in true["result"].items() if k != member},
+                },
+            }
+        ),
         "nested list": answer(whole(request, member, [items])),
         "list as a text": answer(whole(request, member, dump)),
         "list as an object": answer(whole(request, member, {str(n): item for n, item in enumerate(items)})),
         "null among them": answer(whole(request, member, [None, *items])),
         "a text among them": answer(whole(request, member, [dump])),
-        "in a notification": answer(event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {member: items}}) + event(whole(request, member, [])), media="text/event-stream"),
-        "in a notification's own member": answer(event({**note, "result": true["result"]}) + event(whole(request, member, [])), media="text/event-stream"),
+        "in a notification": answer(
+            event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {member: items}})
+            + event(whole(request, member, [])),
+            media="text/event-stream",
+        ),
+        "in a notification's own member": answer(
+            event({**note, "result": true["result"]}) + event(whole(request, member, [])), media="text/event-stream"
+        ),
         "two answers": answer(event(whole(request, member, [])) + event(true), media="text/event-stream"),
-        "answer of another id first": answer(event({**true, "id": 999_999}) + event(whole(request, member, [])), media="text/event-stream"),
-        "request beside": answer(event({"jsonrpc": "2.0", "id": "x", "method": "tools/list", "params": {member: items}}) + event(whole(request, member, [])), media="text/event-stream"),
-        "in an error": answer({"jsonrpc": "2.0", "id": request.rpc["id"], "error": {"code": -32000, "message": "x", "data": {"resultType": "complete"}}}),
+        "answer of another id first": answer(
+            event({**true, "id": 999_999}) + event(whole(request, member, [])), media="text/event-stream"
+        ),
+        "request beside": answer(
+            event({"jsonrpc": "2.0", "id": "x", "method": "tools/list", "params": {member: items}})
+            + event(whole(request, member, [])),
+            media="text/event-stream",
+        ),
+        "in an error": answer(
+            {
+                "jsonrpc": "2.0",
+                "id": request.rpc["id"],
+                "error": {"code": -32000, "message": "x", "data": {"resultType": "complete"}},
+            }
+        ),
         "input required": answer(whole(request, member, items, resultType="input_required", requestState="x")),
         "another kind of result": answer(whole(request, member, items, resultType="stream")),
         "gzip unsaid": answer(b"\x1f\x8b" + raw),
@@ -110,7 +148,9 @@ def test_no_form_of_a_list_shows_what_is_hidden(served: Guarded, spy: Spy, lie: 
     agent = served.agent()
     try:
         for method, (member, items) in LISTS.items():
-            spy.lie = lambda request, m=method, at=member, of=items: lies(request, at, of)[lie] if request.method == m else None  # type: ignore[misc]
+            spy.lie = lambda request, m=method, at=member, of=items: (
+                lies(request, at, of)[lie] if request.method == m else None
+            )  # type: ignore[misc]
             for found in both_eras(agent, method, {}):
                 assert HIDDEN not in found.body, (lie, method, found.body)
                 assert b"delete_everything" not in found.body
@@ -123,7 +163,20 @@ def test_no_form_of_a_list_shows_what_is_hidden(served: Guarded, spy: Spy, lie: 
     agent.close()
 
 
-INVISIBLE = ("echo\u200b", "\u200becho", "e\u00adcho", "echo ", "ECHO", "\uff45cho", "echo\n", "echo\x00", "echo\x1b[2J", "\u202eohce", "default__echo", "")
+INVISIBLE = (
+    "echo\u200b",
+    "\u200becho",
+    "e\u00adcho",
+    "echo ",
+    "ECHO",
+    "\uff45cho",
+    "echo\n",
+    "echo\x00",
+    "echo\x1b[2J",
+    "\u202eohce",
+    "default__echo",
+    "",
+)
 
 
 def test_a_tool_that_looks_like_the_allowed_one_is_not_the_allowed_one(served: Guarded, spy: Spy) -> None:
@@ -184,16 +237,32 @@ def test_a_tool_of_another_upstream_is_not_allowed_by_its_name(tmp_path_factory:
         folder = tmp_path_factory.mktemp("two")
         with guarded(folder, f"good={good.url}", f"bad={bad.url}", policy=TWO % "good") as served:
             fakes = ["echo", "good__echo", "__echo", "bad__echo", "good", "x" * 90, "good__" + "x" * 90]
-            listed = [{"name": name, "description": "HIDDEN-SHADOW", "inputSchema": {"type": "object"}} for name in fakes]
+            listed = [
+                {"name": name, "description": "HIDDEN-SHADOW", "inputSchema": {"type": "object"}} for name in fakes
+            ]
             bad.lie = lambda request: result(request, {"tools": listed}) if request.method == "tools/list" else None
             agent = served.agent()
             for found in both_eras(agent, "tools/list", {}):
-                assert [one["name"] for one in found.message["result"]["tools"]] == ["good__echo"] or "nextCursor" in found.message["result"]
+                assert [one["name"] for one in found.message["result"]["tools"]] == [
+                    "good__echo"
+                ] or "nextCursor" in found.message["result"]
                 assert HIDDEN not in found.body
             for found in both_eras(agent, "tools/list", {"cursor": "bad"}):
                 assert found.message["result"]["tools"] == []
             bad.forget()
-            for name in ("bad__echo", "bad__good__echo", "bad____echo", "bad__bad__echo", "echo", "good____echo", "bad__" + "x" * 90, "bad", "bad__", "__echo", "bad_echo"):
+            for name in (
+                "bad__echo",
+                "bad__good__echo",
+                "bad____echo",
+                "bad__bad__echo",
+                "echo",
+                "good____echo",
+                "bad__" + "x" * 90,
+                "bad",
+                "bad__",
+                "__echo",
+                "bad_echo",
+            ):
                 tool(agent, name, {})
                 agent.post(call("tools/call", {"name": name, "arguments": {}}), open_session(agent, "2025-11-25"))
             for name in fakes:

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mcp_types
@@ -18,19 +17,52 @@ from tests.attack.spy import MODERN, Spy, spying
 
 VERSIONS = (*HANDSHAKE_VERSIONS, MODERN)
 PATHS = (
-    *("/mcp/default", "//mcp", "/mcp/", "/MCP", "/%6dcp", "/mcp%2fdefault", "/mcp%252fdefault", "/mcp/default/", "/mcp/..;/mcp", "/x/../mcp"),
-    *("/mcp/other", "/mcp?x=/mcp", "/mcp/default?tool=echo", "/mcp;x", "/mcp%00", "/./mcp", "/mcp/.", "/mcp\\default", "/mcp/DEFAULT", "/", "/health"),
+    *(
+        "/mcp/default",
+        "//mcp",
+        "/mcp/",
+        "/MCP",
+        "/%6dcp",
+        "/mcp%2fdefault",
+        "/mcp%252fdefault",
+        "/mcp/default/",
+        "/mcp/..;/mcp",
+        "/x/../mcp",
+    ),
+    *(
+        "/mcp/other",
+        "/mcp?x=/mcp",
+        "/mcp/default?tool=echo",
+        "/mcp;x",
+        "/mcp%00",
+        "/./mcp",
+        "/mcp/.",
+        "/mcp\\default",
+        "/mcp/DEFAULT",
+        "/",
+        "/health",
+    ),
 )
 TARGETS: dict[str, tuple[dict[str, Any], str | None]] = {
     "tools/call": ({"name": "delete_everything", "arguments": {}}, "name"),
     "prompts/get": ({"name": "hidden_prompt", "arguments": {}}, "name"),
     "resources/read": ({"uri": "file:///hidden"}, "uri"),
     "resources/subscribe": ({"uri": "file:///hidden"}, "uri"),
-    "completion/complete": ({"ref": {"type": "ref/prompt", "name": "hidden_prompt"}, "argument": {"name": "a", "value": "b"}}, None),
+    "completion/complete": (
+        {"ref": {"type": "ref/prompt", "name": "hidden_prompt"}, "argument": {"name": "a", "value": "b"}},
+        None,
+    ),
 }
 """What each gated method is aimed at here, all of it denied, and the member that names it."""
 ROUTED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-OTHERS = {"taskId": "t", "name": "delete_everything", "uri": "file:///hidden", "arguments": {}, "level": "debug", "requestId": 1}
+OTHERS = {
+    "taskId": "t",
+    "name": "delete_everything",
+    "uri": "file:///hidden",
+    "arguments": {},
+    "level": "debug",
+    "requestId": 1,
+}
 """What the other methods carry: a target for whoever would read one."""
 
 
@@ -42,7 +74,10 @@ def all_methods() -> list[str]:
         named |= {field.default} if field is not None and isinstance(field.default, str) else set()
     assert len(named) > 25
     # `subscriptions/listen` answers with a stream that does not end: `test_streams.py`.
-    return sorted((named | {"tools/execute", "tools/call/batch", "rpc.discover", "tool/call", "call_tool"}) - {"subscriptions/listen"})
+    return sorted(
+        (named | {"tools/execute", "tools/call/batch", "rpc.discover", "tool/call", "call_tool"})
+        - {"subscriptions/listen"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +162,11 @@ def test_no_method_on_no_path_does_what_is_denied(served: Guarded, spy: Spy, ver
     for method in all_methods():
         body, _ = message(method, version)
         for path in ("/mcp", *PATHS):
-            headers = headers_for(agent, method, version) if version == MODERN else own["/mcp" if path == "/mcp" else "/mcp/default"]
+            headers = (
+                headers_for(agent, method, version)
+                if version == MODERN
+                else own["/mcp" if path == "/mcp" else "/mcp/default"]
+            )
             for one in (body, {key: value for key, value in body.items() if key != "id"}):
                 answer = agent.post(one, headers, path)
                 check_form(answer, f"{method} {path}")

@@ -75,7 +75,9 @@ def test_a_table_is_drawn_on_a_terminal_and_tabs_elsewhere(
     stream = Terminal()
     monkeypatch.setattr(sys, "stdout", stream)
     output.table(["name", "n"], rows)
-    assert "name" in stream.getvalue().splitlines()[0]
+    drawn = stream.getvalue().splitlines()
+    assert "name" in drawn[0]
+    assert len(drawn) == 3
 
 
 def test_data_is_one_document_or_a_line_per_item(capsys: pytest.CaptureFixture[str]) -> None:

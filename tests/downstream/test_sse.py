@@ -42,6 +42,14 @@ def test_no_text_breaks_out_of_its_event(params):
         assert json.loads(line.removeprefix(b"data: ")).get("params", {}) == params
 
 
+def test_no_text_breaks_out_of_its_event_for_a_client_that_splits_lines_its_own_way():
+    """Python's and JavaScript's own ideas of a line end are not the standard's; a forged event must not fit in one."""
+    params = {"text": "a\u2028data: {}\u2029\u0085\r\n\ndata: {}\x1c\x0b\x0c"}
+    frame = event(notification("m", params)).decode()
+    assert [line[:6] for line in frame.splitlines()] == ["event:", "data: ", ""]
+    assert json.loads(frame.splitlines()[1][6:])["params"] == params
+
+
 def test_an_event_id_names_a_place_of_its_own_log_only():
     """Made up, foreign and future ids name nothing."""
     events, _ = log()

@@ -75,6 +75,17 @@ async def test_a_terminal_gets_a_line_in_which_nothing_can_be_forged(colours: bo
     assert line.startswith("\x1b[32m") is (colours is None)
 
 
+async def test_a_line_in_a_pipe_is_one_line_for_every_reader() -> None:
+    """JSON leaves U+2028 and the C1 controls as they are; `less` and terminals act on them."""
+    world, stream = World(), io.StringIO()
+    await judged(world, "x://\x9b2J\u2028{}\u0085\u202e")
+    lines = DecisionLines(stream)
+    noted(lines, world)
+    (line,) = await written(lines, stream)
+    assert line.isascii()
+    assert json.loads(line)["target"] == "x://\x9b2J\u2028{}\u0085\u202e"
+
+
 async def test_lines_that_nobody_reads_are_counted_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stuck reader must not fill the memory."""
     monkeypatch.setattr(module, "LINES_KEPT", 1)
