@@ -15,7 +15,7 @@ from gateway.core.call import Era
 from gateway.core.codes import INVALID_PARAMS
 from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.message import Kind, Rejection
-from gateway.core.uris import normalise_uri
+from gateway.core.uris import URI_CHARS, normalise_uri
 from gateway.core.value import value
 
 __all__ = [
@@ -174,6 +174,10 @@ def treatment(method: str, era: Era, direction: Direction, kind: Kind) -> Treatm
 
 # --- what a gated message is aimed at ---------------------------------------------------------------------------------
 
+NAME_CHARS: Final = 1024
+"""Longer than any tool or prompt is called (the protocol recommends 128 at most): each decision records the name, in
+the entry and in the log, so that it must not be what a message may be."""
+
 
 @value
 class Subject:
@@ -216,8 +220,8 @@ def _prompt(params: JsonObject) -> Subject | Rejection:
 
 def _named(params: JsonObject, *, values: type) -> Subject | Rejection:
     name = params.get("name")
-    if not isinstance(name, str) or not name:
-        return _invalid("`name` must be a text that is not empty")
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARS:
+        return _invalid(f"`name` must be a text of 1 to {NAME_CHARS} characters")
     arguments = params.get("arguments", {})
     if not isinstance(arguments, dict):
         return _invalid("`arguments` must be an object, or absent")
@@ -238,9 +242,9 @@ def _completion(params: JsonObject) -> Subject | Rejection:
     carried: JsonObject = {member: params[member] for member in ("argument", "context") if member in params}
     ref = params.get("ref")
     kind, name, uri = (ref.get(key) for key in ("type", "name", "uri")) if isinstance(ref, dict) else (None, None, None)
-    if kind == "ref/prompt" and isinstance(name, str) and name:
+    if kind == "ref/prompt" and isinstance(name, str) and 0 < len(name) <= NAME_CHARS:
         return Subject(name=name, uri="", arguments=carried)
-    if kind == "ref/resource" and isinstance(uri, str) and uri and uri.isprintable():
+    if kind == "ref/resource" and isinstance(uri, str) and 0 < len(uri) <= URI_CHARS and uri.isprintable():
         # A template is no URI yet: it is matched as it is written in the upstream's list.
         return Subject(name="", uri=uri, arguments=carried)
     return _invalid("`ref` must name a prompt (`ref/prompt`, `name`) or a resource template (`ref/resource`, `uri`)")

@@ -11,9 +11,9 @@ import unicodedata
 from typing import Final
 from urllib.parse import unquote
 
-__all__ = ["normalise_uri"]
+__all__ = ["URI_CHARS", "normalise_uri"]
 
-_URI_CHARS: Final = 8192
+URI_CHARS: Final = 8192
 """More than any real resource; bounds the work of matching."""
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
@@ -27,7 +27,7 @@ _REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"
 
 def normalise_uri(uri: str) -> str | None:
     """Return the normal form, None for what is no absolute URI or could be read in two ways."""
-    match = _URI.fullmatch(uri) if 0 < len(uri) <= _URI_CHARS else None
+    match = _URI.fullmatch(uri) if 0 < len(uri) <= URI_CHARS else None
     if match is None or _suspect(uri):
         return None
     scheme, authority, path, query, fragment = match.groups()

@@ -184,6 +184,19 @@ def test_params_that_do_not_fit_are_refused(method: str, params: dict[str, Any])
     assert (answer.status, answer.code) == (400, -32602)
 
 
+@pytest.mark.parametrize("length", [1024, 1025])
+def test_a_name_is_no_place_for_a_megabyte(length: int) -> None:
+    """Every decision writes the name into its entry and its line, so that one agent could fill both."""
+    name = "x" * length
+    ref = {"ref": {"type": "ref/prompt", "name": name}, "argument": {"name": "a", "value": "b"}}
+    template = {"ref": {"type": "ref/resource", "uri": name * 8}, "argument": {"name": "a", "value": "b"}}
+    taken = [
+        *(subject(method, {"name": name}) for method in ("tools/call", "prompts/get")),
+        *(subject("completion/complete", params) for params in (ref, template)),
+    ]
+    assert [isinstance(one, Rejection) for one in taken] == [length > 1024] * 4
+
+
 def test_every_gated_method_has_a_subject_reader() -> None:
     """A GATE row without one would refuse every call, and nobody would know why."""
     for row in TABLE:
