@@ -68,7 +68,7 @@ class Ids(Protocol):
 # --- the audit store --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Appended:
     """The entry is durable at this place of its tenant's chain."""
 

@@ -34,7 +34,8 @@ class RandomIds:
         millisecond = time.time_ns() // 1_000_000
         if millisecond != self._millisecond:
             self._millisecond = millisecond
-            self._time = "".join(ALPHABET[millisecond >> shift & 31] for shift in range(45, -1, -5))
+            high = TRIPLES[millisecond >> 30 & 32767] + TRIPLES[millisecond >> 15 & 32767]
+            self._time = ALPHABET[millisecond >> 45] + high + TRIPLES[millisecond & 32767]
         if not self._chances:
             drawn = os.urandom(RANDOM_BYTES * DRAWN_AT_ONCE)
             self._chances = [drawn[at : at + RANDOM_BYTES] for at in range(0, len(drawn), RANDOM_BYTES)]

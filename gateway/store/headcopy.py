@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.core.value import value
 from gateway.errors import StoreRefused
 
 __all__ = ["Head", "HeadCopy", "Heads", "differences"]
@@ -21,7 +22,7 @@ _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError)
 """What reading a file raises that is not there, not readable, or no copy of heads."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Head:
     """The last entry of one tenant's chain: its number and its hash."""
 
