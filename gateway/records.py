@@ -16,6 +16,7 @@ from gateway.errors import StoreRefused
 from gateway.services.audit_query import verify
 from gateway.settings import Settings
 from gateway.store.headcopy import Head, HeadCopy
+from gateway.store.sealing import Sealer
 from gateway.store.sqlite.reader import SqliteReader, open_reader
 from gateway.store.sqlite.schema import read_only_address, store_id
 from gateway.store.sqlite.store import DATABASE
@@ -32,9 +33,12 @@ def database_path(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def reading(settings: Settings) -> AsyncIterator[SqliteReader]:
-    """Open the configured store for reading. Raises StoreRefused where it is none."""
-    reader = await open_reader(database_path(settings))
+async def reading(settings: Settings, *, sealer: Sealer | None = None) -> AsyncIterator[SqliteReader]:
+    """Open the configured store for reading. Raises StoreRefused where it is none.
+
+    Without `sealer` every evaluation input reads as gone.
+    """
+    reader = await open_reader(database_path(settings), sealer=sealer)
     try:
         yield reader
     finally:

@@ -16,11 +16,12 @@ from gateway.cli.output import Format, FormatOption, data, say, table
 if TYPE_CHECKING:
     from gateway.core.audit.entry import StoredEntry
     from gateway.core.audit.verify import Report
+    from gateway.services.recompute import Recomputation
     from gateway.settings import Settings
 
 __all__ = ["app"]
 
-app = typer.Typer(help="The audit chain: look, verify, export.", no_args_is_help=True)
+app = typer.Typer(help="The audit chain: look, verify, export, recompute.", no_args_is_help=True)
 
 TenantOption = Annotated[str | None, typer.Option(help="One tenant only [default: all].")]
 
@@ -92,6 +93,53 @@ def export(
         anyio.run(_export, settings, tenant, out)
     except OSError as error:
         raise typer.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
+
+
+@app.command("recompute")
+def recompute(
+    intent: Annotated[str | None, typer.Argument(help="One intent, by its id [default: all decisions].")] = None,
+    tenant: Annotated[str, typer.Option(help="Whose decisions.")] = "default",
+    data_dir: options.Data = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Make recorded decisions again and compare: exit 0 or 4."""
+    import anyio
+
+    settings = options.settle(options.Flags(data=data_dir), config).settings
+    found = anyio.run(_replayed, settings, tenant, intent or "")
+    counts = {
+        "same": sum(one.same for one in found),
+        "different": sum(bool(one.differences) for one in found),
+        "notPossible": sum(bool(one.problem) for one in found),
+    }
+    if output is Format.TABLE:
+        for one in found:
+            if intent is not None or one.differences:
+                told = "; ".join(one.differences) or one.problem or "the same verdict"
+                print(f"{one.intent_id}  entry {one.seq}: {told}")
+        print(f"{counts['same']} the same, {counts['different']} different, {counts['notPossible']} not possible")
+    else:
+        data([_told(one) for one in found], output)
+    if not found:
+        say("there is no such decision")
+    raise typer.Exit(Exit.FAILED if counts["different"] or not found else Exit.OK)
+
+
+def _told(one: "Recomputation") -> dict[str, Any]:
+    return {
+        "intent": one.intent_id,
+        "seq": one.seq,
+        "same": one.same,
+        "problem": one.problem,
+        "differences": list(one.differences),
+    }
+
+
+async def _replayed(settings: "Settings", tenant: str, intent_id: str) -> "list[Recomputation]":
+    from gateway.replay import replayed
+
+    return [one async for one in replayed(settings, tenant, intent_id)]
 
 
 async def _tail(settings: "Settings", tenant: str, count: int, follow: bool, output: Format) -> None:  # noqa: FBT001 - handed over by anyio.run, which takes no keywords

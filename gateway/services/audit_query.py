@@ -19,7 +19,17 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.errors import StoreError
 from gateway.ports import AuditReader
 
-__all__ = ["RecordedDecision", "decisions", "export", "export_line", "read_export", "shown", "tail", "verify"]
+__all__ = [
+    "RecordedDecision",
+    "decided",
+    "decisions",
+    "export",
+    "export_line",
+    "read_export",
+    "shown",
+    "tail",
+    "verify",
+]
 
 _BREATH = 100
 """Entries verified in one go, some 3 ms: the loop has calls to answer meanwhile."""
@@ -63,20 +73,25 @@ async def export(reader: AuditReader, tenant: str, *, after: int = 0) -> AsyncIt
 
 async def decisions(reader: AuditReader, tenant: str, intent_id: str) -> Sequence[RecordedDecision]:
     """Return the decided entries of an intent with what a recomputation needs, oldest first. Raises StoreError."""
-    found = []
-    for entry in await reader.by_intent(tenant, intent_id):
-        content = _object(entry, entry.content)
-        if content.get("type") == EntryType.CALL_DECIDED:
-            given = entry.evaluation_input
-            found.append(
-                RecordedDecision(
-                    seq=entry.seq,
-                    entry=content,
-                    body=_object(entry, entry.body),
-                    evaluation_input=_object(entry, given) if given is not None else None,
-                )
-            )
-    return found
+    found = [decided(entry) for entry in await reader.by_intent(tenant, intent_id)]
+    return [one for one in found if one is not None]
+
+
+def decided(entry: StoredEntry) -> RecordedDecision | None:
+    """Return a decided entry with what a recomputation needs; None for one that tells something else.
+
+    Raises StoreError where it is damaged.
+    """
+    content = _object(entry, entry.content)
+    if content.get("type") != EntryType.CALL_DECIDED:
+        return None
+    given = entry.evaluation_input
+    return RecordedDecision(
+        seq=entry.seq,
+        entry=content,
+        body=_object(entry, entry.body),
+        evaluation_input=_object(entry, given) if given is not None else None,
+    )
 
 
 def shown(entry: StoredEntry) -> JsonObject:

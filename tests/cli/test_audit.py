@@ -165,3 +165,11 @@ def test_where_no_store_is_it_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
     result = ran("tail")
     assert isinstance(result.exception, StoreRefused)
     assert not (tmp_path / "data").exists()
+
+
+def test_decisions_are_recomputed_or_said_not_to_exist(folder: Path) -> None:
+    """Exit 4 where there is nothing to compare."""
+    result = ran("recompute")
+    assert result.exit_code == 4
+    assert result.stdout == "0 the same, 0 different, 0 not possible\n"
+    assert ran("recompute", "int_1", "-o", "json").stdout == "[]\n"
