@@ -18,7 +18,7 @@ from gateway.errors import UpstreamBroken, UpstreamError, UpstreamRefused, Upstr
 from gateway.ports import Outbound, Relay, UpstreamSession, UpstreamSupport
 from gateway.upstream.exchange import Exchange, modern_headers, param_headers
 from gateway.upstream.messages import Shape, encode_request, params_of, with_progress_token
-from gateway.upstream.probing import Silence, discover, handshake_versions, initialize_params, modern_versions
+from gateway.upstream.probing import Probe, Silence, discover, handshake_versions, initialize_params, modern_versions
 from gateway.upstream.reading import Take, read_reply, read_stream
 from gateway.upstream.session import HttpSession
 
@@ -66,8 +66,7 @@ class HttpUpstream:
         self._open_timeout_s = open_timeout_s
         self._ids = count(1)
         self._sessions: set[HttpSession] = set()
-        self._support: UpstreamSupport | None = None
-        self._probing = asyncio.Lock()
+        self._probe = Probe(self._find_support)
         self._closed = False
 
     @property
@@ -113,13 +112,7 @@ class HttpUpstream:
 
     async def support(self, *, refresh: bool = False) -> UpstreamSupport:
         """Return what it speaks; asked once however many want to know. A failure is not kept. Raises UpstreamError."""
-        if self._support is not None and not refresh:
-            return self._support
-        before = self._support
-        async with self._probing:
-            if self._support is None or self._support is before:
-                self._support = await self._find_support()
-            return self._support
+        return await self._probe.support(refresh=refresh)
 
     async def aclose(self) -> None:
         """End every session and close every connection."""

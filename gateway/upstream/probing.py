@@ -1,16 +1,27 @@
 """How an upstream is asked what it speaks, and what its answers mean; the same for every transport.
 
-The gateway asks in its own name: no agent is involved yet. Owns no connection.
+The gateway asks in its own name: no agent is involved yet. Owns no connection. An asyncio lock, as in the
+adapters that use it.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.versions import HANDSHAKE_VERSIONS, MODERN_VERSIONS
-from gateway.errors import UpstreamBroken
-from gateway.ports import Outbound
+from gateway.errors import UpstreamBroken, UpstreamError, UpstreamUnreachable
+from gateway.ports import Outbound, UpstreamSupport
 
-__all__ = ["Silence", "agreed_version", "discover", "handshake_versions", "initialize_params", "modern_versions"]
+__all__ = [
+    "Probe",
+    "Silence",
+    "agreed_version",
+    "discover",
+    "handshake_versions",
+    "initialize_params",
+    "modern_versions",
+]
 
 CLIENT_INFO: Final = {"name": "intended-mcp-gateway", "version": "0"}
 UNSUPPORTED_VERSION: Final = -32022
@@ -63,6 +74,40 @@ def handshake_versions(agreed: str) -> tuple[str, ...]:
     The protocol has no way to ask for the older ones; servers speak them in practice, and each `connect` finds out.
     """
     return HANDSHAKE_VERSIONS[: HANDSHAKE_VERSIONS.index(agreed) + 1]
+
+
+class Probe:
+    """What one upstream speaks: asked once however many want to know, and kept once it is known.
+
+    A failure is told to all who were waiting for that answer, and not kept: whoever comes later asks anew. Were it told
+    to the one who asked alone, a hundred calls to a hung server would wait for a hundred time-outs in a row.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[UpstreamSupport]]) -> None:
+        self._ask = ask
+        self._answer: UpstreamSupport | UpstreamError = UpstreamUnreachable("it was never asked", may_have_run=False)
+        self._answers = 0
+        self._asking = asyncio.Lock()
+
+    async def support(self, *, refresh: bool = False) -> UpstreamSupport:
+        """As `ports.Upstream.support`."""
+        answer = self._answer
+        if refresh or isinstance(answer, UpstreamError):
+            answers = self._answers
+            async with self._asking:
+                if self._answers == answers:
+                    self._answer = await self._asked()
+                    self._answers += 1
+                answer = self._answer
+        if isinstance(answer, UpstreamError):
+            raise answer.with_traceback(None)
+        return answer
+
+    async def _asked(self) -> UpstreamSupport | UpstreamError:
+        try:
+            return await self._ask()
+        except UpstreamError as error:
+            return error
 
 
 class Silence:

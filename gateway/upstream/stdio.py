@@ -20,6 +20,7 @@ from gateway.ports import Outbound, Relay, UpstreamSession, UpstreamSupport
 from gateway.upstream.channel import Channel
 from gateway.upstream.messages import CANCELLED
 from gateway.upstream.probing import (
+    Probe,
     Silence,
     agreed_version,
     discover,
@@ -68,8 +69,7 @@ class StdioUpstream:
         self._barren = 0
         self._not_before = 0.0
         self._starting = asyncio.Lock()
-        self._probing = asyncio.Lock()
-        self._support: UpstreamSupport | None = None
+        self._probe = Probe(self._find_support)
         self._tasks: set[asyncio.Task[None]] = set()
         self._noise = 0
         self._closed = False
@@ -102,13 +102,7 @@ class StdioUpstream:
 
     async def support(self, *, refresh: bool = False) -> UpstreamSupport:
         """Return what it speaks; asked once however many want to know. A failure is not kept. Raises UpstreamError."""
-        if self._support is not None and not refresh:
-            return self._support
-        before = self._support
-        async with self._probing:
-            if self._support is None or self._support is before:
-                self._support = await self._find_support()
-            return self._support
+        return await self._probe.support(refresh=refresh)
 
     async def aclose(self) -> None:
         """End every process and wait until all are reaped."""

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
 from gateway.core.jsonvalue import JsonObject
-from gateway.errors import UpstreamBroken
-from gateway.upstream.probing import Silence, agreed_version, discover, handshake_versions, modern_versions
+from gateway.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
+from gateway.ports import UpstreamSupport
+from gateway.upstream.probing import Probe, Silence, agreed_version, discover, handshake_versions, modern_versions
 
 
 def test_the_question_names_its_version_in_header_and_body_alike() -> None:
@@ -55,3 +57,57 @@ async def test_the_gateways_own_questions_have_no_agent_behind_them() -> None:
     silence = Silence()
     await silence.notification("notifications/message", {})
     assert (await silence.request("sampling/createMessage", {}))["error"]["code"] == -32601
+
+
+class Asked:
+    """Fails the first time, slowly; counts."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.waits = anyio.Event()
+        self.goes_on = anyio.Event()
+
+    async def __call__(self) -> UpstreamSupport:
+        self.times += 1
+        self.waits.set()
+        await self.goes_on.wait()
+        if self.times == 1:
+            raise UpstreamTimeout("no answer", may_have_run=False)
+        return UpstreamSupport(handshake=(), modern=("2026-07-28",))
+
+
+async def test_all_who_wait_for_one_answer_share_its_failure() -> None:
+    """A hundred calls to a hung server must not wait for a hundred time-outs in a row."""
+    asked = Asked()
+    probe = Probe(asked)
+    failures: list[UpstreamError] = []
+
+    async def want() -> None:
+        try:
+            await probe.support()
+        except UpstreamError as error:
+            failures.append(error)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(want)
+            await asked.waits.wait()
+            asked.goes_on.set()
+    assert (len(failures), asked.times) == (3, 1)
+    known = await probe.support()
+    assert await probe.support() is known
+    assert asked.times == 2
+
+
+async def test_one_who_gives_up_asking_leaves_the_question_to_the_next() -> None:
+    """A cancelled question is no answer."""
+    asked = Asked()
+    probe = Probe(asked)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(probe.support)
+            await asked.waits.wait()
+            group.cancel_scope.cancel()
+        asked.goes_on.set()
+        assert (await probe.support()).modern == ("2026-07-28",)
