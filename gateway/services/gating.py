@@ -34,6 +34,9 @@ PAGES_LISTED = 100
 SUBSCRIPTIONS_KEPT = 1000
 """Resources that one session may be subscribed to; their URIs are kept to filter the updates."""
 
+NAMED = frozenset({"tools/call", "prompts/get"})
+"""The methods whose target is named by `params.name`, prefixed where the path serves several upstreams."""
+
 TASK_FIELD = "task"
 """A 2025-11-25 experiment that neither hop negotiates here, so it is struck out (research/protocol.md 1.2)."""
 
@@ -172,7 +175,7 @@ class Gating:
             refused = await self._refused_input(party, call, outcome, caller)
             if refused is not None:
                 return refused
-        return self._tell(party, call, outcome)
+        return self._tell(party, _as_written(call, inbound), outcome)
 
     async def _refused_input(self, party: Party, call: Call, outcome: Outcome, caller: Caller) -> Reply | None:
         """Gate what an `input_required` result asks of the agent; the first refusal ends the call (protocol.md 1.2)."""
@@ -222,6 +225,13 @@ _KINDS = {
     OutcomeKind.UNRECORDED: RefusalKind.ERROR,
     OutcomeKind.WITHHELD: RefusalKind.ERROR,
 }
+
+
+def _as_written(call: Call, inbound: Inbound) -> Call:
+    """Return the call under the name that the agent used, for telling it: an answer under the upstream's own name
+    would say that the upstream is there.
+    """
+    return replace(call, name=inbound.params["name"]) if call.method in NAMED else call
 
 
 def _subscribed_to_too_many(party: Party) -> bool:

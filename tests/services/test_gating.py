@@ -291,6 +291,14 @@ async def test_a_shortened_name_is_understood_before_any_list() -> None:
     assert [one.params["name"] for one in world.upstream("files").calls()] == [long]
 
 
+async def test_an_unknown_tool_is_told_under_the_name_that_the_agent_used() -> None:
+    """Told under the upstream's own name, it would say which upstreams are there."""
+    world = two_upstreams()
+    for name in ("files__nothing", "nowhere__nothing"):
+        reply = await world.call(name, {})
+        assert reply.message["error"]["message"] == f"Unknown tool: {name}"
+
+
 @pytest.mark.parametrize("name", ["echo", "other__echo", "__echo", "files_echo"])
 async def test_a_name_of_no_upstream_reaches_nobody(name: str) -> None:
     """It is denied on record and reads like an unknown tool."""
