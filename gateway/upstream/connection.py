@@ -30,6 +30,9 @@ MAX_INTERIM: Final = 8
 """Interim answers (1xx) before the real one."""
 HIGH_WATER: Final = 1024 * 1024
 """Unread event bytes at which reading from the socket pauses until half of them are taken."""
+TURN_BYTES: Final = 64 * 1024
+"""After so many bytes at once reading pauses for one turn of the event loop: without that, one that sends as fast as it
+can holds up everybody else's calls (uvloop reads megabytes in a row while there are more)."""
 LINGER_S: Final = 1.0
 """How long a stream may take to end after its answer was read, for the connection to be kept."""
 QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
@@ -260,6 +263,13 @@ class Connection(asyncio.Protocol):
             self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
         if self._since_body > MAX_HEAD_BYTES:
             self._fail(self._broken(f"sent more than {MAX_HEAD_BYTES} bytes of headers or chunk overhead"))
+        elif len(data) >= TURN_BYTES and not self._paused:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits why, and the pool that a place is free."""

@@ -71,8 +71,9 @@ class Answer:
 class Agent:
     """One keep-alive connection to a gateway. `era` is "modern" or "handshake"."""
 
-    def __init__(self, url: str, era: str) -> None:
+    def __init__(self, url: str, era: str, path: str = "/mcp") -> None:
         split = urlsplit(url)
+        self.path = path
         self.host, self.port = split.hostname or "", split.port or 0
         self.era = era
         self.numbers: Iterator[int] = iter(range(1, 1_000_000))
@@ -122,7 +123,7 @@ class Agent:
             "Accept": "application/json, text/event-stream",
         }
         if self.era == "modern":
-            params = {**params, "_meta": META}
+            params = {**params, "_meta": META | params.get("_meta", {})}
             headers |= {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
             if "name" in params:
                 headers["Mcp-Name"] = params["name"]
@@ -132,7 +133,7 @@ class Agent:
         body = json.dumps(message).encode()
         headers["Content-Length"] = str(len(body))
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"POST /mcp HTTP/1.1\r\n{head}\r\n".encode() + body
+        return f"POST {self.path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
     async def _read(self) -> tuple[int, bytes]:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +41,12 @@ class Mounted:
 
 
 class Limited:
-    """No file may grow beyond what the largest of the store has (RLIMIT_FSIZE); for machines without mount."""
+    """No file may grow beyond what the largest of the store has (RLIMIT_FSIZE); for machines without mount.
+
+    `pid` is the process that the limit is set for, 0 this one.
+    """
+
+    pid = 0
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,10 +54,11 @@ class Limited:
 
     def fill(self) -> None:
         largest = max(path.stat().st_size for path in self.folder.rglob("*.db*"))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, self._was[1]))
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (largest, self._was[1]))
 
     def free(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self._was)
+        with suppress(ProcessLookupError):  # it has ended, and the limit with it
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, self._was)
 
 
 @contextmanager

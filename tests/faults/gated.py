@@ -9,14 +9,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.faults.ledger import Ledger
 
-__all__ = ["Failed", "Gate", "JournalProcess", "environment", "gate", "journal", "polled", "run_arguments"]
+__all__ = [
+    "PROCESS_S",
+    "ROOT",
+    "Failed",
+    "Forked",
+    "Gate",
+    "JournalProcess",
+    "Nursery",
+    "environment",
+    "journal",
+    "ledger",
+    "nursery",
+    "polled",
+    "run_arguments",
+]
 
 ROOT = Path(__file__).parents[2]
 PROCESS_S = 30.0
@@ -64,6 +78,8 @@ class Gate:
 
     def _address(self) -> str:
         found = re.search(r"agent URL\s+(http\S+)/mcp\b.*\n(?:.*\n)*.*audit tail", self.talk())
+        if found is None and not self.alive():
+            raise Failed(f"it has ended: {self.talk()}")
         return found[1] if found else ""
 
     def talk(self) -> str:
@@ -83,6 +99,17 @@ class Gate:
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def settled_descriptors(self) -> int:
+        """Return how many descriptors are open once that has stopped to change."""
+        last = [0] * 5
+        until = time.monotonic() + PROCESS_S
+        while len(set(last)) > 1 or last[0] == 0:
+            if time.monotonic() > until:
+                raise Failed(f"descriptors never settle: {last}")
+            last = [*last[1:], self.descriptors()]
+            time.sleep(0.05)
+        return last[0]
+
     def cpu_s(self) -> float:
         """Return the processor time that it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
@@ -95,33 +122,65 @@ class Gate:
         return False
 
 
-class Spawned(Gate):
-    """A gateway that was started here with `python -m gateway`."""
+class Nursery:
+    """`nursery.py` as a process: gateways without the second that their imports take."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", said: Path) -> None:
-        super().__init__(process.pid, said)
-        self.process = process
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it with a signal and return its exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(PROCESS_S)
+    def ask(self, **asked: Any) -> int:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(asked) + "\n")
+        stdin.flush()
+        return int(stdout.readline())
+
+    def command(self, folder: Path, *arguments: str) -> "Forked":
+        """Run a command of `intended` in `folder`."""
+        said = folder / f"said-{time.monotonic_ns()}"
+        said.write_bytes(b"")
+        return Forked(self.ask(arguments=arguments, said=str(said), folder=str(folder)), said, nursery=self)
+
+    @contextlib.contextmanager
+    def gate(self, folder: Path, *upstreams: str, data: Path | None = None) -> "Iterator[Forked]":
+        """Run a gateway in front of `upstreams` until the block ends."""
+        running = self.command(folder, *run_arguments(folder, *upstreams, data=data))
+        try:
+            yield running
+        finally:
+            running.end(signal.SIGKILL)
+
+
+@dataclass
+class Forked(Gate):
+    """A command that the nursery runs."""
+
+    nursery: Nursery = field(kw_only=True)
+    _status: int | None = None
+
+    def wait(self) -> int:
+        """Wait for its end, which must come within `PROCESS_S`, and return its exit code."""
+        if self._status is None:
+            polled(lambda: not self.alive(), PROCESS_S, lambda: f"does not end: {self.talk()}")
+            self._status = self.nursery.ask(wait=self.pid)
+        return self._status
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """End it with a signal, if it has not ended, and return its exit code."""
+        if self._status is None:
+            os.kill(self.pid, number)
+        return self.wait()
 
 
 @contextlib.contextmanager
-def gate(folder: Path, *upstreams: str, data: Path | None = None, prefix: Sequence[str] = ()) -> Iterator[Spawned]:
-    """Run a gateway in front of `upstreams` until the block ends. `prefix` goes before its command (strace)."""
-    command = [*prefix, sys.executable, "-m", "gateway", *run_arguments(folder, *upstreams, data=data)]
-    said = folder / f"said-{time.monotonic_ns()}"
-    with said.open("wb") as file:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=folder, env=environment()
-        )
-    try:
-        yield Spawned(process, said)
-    finally:
-        process.kill()
-        process.wait(PROCESS_S)
+def nursery() -> Iterator[Nursery]:
+    """Run a nursery until the block ends."""
+    command = [sys.executable, "-m", "tests.faults.nursery"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield Nursery(process)
 
 
 @dataclass
@@ -134,11 +193,13 @@ class JournalProcess:
 
     def executed(self) -> list[dict[str, Any]]:
         """Return the calls that were executed since the last time, after all that were on their way have been."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://").removesuffix("/mcp"), timeout=10)
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://").removesuffix("/mcp"), timeout=60)
         try:
             for _ in range(3):  # what was in other sockets before the first is served by the last
                 connection.request("GET", "/")
                 connection.getresponse().read()
+        except ConnectionRefusedError:
+            pass  # it has ended: nothing is on its way
         finally:
             connection.close()
         text = self.file.read_bytes()[self._read :]

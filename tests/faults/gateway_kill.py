@@ -15,7 +15,6 @@ process, which has its modules loaded and no threads: the same code without the 
 
 import argparse
 import asyncio
-import importlib
 import json
 import os
 import random
@@ -33,6 +32,7 @@ from typing import Any
 from tests.faults.agent import EFFECTS, Agent
 from tests.faults.gated import ROOT, Failed, Gate, JournalProcess, environment, journal, ledger, run_arguments
 from tests.faults.ledger import Entry, Ledger
+from tests.faults.nursery import forked, preload
 
 AGENTS = 32
 LOAD_S = 1.0
@@ -47,40 +47,25 @@ MUST_BE_ZERO = {
     "twice": "executed more than once",
     "forbidden": "executed though denied or escalated",
     "lost": "answered, but the entries of that answer are not in the store",
-    "wrong_answers": "answered otherwise than decided",
+    "wrong_answers": "answered otherwise than decided, or run though answered as not run",
     "broken": "links of a chain that do not hold",
     "unlisted": "in doubt, but not listed by the next start",
     "unclosed": "in doubt, but not closed as in-doubt by the next start",
     "refused": "starts that failed",
 }
-COUNTED = ("rounds", "executed", "answered", "entries", "in_doubt", "rounds_in_doubt", "killed_while_starting")
+COUNTED = (
+    "rounds",
+    "executed",
+    "answered",
+    "entries",
+    "in_doubt",
+    "rounds_in_doubt",
+    "killed_while_starting",
+    "errors",
+)
 
 
 # --- the gateway ------------------------------------------------------------------------------------------------------
-
-
-def preload() -> None:
-    """Import what `run` imports late, once for all forks."""
-    for name in ("app", "serving", "configuration", "cli.main", "cli.start", "telemetry.logging"):
-        importlib.import_module(f"gateway.{name}")
-    importlib.import_module("uvloop")
-
-
-def forked(arguments: list[str], said: Path) -> int:
-    """Run the command line in a child of this process, without the parent's clean-up."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        handle = os.open(said, os.O_WRONLY | os.O_APPEND)
-        for number in (1, 2):
-            os.dup2(handle, number)
-        sys.argv = ["intended", *arguments]
-        importlib.import_module("gateway.cli.main").main()
-        os._exit(0)
-    except BaseException as error:
-        os.write(2, f"ended: {error!r}\n".encode())
-        os._exit(1)
 
 
 def spawned(arguments: list[str], said: Path) -> int:
@@ -102,7 +87,10 @@ def kill(pid: int) -> bool:
 
 
 async def load(url: str, name: str, seconds: float, pid: int) -> dict[str, str]:
-    """Make calls until the gateway is killed under them; return what was answered, by call."""
+    """Make calls until the gateway is killed under them; return what was answered, by call.
+
+    That is an effect, or for calls that failed (a disk may stall) `UNRUN` or `ERROR`: certainly not run, or unknown.
+    """
     answered: dict[str, str] = {}
     chance = random.Random(name)
 
@@ -112,7 +100,9 @@ async def load(url: str, name: str, seconds: float, pid: int) -> dict[str, str]:
                 for count in range(1_000_000):
                     wanted = chance.choices(tuple(EFFECTS), (3, 1, 1))[0]
                     call = f"{name}-{number}-{count}-{wanted}"
-                    answered[call] = (await agent.effect(wanted, call, chance.choice((0, 0, 5, 20)))).effect
+                    answer = await agent.effect(wanted, call, chance.choice((0, 0, 5, 20)))
+                    unrun = answer.effect == "ERROR" and answer.decision.get("mayHaveRun") is False
+                    answered[call] = "UNRUN" if unrun else answer.effect
         except (OSError, EOFError):
             return
 
@@ -142,6 +132,10 @@ def judge(total: Counter[str], executed: list[dict[str, Any]], answered: dict[st
         total["forbidden"] += not line["call"].endswith("ALLOW")
         total["not_before"] += not line["allowed"]
     for call, effect in answered.items():
+        if effect in ("ERROR", "UNRUN"):
+            total["errors"] += 1
+            total["wrong_answers"] += effect == "UNRUN" and call in times
+            continue
         total["wrong_answers"] += effect != call.rpartition("-")[2]
         entry = decided.get(call)
         if entry is None or entry.fields["effect"] != effect:
@@ -184,7 +178,7 @@ class Rounds:
         how = "command" if number % 10 == 0 else "forked"
         arguments = run_arguments(self.folder, self.upstream.url)
         started = time.monotonic()
-        pid = (spawned if how == "command" else forked)(arguments, said)
+        pid = spawned(arguments, said) if how == "command" else forked(arguments, said, self.folder)
         if number % 5 == 4:
             time.sleep(self.chance.uniform(0, START_S))  # the moment of the kill
             self.total["killed_while_starting"] += kill(pid)

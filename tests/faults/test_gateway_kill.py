@@ -73,7 +73,9 @@ ALLOWED = [decided("a-ALLOW", "ALLOW", "i"), completed("i")]
         ([executed("a-DENY")], {}, [decided("a-DENY", "ALLOW", "i")], {"forbidden"}),
         ([], {"a-DENY": "DENY"}, [], {"lost"}),
         ([], {"a-ALLOW": "ALLOW"}, ALLOWED[:1], {"lost"}),
-        ([], {"a-ALLOW": "ERROR"}, ALLOWED, {"wrong_answers", "lost"}),
+        ([], {"a-ALLOW": "DENY"}, ALLOWED, {"wrong_answers", "lost"}),
+        ([], {"a-ALLOW": "ERROR"}, ALLOWED, {}),
+        ([executed("a-ALLOW")], {"a-ALLOW": "UNRUN"}, ALLOWED, {"wrong_answers"}),
     ],
 )
 def test_a_wrong_order_or_a_loss_is_counted(

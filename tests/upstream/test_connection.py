@@ -1,9 +1,13 @@
 """A connection is kept where that is safe, and never read past its answer."""
 
+import asyncio
 import math
+import socket
+from typing import Any
 
 import anyio
 
+from gateway.upstream.connection import TURN_BYTES, Connection, ConnectionLimits
 from tests.upstream.eras import modern
 from tests.upstream.misbehaving import Misbehaving
 
@@ -46,3 +50,50 @@ async def test_a_stream_may_live_without_deadline_until_it_is_cancelled() -> Non
             await call("slow_stream", timeout_s=math.inf)
         assert scope.cancelled_caught
         await server.until(lambda: server.closed_connections == 1)
+
+
+class Gauged:
+    """A transport that counts how often reading was paused and resumed."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.turns: list[str] = []
+
+    def get_extra_info(self, name: str) -> socket.socket:
+        return self.sock
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def pause_reading(self) -> None:
+        self.turns.append("pause")
+
+    def resume_reading(self) -> None:
+        self.turns.append("resume")
+
+
+async def test_one_that_sends_as_fast_as_it_can_takes_turns_with_everybody_else() -> None:
+    """Issue, "Upstreams": a flood hurts only its own call; uvloop would read megabytes of it in a row."""
+
+    def told(connection: Any) -> None: ...
+
+    with socket.socket() as sock:
+        transport: Any = Gauged(sock)
+        connection = Connection("upstream flood", told, told, told)
+        connection.connection_made(transport)
+        limits = ConnectionLimits(answer_bytes=1024 * 1024)
+        exchange = asyncio.create_task(connection.send(b"", math.inf, limits))
+        await anyio.lowlevel.checkpoint()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.data_received(head)
+        assert transport.turns == []
+        flood = b":\n" * TURN_BYTES
+        connection.data_received(b"%x\r\n%b\r\n" % (len(flood), flood))
+        assert transport.turns == ["pause"]
+        await exchange
+        await anyio.lowlevel.checkpoint()
+        assert transport.turns == ["pause", "resume"]

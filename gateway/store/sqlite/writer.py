@@ -136,7 +136,7 @@ class Writer:
         ticket = _Ticket(draft, self._loop.create_future(), self._loop.time() + self._wait_s)
         self._waiting.append(ticket)
         if self._timer is None:
-            self._timer = self._loop.call_at(ticket.deadline, self._give_up)
+            self._timer = self._loop.call_at(ticket.deadline, self._time_is_up)
         self._queue.put(ticket)
         return ticket.future
 
@@ -154,6 +154,10 @@ class Writer:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def _time_is_up(self) -> None:
+        """Let what is here already be delivered first: after a stall of the loop, uvloop runs timers before that."""
+        self._loop.call_soon(self._give_up)
+
     def _give_up(self) -> None:
         """End the waits that are over; the next look is due when the oldest left is."""
         now = self._loop.time()
@@ -165,7 +169,7 @@ class Writer:
                 ticket.future.set_exception(
                     AuditUnavailable(f"audit append failed: not durable within {self._wait_s} s")
                 )
-        self._timer = self._loop.call_at(waiting[0].deadline, self._give_up) if waiting else None
+        self._timer = self._loop.call_at(waiting[0].deadline, self._time_is_up) if waiting else None
 
     def _deliver(self, tickets: list[_Ticket], outcomes: list[Outcome], changes: Changes) -> None:
         """Hand out the outcomes of one transaction; changed state first, so that whoever goes on reads it."""
