@@ -26,7 +26,7 @@ from gateway.errors import (
 from gateway.ports import Channel, Mount, Outbound, Relay, Upstream, UpstreamSession
 from gateway.services.party import Interests, Reply, reply_error
 
-__all__ = ["SERVER_INFO", "Conversation", "RelayFactory", "open_conversation"]
+__all__ = ["OPEN_TIMEOUT_S", "SERVER_INFO", "Conversation", "RelayFactory", "open_conversation", "side_by_side"]
 
 RelayFactory = Callable[["Conversation", str, Channel], Relay]
 """Makes the relay of one upstream's messages to a channel of the agent."""
@@ -244,7 +244,7 @@ async def open_conversation(
         relays=relays,
     )
     try:
-        failures = await _side_by_side(mount.upstreams, conversation.session, deadline)
+        failures = await side_by_side(mount.upstreams, conversation.session, deadline)
     except BaseException:
         # The agent gave up, or the gateway stops: what is open by now belongs to nobody.
         await conversation.aclose()
@@ -258,7 +258,7 @@ async def open_conversation(
     return conversation
 
 
-async def _side_by_side(
+async def side_by_side(
     upstreams: Sequence[str], ask: Callable[[str], Awaitable[object]], deadline: float
 ) -> dict[str, UpstreamError]:
     """Ask something of every upstream at once, until the deadline; return those that gave no answer, and why."""
@@ -297,7 +297,7 @@ async def _version(mount: Mount, asked: str, upstreams: Mapping[str, Upstream], 
     async def ask(upstream: str) -> None:
         common.intersection_update((await upstreams[upstream].support()).handshake)
 
-    failures = await _side_by_side(mount.upstreams, ask, deadline)
+    failures = await side_by_side(mount.upstreams, ask, deadline)
     if len(failures) == len(mount.upstreams):
         return _unreachable(failures)
     if not common:

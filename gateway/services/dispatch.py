@@ -6,6 +6,8 @@ is `downstream`); decides nothing (that is `enforcement`).
 
 from collections.abc import Mapping, Sequence
 
+import anyio
+
 from gateway.core.answers import check_result
 from gateway.core.call import Call, Era
 from gateway.core.capabilities import merge_capabilities, server_capabilities
@@ -19,7 +21,7 @@ from gateway.core.wire import Inbound, Rejection
 from gateway.errors import UpstreamError
 from gateway.ports import Caller, Channel, Mount, Upstream, UpstreamSupport
 from gateway.services.catalog import Catalog
-from gateway.services.conversation import SERVER_INFO, Conversation, open_conversation
+from gateway.services.conversation import OPEN_TIMEOUT_S, SERVER_INFO, Conversation, open_conversation, side_by_side
 from gateway.services.enforcement import Enforcement
 from gateway.services.facts import FactSource
 from gateway.services.gating import Gating
@@ -139,16 +141,20 @@ class Dispatch:
         return await self._common(party, inbound, caller)
 
     async def _spoken(self, mount: Mount) -> list[UpstreamSupport]:
-        """Return what the reachable upstreams of the mount speak. Raises UpstreamError where none can be reached."""
+        """Return what the reachable upstreams of the mount speak. Raises UpstreamError where none can be reached.
+
+        Several are asked at once: one that hangs must not hold up the others for longer than it takes itself.
+        """
+        if len(mount.upstreams) == 1:
+            return [await self._upstreams[mount.upstreams[0]].support()]
         spoken: list[UpstreamSupport] = []
-        failure: UpstreamError | None = None
-        for upstream in mount.upstreams:
-            try:
-                spoken.append(await self._upstreams[upstream].support())
-            except UpstreamError as error:
-                failure = error
-        if failure is not None and not spoken:
-            raise failure
+
+        async def ask(upstream: str) -> None:
+            spoken.append(await self._upstreams[upstream].support())
+
+        failures = await side_by_side(mount.upstreams, ask, anyio.current_time() + OPEN_TIMEOUT_S)
+        if not spoken:
+            raise next(iter(failures.values()))
         return spoken
 
     async def _discover(self, party: ModernParty, inbound: Inbound, caller: Caller) -> Reply:

@@ -1,5 +1,6 @@
 """The method table at work: which use case answers which message, and what reaches nobody."""
 
+import anyio
 import pytest
 
 from gateway.core.audit.entry import EntryType
@@ -7,6 +8,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import Rejection
 from gateway.errors import UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Relay, UpstreamSupport
+from gateway.services import dispatch as module
 from gateway.services.conversation import Conversation
 from gateway.services.dispatch import Reply
 from tests.simulate.upstream import CAPABILITIES, HANDSHAKE, SERVER_INFO, FakeUpstream, Received
@@ -118,6 +120,23 @@ async def test_one_of_several_upstreams_that_is_down_takes_nothing_from_the_othe
     world.upstream("a").fail(DOWN)
     reply = await world.call("b__echo", {})
     assert reply.message["result"]["content"][0]["text"] == "echo ran"
+
+
+async def test_one_of_several_upstreams_that_hangs_holds_the_others_up_for_a_bounded_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is not found out by then counts as down."""
+    monkeypatch.setattr(module, "OPEN_TIMEOUT_S", 0.05)
+    world = two()
+    world.upstream("a").hang("support")
+    with anyio.fail_after(5):
+        reply = await world.call("b__echo", {})
+        assert reply.message["result"]["content"][0]["text"] == "echo ran"
+        world.upstream("b").hang("support")
+        world.upstream("b")._known = False
+        late = await world.modern("tools/list")
+    text = "The gateway cannot reach its upstream: it was not ready in time"
+    assert late.message == {"error": {"code": -32603, "message": text}}
 
 
 # --- server/discover --------------------------------------------------------------------------------------------------
