@@ -62,3 +62,23 @@ def test_a_hostile_pattern_takes_linear_time() -> None:
     """A backtracking engine would hang on this for years."""
     schema = ArgumentSchema({"properties": {"x": {"type": "string", "pattern": "(a+)+$"}}})
     assert schema.problem({"x": "a" * 50_000 + "!"}) != ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fits"),
+    [
+        ({"path": "/w", "options": None}, True),
+        ({"path": None}, False),
+        ({"path": "/w", "undeclared": None}, False),
+        ({"path": "/w", "options": {"a": None, "b": None}}, False),
+        ({"path": "/secret", "options": None}, False),
+    ],
+)
+def test_a_null_for_an_optional_property_counts_as_absent(arguments: JsonObject, fits: bool) -> None:
+    """Clients write optional parameters so; it makes nothing else fit."""
+    assert (ArgumentSchema(PATH).problem(arguments) == "") is fits
+
+
+def test_a_schema_without_properties_has_no_optional_ones() -> None:
+    """Real servers list tools that take nothing."""
+    assert ArgumentSchema({"type": "object", "additionalProperties": False}).problem({"x": None}) != ""
