@@ -174,13 +174,18 @@ async def _ask(name: str, settings: UpstreamSettings) -> Found | Problem:
     except (UpstreamError, TimeoutError) as error:
         return Problem(
             source=f"upstream {name}",
-            message=str(error) or f"did not answer within {UPSTREAM_S:.0f} s",
+            message=_in_full(error) or f"did not answer within {UPSTREAM_S:.0f} s",
             remedy=f"start it, or correct upstreams.{name}: {describe(settings)}",
         )
     finally:
         with anyio.CancelScope(shield=True):
             await upstream.aclose()
     return support, tools, [item["uri"] for item in resources if isinstance(item.get("uri"), str)]
+
+
+def _in_full(error: Exception) -> str:
+    """Return the error's text with its notes, which only an operator may see, on one line."""
+    return " ".join("; ".join((str(error), *getattr(error, "__notes__", ()))).split())
 
 
 async def _listed(upstream: Upstream, support: UpstreamSupport, member: str) -> list[dict[str, Any]]:

@@ -100,6 +100,8 @@ class AuditUnavailable(StoreError):
 class UpstreamError(GatewayError):
     """An upstream gave no usable answer.
 
+    The text is told to agents: it names the upstream by its id and holds no address, command or folder. Those are in
+    the error's notes (`add_note`), for an operator.
     `may_have_run` is False only where no byte of the request can have been read by the upstream.
     """
 

@@ -146,7 +146,7 @@ class Pool:
                 text = f"{self._label}: no connection within the time allowed; it was not asked"
                 raise UpstreamTimeout(text, may_have_run=False) from error
             if isinstance(error, (OSError, UnicodeError)):  # TimeoutError and SSLError are among these
-                raise self._unreachable(self._reason(error)) from error
+                raise self._unreachable(self._reason(error), _tls_detail(error)) from error
             raise
         finally:
             self._opening -= 1
@@ -168,14 +168,23 @@ class Pool:
         if isinstance(error, TimeoutError):
             return f"gave no connection within {self._connect_timeout_s:g} s"
         if isinstance(error, ssl.SSLError):
-            why = getattr(error, "verify_message", "") or error.reason or "the handshake failed"
-            return f"gave no trusted TLS connection: {why}"
+            return "gave no trusted TLS connection"
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return "cannot be connected to: its name does not resolve"
         if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
             return "cannot be connected to: connection refused (is it running?)"
         return f"cannot be connected to: {error.strerror or type(error).__name__}"
 
-    def _unreachable(self, what: str) -> UpstreamError:
-        place = f"{self._address.host}:{self._address.port}"
-        return UpstreamUnreachable(f"{self._label} ({place}) {what}", may_have_run=False)
+    def _unreachable(self, what: str, detail: str = "") -> UpstreamError:
+        error = UpstreamUnreachable(f"{self._label} {what}", may_have_run=False)
+        error.add_note(f"its address is {self._address.host}:{self._address.port}")
+        if detail:
+            error.add_note(detail)
+        return error
+
+
+def _tls_detail(error: OSError | UnicodeError) -> str:
+    """Say why there is no trust; such a text names hosts."""
+    if not isinstance(error, ssl.SSLError):
+        return ""
+    return getattr(error, "verify_message", "") or error.reason or "the handshake failed"

@@ -189,7 +189,7 @@ async def start(
     """Start a child. Raises UpstreamUnreachable where the command cannot be run."""
     loop = asyncio.get_running_loop()
     if command.cwd is not None and not command.cwd.is_dir():
-        raise UpstreamUnreachable(f"{label}: the folder {command.cwd} (`cwd`) does not exist", may_have_run=False)
+        raise _cannot_start(f"{label}: its folder (`cwd`) does not exist", f"the folder is {command.cwd}")
     try:
         _, child = await loop.subprocess_exec(
             lambda: ChildProcess(output, ended),
@@ -200,10 +200,17 @@ async def start(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        text = f"{label}: the command {command.program!r} was not found; install it, or give its full path"
-        raise UpstreamUnreachable(text, may_have_run=False) from error
+        text = f"{label}: its command was not found; install it, or give its full path"
+        raise _cannot_start(text, f"the command is {command.program!r}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its arguments or environment cannot be used"
-        text = f"{label}: the command {command.program!r} cannot be run: {reason}"
-        raise UpstreamUnreachable(text, may_have_run=False) from error
+        text = f"{label}: its command cannot be run: {reason}"
+        raise _cannot_start(text, f"the command is {command.program!r}") from error
     return child
+
+
+def _cannot_start(text: str, detail: str) -> UpstreamUnreachable:
+    """Return the error; `detail` is a note, because the text is told to agents."""
+    error = UpstreamUnreachable(text, may_have_run=False)
+    error.add_note(detail)
+    return error

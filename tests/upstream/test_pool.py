@@ -79,10 +79,13 @@ async def test_a_waiting_call_that_is_cancelled_leaves_its_place_to_the_next() -
 
 async def test_an_upstream_that_is_not_there_is_unreachable_and_was_not_asked() -> None:
     """The operator is told in plain words."""
-    upstream = HttpUpstream("files", f"http://127.0.0.1:{_closed_port()}/mcp")
+    port = _closed_port()
+    upstream = HttpUpstream("files", f"http://127.0.0.1:{port}/mcp")
     with pytest.raises(UpstreamUnreachable, match="connection refused") as caught:
         await _call(upstream)
     assert not caught.value.may_have_run
+    assert caught.value.__notes__ == [f"its address is 127.0.0.1:{port}"]
+    assert "127.0.0.1" not in str(caught.value), "agents are told the text"
     await upstream.aclose()
 
 
@@ -167,6 +170,8 @@ async def test_tls_verifies_certificate_and_name(tmp_path: Path) -> None:
             with pytest.raises(UpstreamUnreachable, match="no trusted TLS connection") as caught:
                 await _call(upstream)
             assert not caught.value.may_have_run
+            assert "certificate" in caught.value.__notes__[1]
+            assert not {"localhost", "127.0.0.1"} & set(str(caught.value).split()), "agents are told the text"
             await upstream.aclose()
         await known.aclose()
         assert server.calls("good") == 3

@@ -30,15 +30,18 @@ async def test_a_command_that_cannot_be_run_is_named(command: str, said: str) ->
     async with running(StdioUpstream("files", command)) as upstream:
         with pytest.raises(UpstreamUnreachable, match=said) as caught:
             await upstream.support()
-        assert command in str(caught.value)
+        assert command not in str(caught.value), "agents are told the text"
+        assert command in caught.value.__notes__[0]
         assert not caught.value.may_have_run
 
 
 async def test_a_folder_that_does_not_exist_is_named() -> None:
     """Else the system's message would blame the command."""
     async with running(puppet(cwd=Path("/no/such/folder"))) as upstream:
-        with pytest.raises(UpstreamUnreachable, match="/no/such/folder"):
+        with pytest.raises(UpstreamUnreachable, match="`cwd`") as caught:
             await upstream.connect(version="2025-11-25", params=PARAMS, relay=RecordingRelay())
+        assert caught.value.__notes__ == ["the folder is /no/such/folder"]
+        assert "/no/such/folder" not in str(caught.value), "agents are told the text"
 
 
 async def test_a_child_that_ignores_its_end_is_killed_with_all_that_it_started(
