@@ -93,8 +93,12 @@ class StoreFiles:
         self._log_was: _Stamp = (0, 0, 0, 0, 0)
         self._index_was: tuple[int, int] = (0, 0)
 
-    def remember(self) -> str:
-        """Take the files as they are after a write of ours. Returns an empty string, or why they are not ours."""
+    def remember(self, *, checkpointed: bool = False) -> str:
+        """Take the files as they are after a write of ours. Returns an empty string, or why they are not ours.
+
+        Only a checkpoint changes the database. Taking it as it is after a commit too would take over whatever somebody
+        else has written into it while we committed; under load that is most of the time.
+        """
         try:
             database, log, index = os.stat(self._database), os.stat(self._log), os.stat(self._index)
         except OSError as error:
@@ -102,6 +106,8 @@ class StoreFiles:
         held = os.fstat(self._handle)
         if (database.st_dev, database.st_ino) != (held.st_dev, held.st_ino):
             return "the store's database file was replaced"
+        if not checkpointed and self._database_was[1] != 0 and _stamp(database) != self._database_was:
+            return "the store's database file was changed by someone else"
         if self._log_was[1] not in (0, log.st_ino) or self._index_was[1] not in (0, index.st_ino):
             return "a file beside the store's database was replaced"
         self._database_was, self._log_was = _stamp(database), _stamp(log)

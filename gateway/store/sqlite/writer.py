@@ -347,7 +347,7 @@ class Writer:
             return  # noticed at the next append; a checkpoint must not write into a file of someone else
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
-        self._files.remember()
+        self._files.remember(checkpointed=True)
 
     def _purge(self, now: float) -> None:
         """Delete a slice of the inputs whose time is over, oldest first; goes on at once while there are more."""

@@ -100,6 +100,17 @@ def test_a_file_that_someone_else_wrote_or_linked_is_noticed(
 def test_our_own_writes_are_no_problem_once_remembered(files: StoreFiles, tmp_path: Path) -> None:
     """Ours: a commit grows the log, a checkpoint the database."""
     overwrite(tmp_path / "audit.db-wal")
-    overwrite(tmp_path / "audit.db")
     assert files.remember() == ""
+    overwrite(tmp_path / "audit.db")
+    assert files.remember(checkpointed=True) == ""
     assert files.problem() == ""
+
+
+def test_what_someone_else_writes_into_the_database_during_a_commit_is_not_taken_for_ours(
+    files: StoreFiles, tmp_path: Path
+) -> None:
+    """Faults: an older copy put over the database under load fell between two looks, and calls went on."""
+    overwrite(tmp_path / "audit.db-wal")
+    overwrite(tmp_path / "audit.db")
+    assert "changed by someone else" in files.remember()
+    assert files.problem() != ""
