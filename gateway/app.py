@@ -5,6 +5,7 @@ policies, store (which refuses what must not be opened), what the past left open
 background task and takes the house down in reverse.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from gateway.core.principal import TrustTier
 from gateway.core.redact import redact
 from gateway.downstream.bounds import FrontLimits
 from gateway.downstream.http import McpFront
-from gateway.errors import ConfigurationError, PolicyError, Problem, StoreError
+from gateway.errors import ConfigurationError, PolicyError, Problem, StoreError, UpstreamError
 from gateway.identity.ids import RandomIds
 from gateway.identity.keyless import Keyless
 from gateway.policyfiles.directory import PolicyDirectory
@@ -62,6 +63,11 @@ __all__ = [
 ]
 
 APP = "intended"
+
+REACH_S = 10.0
+"""For an upstream to say what it speaks when the operator is told which ones do not answer."""
+
+_log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -146,6 +152,22 @@ class Gateway:
             keyless=True,
         )
 
+    async def unreachable(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield each HTTP upstream that does not answer, and why. Refuses nothing: it may come up later.
+
+        A stdio upstream is not asked: that would start its process before an agent wants it.
+        """
+        for name, settings in self._settings.upstreams.items():
+            if settings.url is None:
+                continue
+            try:
+                with anyio.fail_after(REACH_S):
+                    await self._upstreams[name].support()
+            except TimeoutError:
+                yield name, f"upstream {name} gave no answer within {REACH_S:.0f} s"
+            except UpstreamError as error:
+                yield name, str(error)
+
     # --- building, from the bottom up ---------------------------------------------------------------------------------
 
     async def _build(self, stack: AsyncExitStack) -> None:
@@ -223,7 +245,8 @@ class Gateway:
             self._tasks.start_soon(close_disowned, self._store, draft, self._clock, self._ids)
 
     async def _policies_changed(self, news: Bundle | PolicyError) -> None:
-        """Record a reload. A store that fails is noticed by the next call, which is then not forwarded."""
+        """Tell and record a reload. A store that fails is noticed by the next call, which is then not forwarded."""
+        self._tell_policies(news)
         try:
             if isinstance(news, PolicyError):
                 await self._lifecycle.policies_rejected(news, self._policies.current())
@@ -231,6 +254,18 @@ class Gateway:
                 await self._lifecycle.policies_loaded(news, self._policies.texts())
         except StoreError:
             return
+
+    def _tell_policies(self, news: Bundle | PolicyError) -> None:
+        """Say at once whether an edit is in force: who saved it looks at the terminal, not at a probe."""
+        in_force = self._policies.current().digest[:12]
+        if not isinstance(news, PolicyError):
+            _log.info("policies reloaded, digest %s", in_force)
+            for warning in news.warnings:
+                _log.warning("%s", " ".join(warning.split()))
+            return
+        _log.error("policies NOT reloaded, digest %s stays in force", in_force)
+        for problem in news.problems:
+            _log.error("%s", " ".join(str(problem).split()))
 
     async def _close_upstreams(self) -> None:
         async with anyio.create_task_group() as group:

@@ -85,6 +85,33 @@ async def test_a_policy_change_is_recorded_with_the_old_one_in_force_where_it_is
     assert kinds[1:4] == [("policy.loaded", first), ("policy.rejected", first), ("policy.loaded", second)]
 
 
+async def test_a_policy_change_is_told_with_place_and_remedy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Who saves a file looks at the terminal: an edit that is not in force must not look like one that is."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    caplog.set_level("INFO", logger="gateway.app")
+    async with Gateway.open(settings_in(tmp_path, policies=policy)) as gateway:
+        first = gateway.report.policy_digest[:12]
+        policy.write_text(POLICY.replace("effect: allow", "effect: permit"))
+        await gateway._policies.reload()
+        policy.write_text(POLICY.replace("effect: allow", "effect: deny, when: 'risk < 5'").replace("id: r", "id: s"))
+        await gateway._policies.reload()
+        second = gateway.report.policy_digest[:12]
+    told = [(record.levelname, record.message) for record in caplog.records]
+    assert told[0] == ("ERROR", f"policies NOT reloaded, digest {first} stays in force")
+    assert "policy.yaml:5:25: rules.0.effect: 'permit' is not one of" in told[1][1]
+    assert "fix: write one of" in told[1][1]
+    assert told[2] == ("INFO", f"policies reloaded, digest {second}")
+
+
+async def test_upstreams_that_do_not_answer_are_named_and_stdio_ones_are_not_started(tmp_path: Path) -> None:
+    """A start goes on without them; the operator learns it before an agent does."""
+    upstreams = {"http": URL, "stdio": UpstreamSettings(command="no-such-command")}
+    async with Gateway.open(settings_in(tmp_path, upstreams=upstreams)) as gateway:
+        found = [name async for name, _ in gateway.unreachable()]
+    assert found == ["http"]
+
+
 async def test_a_reload_that_cannot_be_recorded_raises_nothing(tmp_path: Path) -> None:
     """The store's trouble is told by the next call, not by a crash of the watcher."""
     policy = tmp_path / "policy.yaml"

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import options
+from gateway.cli.output import say, warn
 
 if TYPE_CHECKING:
+    from gateway.app import Gateway
     from gateway.services.enforcement import Judged
+    from gateway.serving import Serving
     from gateway.settings import Settings
 
 __all__ = ["run"]
@@ -83,5 +86,17 @@ async def _serve(settings: "Settings") -> None:
 
     async with Gateway.open(settings, observe=observed) as gateway, anyio.create_task_group() as tasks:
         tasks.start_soon(lines.run)
-        await serve(gateway, settings, started=lambda served: announce(gateway.report, settings, served.url))
+
+        def started(served: "Serving") -> None:
+            announce(gateway.report, settings, served.url)
+            tasks.start_soon(_warn_of_unreachable, gateway)
+
+        await serve(gateway, settings, started=started)
         tasks.cancel_scope.cancel()
+    say("stopped")
+
+
+async def _warn_of_unreachable(gateway: "Gateway") -> None:
+    """Say once which upstreams do not answer: a start that looks well and a mistyped URL look the same otherwise."""
+    async for name, why in gateway.unreachable():
+        warn("unreachable", f"{why}. Calls to {name} fail until it answers.")

@@ -107,7 +107,19 @@ async def test_nothing_is_said_until_a_call_arrives(tmp_path: Path) -> None:
             async with Client(served.url) as client:
                 await client.list_tools()
             status = await anyio.to_thread.run_sync(served.stop)
-    assert (status, served.lines) == (0, before)
+    assert (status, served.lines) == (0, [*before, "stopped"])
+
+
+def test_an_upstream_that_does_not_answer_is_told_at_the_start(tmp_path: Path) -> None:
+    """A mistyped URL must not look like a good start until the first agent fails."""
+    with gateway(tmp_path, "good=http://127.0.0.1:9/mcp", "files=http://127.0.0.1:9/other") as served:
+        assert served.process.stderr is not None
+        warned = [served.process.stderr.readline() for _ in range(2)]
+        assert served.get("/readyz") == 200
+    assert [line.split(":")[:3] for line in warned] == [
+        ["WARNING", " unreachable", " upstream good cannot be connected to"],
+        ["WARNING", " unreachable", " upstream files cannot be connected to"],
+    ]
 
 
 def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
