@@ -21,7 +21,7 @@ from gateway.store.sqlite.reader import SqliteReader, open_reader
 from gateway.store.sqlite.schema import read_only_address, store_id
 from gateway.store.sqlite.store import DATABASE
 
-__all__ = ["database_path", "reading", "verify_chains"]
+__all__ = ["database_path", "kept_heads", "reading", "verify_chains"]
 
 CLOSE_S = 6.0
 """For the reader's thread to finish the page at hand; a read is bounded to five seconds itself."""
@@ -63,6 +63,15 @@ async def verify_chains(settings: Settings, tenant: str | None = None) -> list[R
                 expected = None if head is None else ExpectedHead(seq=head.seq, hash=head.hash)
                 reports.append(await verify(reader, one, expected=expected))
     return reports
+
+
+def kept_heads(settings: Settings) -> frozenset[str]:
+    """Return the tenants whose head is kept outside the store; of the others nobody can see what their end has lost.
+
+    Raises:
+        StoreError: the copy of the heads cannot be read, or is another store's.
+    """
+    return frozenset(_heads(settings))
 
 
 def _heads(settings: Settings) -> Mapping[str, Head]:

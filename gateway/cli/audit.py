@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli import options
 from gateway.cli.exits import Exit
-from gateway.cli.output import Format, FormatOption, data, say, table
+from gateway.cli.output import Format, FormatOption, data, say, table, warn
 
 if TYPE_CHECKING:
     from gateway.core.audit.entry import StoredEntry
@@ -57,24 +57,34 @@ def verify(
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Verify the chains and their head copy: exit 0 or 4."""
+    kept: frozenset[str] = frozenset()
     if exported is not None:
         reports = _verify_export(exported, tenant)
+        unguarded = "what was cut off at an export's end cannot be seen from it: compare the heads with a note of yours"
     else:
         import anyio
 
-        from gateway.records import verify_chains
+        from gateway.app import state_folder
+        from gateway.records import kept_heads, verify_chains
 
         settings = options.settle(options.Flags(data=data_dir, state=state), config).settings
         reports = anyio.run(verify_chains, settings, tenant)
+        kept = kept_heads(settings)
+        unguarded = (
+            f"{state_folder(settings)} holds no copy of this store's heads, so what was cut off at its end cannot be"
+            " seen: name the gateway's state folder with `--state`"
+        )
     if output is Format.TABLE:
         for report in reports:
-            print(f"{'valid' if report.valid else 'BROKEN'}  {report.tenant}: {_sentence(report)}")
+            print(f"{'valid' if report.valid else 'BROKEN'}  {report.tenant}: {_sentence(report, kept)}")
             for one in report.breaks:
                 print(f"  entry {one.seq}: {one.kind}, expected {one.expected}, found {one.found}")
     else:
-        data([_plain(report) for report in reports], output)
+        data([_plain(report, kept) for report in reports], output)
     if not reports:
         say("there is no entry: nothing to verify")
+    elif not kept.issuperset(report.tenant for report in reports):
+        warn("head not compared", unguarded)
     raise typer.Exit(Exit.OK if all(report.valid for report in reports) else Exit.FAILED)
 
 
@@ -228,18 +238,21 @@ def _target(out: Path | None) -> Iterator[BinaryIO]:
         yield file
 
 
-def _sentence(report: "Report") -> str:
+def _sentence(report: "Report", kept: frozenset[str]) -> str:
     head = f"{report.count} entries, head {report.head_seq} {report.head_hash.hex()[:16]}"
-    return head if report.valid else f"{head}, {report.broken} breaks"
+    if not report.valid:
+        return f"{head}, {report.broken} {'break' if report.broken == 1 else 'breaks'}"
+    return f"{head}, {'agrees with the copy kept elsewhere' if report.tenant in kept else 'compared with no copy'}"
 
 
-def _plain(report: "Report") -> dict[str, Any]:
+def _plain(report: "Report", kept: frozenset[str]) -> dict[str, Any]:
     return {
         "tenant": report.tenant,
         "valid": report.valid,
         "count": report.count,
         "headSeq": report.head_seq,
         "headHash": report.head_hash.hex(),
+        "headCompared": report.tenant in kept,
         "root": report.root.hex(),
         "broken": report.broken,
         "breaks": [

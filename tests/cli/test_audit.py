@@ -93,6 +93,19 @@ def test_the_head_copy_is_checked_too(folder: Path) -> None:
     assert "unexpected-head" in result.stdout
 
 
+def test_a_head_that_was_compared_with_nothing_is_said(folder: Path) -> None:
+    """Without the copy a cut tail is invisible: "valid" alone would claim more than was looked at."""
+    assert "agrees with the copy kept elsewhere" in verified().stdout
+    assert "WARNING" not in verified().stderr
+    (folder / "elsewhere").mkdir()
+    result = ran("verify", "--state", "elsewhere")
+    assert (result.exit_code, "compared with no copy" in result.stdout) == (0, True)
+    assert "WARNING: head not compared: elsewhere holds no copy of this store's heads" in result.stderr
+    [report] = json.loads(ran("verify", "--state", "elsewhere", "-o", "json").stdout)
+    assert report["headCompared"] is False
+    assert json.loads(verified("-o", "json").stdout)[0]["headCompared"] is True
+
+
 def test_an_empty_store_has_nothing_to_verify(folder: Path) -> None:
     """Said, so that nobody takes it for a proof."""
     result = verified("--tenant", "nobody")
