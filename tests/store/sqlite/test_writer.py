@@ -105,9 +105,9 @@ async def test_an_append_that_became_durable_too_late_is_handed_to_the_service(
         release = threading.Event()
         real = store._writer._files.remember
 
-        def slow() -> str:  # the commit is done; its answer is held back until the wait is over
+        def slow(*, checkpointed: bool = False) -> str:  # after the commit; its answer is held back until it is late
             release.wait(5)
-            return real()
+            return real(checkpointed=checkpointed)
 
         monkeypatch.setattr(store._writer._files, "remember", slow)
         with pytest.raises(AuditUnavailable, match=r"not durable within 0\.05 s"):
