@@ -50,34 +50,45 @@ class Refusals:
             reasons=(str(rejection.code),),
             body=orjson.dumps({"code": rejection.code, "status": rejection.status, "source": source}),
         )
-        await self._append(draft)
-
-    async def flush(self) -> None:
-        """Write the summary of the strangers refused since the last one, if any."""
-        counted, self._strangers = self._strangers, Counter()
-        self._since = self._clock.monotonic()
-        for (source, reason), count in counted.items():
-            draft = EntryDraft(
-                tenant=SYSTEM_TENANT,
-                id=self._ids.new("evt"),
-                type=EntryType.STRANGERS_REFUSED,
-                time=timestamp(self._clock.now()),
-                reasons=(reason,),
-                body=orjson.dumps({"source": source, "reason": reason, "count": count}),
-            )
-            await self._append(draft)
-
-    async def _count(self, source: str, reason: str) -> None:
-        """Count one stranger; the first one after a full minute writes the minute's summary."""
-        key = (source, reason)
-        if key not in self._strangers and len(self._strangers) >= SOURCES_KEPT:
-            key = ("others", "any")
-        self._strangers[key] += 1
-        if self._clock.monotonic() - self._since >= PERIOD_S:
-            await self.flush()
-
-    async def _append(self, draft: EntryDraft) -> None:
         try:
             await self._audit.append(draft)
         except StoreError:
             return
+
+    async def flush(self) -> None:
+        """Write the summary of the strangers refused since the last one, if any.
+
+        What is cut off or fails in the middle keeps the rest for the next time: whoever is refused waits only so long.
+        """
+        counted, self._strangers = self._strangers, Counter()
+        self._since = self._clock.monotonic()
+        try:
+            while counted:
+                (source, reason), count = counted.popitem()
+                await self._audit.append(
+                    EntryDraft(
+                        tenant=SYSTEM_TENANT,
+                        id=self._ids.new("evt"),
+                        type=EntryType.STRANGERS_REFUSED,
+                        time=timestamp(self._clock.now()),
+                        reasons=(reason,),
+                        body=orjson.dumps({"source": source, "reason": reason, "count": count}),
+                    )
+                )
+        except StoreError:
+            self._add(source, reason, count)
+        finally:
+            for (source, reason), count in counted.items():
+                self._add(source, reason, count)
+
+    async def _count(self, source: str, reason: str) -> None:
+        """Count one stranger; the first one after a full minute writes the minute's summary."""
+        self._add(source, reason, 1)
+        if self._clock.monotonic() - self._since >= PERIOD_S:
+            await self.flush()
+
+    def _add(self, source: str, reason: str, count: int) -> None:
+        key = (source, reason)
+        if key not in self._strangers and len(self._strangers) >= SOURCES_KEPT:
+            key = ("others", "any")
+        self._strangers[key] += count

@@ -1,10 +1,12 @@
 """What is refused before any decision is on record, and strangers cannot fill the disk with it."""
 
+import anyio
 import pytest
 
-from gateway.core.audit.entry import EntryType
+from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.message import Rejection
 from gateway.core.principal import SYSTEM_TENANT
+from gateway.ports import Appended, Conflict
 from gateway.services import refusals as module
 from tests.simulate.world import LOCAL, World
 
@@ -50,3 +52,40 @@ async def test_a_refusal_stands_though_it_cannot_be_recorded() -> None:
     world.store.down = "full"
     await world.refusals.record(LOCAL, "127.0.0.1", BATCH)
     assert world.entries() == []
+
+
+async def test_a_summary_that_is_cut_off_keeps_the_rest_for_the_next() -> None:
+    """The stranger that trips it waits a second at most; a thousand entries may take longer."""
+    world = World()
+    for number in range(3):
+        await world.refusals.record(None, f"10.0.0.{number}", BATCH)
+    real, once = world.store.append, anyio.CancelScope()
+
+    async def slowly(draft: EntryDraft) -> Appended | Conflict:
+        if world.entries(EntryType.STRANGERS_REFUSED):
+            once.cancel()
+            await anyio.lowlevel.checkpoint()
+        return await real(draft)
+
+    world.store.append = slowly  # type: ignore[method-assign]
+    with once:
+        await world.refusals.flush()
+    assert len(world.entries(EntryType.STRANGERS_REFUSED)) == 1
+    world.store.append = real  # type: ignore[method-assign]
+    await world.refusals.flush()
+    told = [body["source"] for body in world.bodies(EntryType.STRANGERS_REFUSED)]
+    assert len(told) == len(set(told)) == 2, "the one that was being written is the store's to finish"
+
+
+async def test_a_summary_that_cannot_be_written_is_written_later() -> None:
+    """What was counted while the store was down is not forgotten, and stays bounded."""
+    world = World()
+    for number in range(3):
+        await world.refusals.record(None, f"10.0.0.{number}", BATCH)
+    world.store.down = "full"
+    await world.refusals.flush()
+    assert world.entries() == []
+    world.store.down = ""
+    await world.refusals.flush()
+    assert {body["count"] for body in world.bodies(EntryType.STRANGERS_REFUSED)} == {1}
+    assert len(world.entries(EntryType.STRANGERS_REFUSED)) == 3
