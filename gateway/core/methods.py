@@ -21,6 +21,7 @@ from gateway.core.value import value
 __all__ = [
     "EMBEDDED_METHODS",
     "INPUT_REQUIRED_METHODS",
+    "NAME_CHARS",
     "NAME_MEMBER",
     "TABLE",
     "Direction",

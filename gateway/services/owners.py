@@ -6,9 +6,13 @@ Of equal URIs the first upstream in configuration order wins (design, section 4,
 """
 
 from collections.abc import Iterable
+from math import inf
+
+import anyio
 
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.methods import normalise_uri
+from gateway.core.methods import NAME_CHARS, normalise_uri
+from gateway.core.uris import URI_CHARS
 from gateway.errors import UpstreamError
 from gateway.services.party import Line, Party
 from gateway.services.silence import SilentRelay
@@ -21,6 +25,9 @@ NAMES_KEPT = 10_000
 PAGES_ASKED = 20
 """Pages of one upstream's resource lists that are fetched to find an owner."""
 
+RELIST_AFTER_S = 5.0
+"""A URI that nobody listed makes the gateway list again, but not more often than this, whoever asks."""
+
 
 class Owners:
     """Remembers what each upstream listed."""
@@ -29,6 +36,7 @@ class Owners:
         self._uris: dict[str, dict[str, None]] = {}
         self._stems: dict[str, dict[str, None]] = {}
         self._prompts: dict[str, dict[str, None]] = {}
+        self._asked_at: dict[str, float] = {}
 
     def note(self, upstream: str, method: str, items: Iterable[JsonObject]) -> None:
         """Remember the items of one page of `resources/list`, `resources/templates/list` or `prompts/list`."""
@@ -47,6 +55,7 @@ class Owners:
         """Drop what the upstream listed: it says that a list has changed."""
         for kept in (self._uris, self._stems, self._prompts):
             kept.pop(upstream, None)
+        self._asked_at.pop(upstream, None)
 
     def lists(self, upstream: str, uri: str) -> bool:
         """Return whether the upstream listed a resource under `uri` (in normal form)."""
@@ -62,12 +71,8 @@ class Owners:
         if owner:
             return owner
         for upstream in party.mount.upstreams:
-            try:
-                line = await party.line(upstream)
-                await self._ask(line, "resources/list", "resources")
-                await self._ask(line, "resources/templates/list", "resourceTemplates")
-            except UpstreamError:
-                continue  # an upstream that is down owns nothing at the moment
+            if anyio.current_time() - self._asked_at.get(upstream, -inf) >= RELIST_AFTER_S:
+                await self._ask_both(party, upstream)
         return self._find(party, uri)
 
     def _find(self, party: Party, uri: str) -> str:
@@ -78,6 +83,15 @@ class Owners:
             if any(uri.startswith(stem) for stem in self._stems.get(upstream, {})):
                 return upstream
         return ""
+
+    async def _ask_both(self, party: Party, upstream: str) -> None:
+        try:
+            line = await party.line(upstream)
+            await self._ask(line, "resources/list", "resources")
+            await self._ask(line, "resources/templates/list", "resourceTemplates")
+        except UpstreamError:
+            pass  # an upstream that is down owns nothing at the moment
+        self._asked_at[upstream] = anyio.current_time()
 
     async def _ask(self, line: Line, method: str, member: str) -> None:
         """Remember one upstream's list; an upstream without the capability answers with an error and owns nothing."""
@@ -95,12 +109,17 @@ class Owners:
 
 
 def _kept_of(member: str, value: str) -> list[str]:
-    """Return what is remembered of one listed name, URI or template; nothing of what is no URI."""
+    """Return what is remembered of one listed name, URI or template; nothing of what is no URI or cannot be asked for.
+
+    What is longer than any message may name it would only fill the memory.
+    """
     if member == "name":
-        return [value]
+        return [value] if len(value) <= NAME_CHARS else []
     if member == "uri":
         uri = normalise_uri(value)
         return [] if uri is None else [uri]
     # A template is asked for as it is written (`completion/complete`), and read with its expressions filled in.
     stem = value.partition("{")[0]
+    if len(stem) > URI_CHARS:
+        return []
     return [kept for kept in (stem, normalise_uri(stem)) if kept]

@@ -120,6 +120,29 @@ def test_an_upstream_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> 
     assert list(owners.prompts("a")) == ["one", "two"]
 
 
+def test_a_name_that_no_message_may_hold_is_not_remembered() -> None:
+    """Ten thousand names of a megabyte each would be memory for nothing."""
+    owners = Owners()
+    owners.note("a", "prompts/list", [{"name": "n" * 1025}, {"name": "n" * 1024}])
+    assert list(owners.prompts("a")) == ["n" * 1024]
+    owners.note("a", "resources/templates/list", [{"uriTemplate": "x://" + "n" * 8189 + "{id}"}])
+    assert owners._stems == {"a": {}}
+
+
+async def test_made_up_uris_make_no_flood_of_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request of an agent may name a thousand URIs, and each would list every upstream."""
+    world = two()
+    for number in range(3):
+        assert await reads(world, f"x://{number}") == []
+    assert [len(world.upstream(name).requests("resources/list")) for name in ("a", "b")] == [1, 1]
+    world.upstream("a").fail(UpstreamUnreachable("down", may_have_run=False), "resources/list")
+    monkeypatch.setattr(module, "RELIST_AFTER_S", 0.0)
+    await reads(world, "x://1")
+    monkeypatch.undo()
+    await reads(world, "x://1")
+    assert len(world.upstream("a").requests("resources/list")) == 2, "asked anew too often"
+
+
 def test_what_an_upstream_listed_is_forgotten_when_it_says_that_it_changed() -> None:
     """A resource that moved must not be asked of its old owner."""
     owners = Owners()
