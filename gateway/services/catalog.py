@@ -5,6 +5,7 @@ principal may see is `services/listing.py`. Pins belong to the gateway, not to a
 chain of `_system`.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import anyio
@@ -14,6 +15,7 @@ from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.call import PinnedTool, Review
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import NAME_CHARS
 from gateway.core.pinning import pin_tool
 from gateway.core.principal import SYSTEM_TENANT
 from gateway.errors import AuditUnavailable, CanonicalError, UpstreamBroken
@@ -28,7 +30,11 @@ RELIST_AFTER_S = 5.0
 """A name that is not in the list makes the gateway list again, but not more often than this, whoever asks."""
 
 TOOLS_PER_UPSTREAM = 10_000
-"""Definitions pinned of one upstream; the largest real servers list some hundreds."""
+"""Names pinned of one upstream, those of earlier lists included; the largest real servers list some hundreds. Further
+ones are withheld: each first sight is an entry, and an upstream that makes names up must not fill memory and disk."""
+
+PINNED_BYTES = 64 * 1024 * 1024
+"""Of all definitions of one upstream as they were last listed; the largest real ones come to some hundred KiB."""
 
 
 class Catalog:
@@ -41,6 +47,7 @@ class Catalog:
         self._ids = ids
         self._pins: dict[str, dict[str, PinnedTool]] = {}
         self._raw: dict[tuple[str, str], bytes] = {}
+        self._bytes: Counter[str] = Counter()
         self._listed: dict[str, dict[str, PinnedTool]] = {}
         self._listed_at: dict[str, float] = {}
         self._lock = anyio.Lock()
@@ -74,21 +81,20 @@ class Catalog:
         Raises StoreError where a first sight or a change cannot be made durable: it is then not used.
         """
         pins = await self._load(upstream)
-        listed = {} if whole else dict(self._listed.get(upstream, {}))
-        if len(listed) + len(definitions) > TOOLS_PER_UPSTREAM:
+        if len(definitions) > TOOLS_PER_UPSTREAM:
             msg = f"more than {TOOLS_PER_UPSTREAM} tools listed"
             raise UpstreamBroken(msg, may_have_run=False)
         noted: list[PinnedTool | None] = []
-        here: set[str] = set()
+        here: dict[str, PinnedTool] = {}
         for definition in definitions:
             # Of two definitions under one name the first stands; the other is withheld and pins nothing.
             twice = str(definition.get("name")) in here
             tool = None if twice else await self._pin(upstream, definition, pins)
             if tool is not None:
-                here.add(tool.name)
-                listed[tool.name] = tool
+                here[tool.name] = tool
             noted.append(tool)
-        self._listed[upstream] = listed
+        # Looked up only now: another page, or the whole list, may have been noted while this one was being recorded.
+        self._listed[upstream] = here if whole else {**self._listed.get(upstream, {}), **here}
         if whole:
             self._listed_at[upstream] = self._clock.monotonic()
         return noted
@@ -104,13 +110,17 @@ class Catalog:
         return at is not None and self._clock.monotonic() - at < RELIST_AFTER_S
 
     async def _pin(self, upstream: str, definition: JsonObject, pins: dict[str, PinnedTool]) -> PinnedTool | None:
-        """Return the pinned form of one definition, recording it where it is new or changed."""
+        """Return the pinned form of one definition, recording it where it is new or changed; None: it is withheld."""
         name = definition.get("name")
         raw = _bytes(definition)
-        if not isinstance(name, str) or not name or not raw:
+        if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARS or not raw:
             return None
-        if self._raw.get((upstream, name)) == raw:
+        before = self._raw.get((upstream, name), b"")
+        if before == raw:
             return pins[name]
+        full = name not in pins and len(pins) >= TOOLS_PER_UPSTREAM
+        if full or self._bytes[upstream] + len(raw) - len(before) > PINNED_BYTES:
+            return None
         async with self._lock:
             known = pins.get(name)
             try:
@@ -120,6 +130,7 @@ class Catalog:
             if tool is not known:
                 await self._record(tool, known)
                 pins[name] = tool
+            self._bytes[upstream] += len(raw) - len(self._raw.get((upstream, name), b""))
             self._raw[upstream, name] = raw
         return tool
 

@@ -1,5 +1,6 @@
 """Tools are pinned when they are first seen, and every change of one is on record before it is used."""
 
+import anyio
 import pytest
 
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
@@ -122,7 +123,8 @@ async def test_a_page_adds_to_what_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{}, {"name": ""}, {"name": 7}, {"name": "x", "n": 2**70}, {"name": "x", "n": 2**60}]
+    "broken",
+    [{}, {"name": ""}, {"name": "n" * 1025}, {"name": 7}, {"name": "x", "n": 2**70}, {"name": "x", "n": 2**60}],
 )
 async def test_a_definition_that_cannot_be_pinned_is_withheld(broken: JsonObject) -> None:
     """Without a canonical form there is no pin, and without a pin no call."""
@@ -187,3 +189,46 @@ async def test_a_list_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     world = World()
     with pytest.raises(UpstreamBroken, match="more than 2 tools"):
         await world.catalog.note("default", [tool("a"), tool("b"), tool("c")], whole=True)
+
+
+async def test_pages_of_a_long_list_may_be_listed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is on different tools, not on how often they are listed."""
+    monkeypatch.setattr(module, "TOOLS_PER_UPSTREAM", 3)
+    world = World()
+    for _ in range(3):
+        await world.catalog.note("default", [tool("a"), tool("b")], whole=False)
+    assert list(world.catalog.names("default")) == ["a", "b"]
+
+
+async def test_names_that_are_made_up_anew_with_each_list_fill_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond the bound is withheld, and pins nothing in memory or on disk."""
+    monkeypatch.setattr(module, "TOOLS_PER_UPSTREAM", 2)
+    world = World()
+    for name in ("a", "b", "c"):
+        await world.catalog.note("default", [tool(name)], whole=True)
+    assert world.catalog.known("default", "c") is None
+    assert [entry.tool for entry in world.entries(EntryType.TOOL_PINNED)] == ["a", "b"]
+
+
+async def test_definitions_beyond_the_memory_for_them_are_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand tools of a megabyte each must not fit."""
+    monkeypatch.setattr(module, "PINNED_BYTES", 250)
+    world = World()
+    big, small = tool("a", description="x" * 100), tool("b")
+    noted = await world.catalog.note("default", [big, tool("c", description="x" * 100), small], whole=True)
+    assert [one and one.name for one in noted] == ["a", None, "b"]
+    noted = await world.catalog.note("default", [tool("a"), tool("c", description="x")], whole=True)
+    assert [one and one.name for one in noted] == ["a", "c"], "what a shorter definition gives back can be used"
+
+
+async def test_pages_that_are_noted_at_the_same_time_do_not_unlist_each_other() -> None:
+    """Two agents page through one list."""
+    world = World()
+    world.store.held = anyio.Event()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for name in ("a", "b"):
+                group.start_soon(lambda one: world.catalog.note("default", [tool(one)], whole=False), name)
+            await anyio.wait_all_tasks_blocked()
+            world.store.held.set()
+    assert sorted(world.catalog.names("default")) == ["a", "b"]
