@@ -1,6 +1,7 @@
 """`intended audit`: look at the record, verify it, take it away. Reads only, so it works while a gateway runs."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import typer
 
 from gateway.cli import options
 from gateway.cli.exits import Exit
-from gateway.cli.output import Format, FormatOption, data, say, table, warn
+from gateway.cli.output import Format, FormatOption, data, say, table, visible, warn
 
 if TYPE_CHECKING:
     from gateway.core.audit.entry import StoredEntry
@@ -28,7 +29,10 @@ TenantOption = Annotated[str | None, typer.Option(help="One tenant only [default
 POLL_S = 0.5
 """How often `tail --follow` looks for new entries."""
 
-COLUMNS = ("seq", "time", "type", "effect", "agent", "upstream", "tool", "reason", "risk", "intent")
+WIDE = 130
+"""Columns of a terminal from which on a line also has the intent's id, which agents are told as `decision`."""
+
+COLOURS = {"ALLOW": "green", "ESCALATE": "yellow", "DENY": "red"}
 
 
 @app.command("tail")
@@ -159,40 +163,61 @@ async def _tail(settings: "Settings", tenant: str, count: int, follow: bool, out
 
     async with reading(settings) as reader:
         entries = list(await reader.last(tenant, count))
-        _show(entries, output, head=True)
+        _show(entries, output)
         after = entries[-1].seq if entries else (await reader.head(tenant))[0]
         while follow:
             await anyio.sleep(POLL_S)
             entries = [entry async for entry in reader.read(tenant, after=after)]
             if entries:
-                _show(entries, output, head=False)
+                _show(entries, output)
                 after = entries[-1].seq
                 sys.stdout.flush()
 
 
-def _show(entries: "list[StoredEntry]", output: Format, *, head: bool) -> None:
+def _show(entries: "list[StoredEntry]", output: Format) -> None:
     from gateway.services.audit_query import shown
 
     found = [shown(entry) for entry in entries]
     if output is not Format.TABLE:
         data(found, output)
-        return
-    rows = [
-        (
-            entry["seq"],
-            entry["time"],
-            entry["type"],
-            entry["effect"] or "-",
-            entry["agent"] or "-",
-            entry["upstream"] or "-",
-            entry["tool"] or "-",
-            ",".join(entry["reasons"]) or "-",
-            entry["risk"],
-            entry["intentId"] or "-",
-        )
-        for entry in found
-    ]
-    table(COLUMNS if head else [""] * len(COLUMNS), rows)
+    elif sys.stdout.isatty():
+        wide = shutil.get_terminal_size().columns >= WIDE
+        for entry in found:
+            print(_coloured(visible(_line(entry, wide=wide)), entry["effect"]))
+    else:
+        table((), map(_row, found))
+
+
+def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+    """Return an entry's fields for a pipe: seq, time, type, effect, agent, upstream, tool, reasons, risk, intent."""
+    return (
+        entry["seq"],
+        entry["time"],
+        entry["type"],
+        entry["effect"] or "-",
+        entry["agent"] or "-",
+        entry["upstream"] or "-",
+        entry["tool"] or "-",
+        ",".join(entry["reasons"]) or "-",
+        entry["risk"],
+        entry["intentId"] or "-",
+    )
+
+
+def _line(entry: dict[str, Any], *, wide: bool) -> str:
+    """Return an entry for a terminal. Lines, not a table: `--follow` adds to them, and nothing may be cut short."""
+    time = entry["time"].partition(".")[0].replace("T", " ")
+    target = " ".join(part for part in (entry["upstream"], entry["tool"]) if part)
+    parts = [f"{entry['seq']:>5}  {time}  {entry['effect'] or entry['type']:<14}", target, ",".join(entry["reasons"])]
+    if entry["agent"]:
+        parts.append(f"risk {entry['risk']}  {entry['agent']}")
+    if wide:
+        parts.append(entry["intentId"])
+    return "  ".join(part for part in parts if part).rstrip().replace("\n", " ")
+
+
+def _coloured(line: str, effect: str) -> str:
+    return line if "NO_COLOR" in os.environ or effect not in COLOURS else typer.style(line, fg=COLOURS[effect])
 
 
 async def _export(settings: "Settings", tenant: str | None, out: Path | None) -> None:

@@ -1,5 +1,6 @@
 """`intended audit`: look, verify, export; beside a running gateway or after it."""
 
+import io
 import json
 import sqlite3
 import stat
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 from gateway.app import Gateway
 from gateway.cli import audit
 from gateway.cli.main import app
+from gateway.cli.output import Format
 from gateway.core.audit.verify import verify
 from gateway.settings import Settings, UpstreamSettings
 
@@ -44,6 +46,56 @@ def test_the_last_entries_are_shown(folder: Path) -> None:
     lines = ran("tail", "--tenant", "_system").stdout.splitlines()
     assert [line.split("\t")[2] for line in lines] == ["gateway.started", "policy.loaded", "gateway.stopped"]
     assert len(ran("tail", "--tenant", "_system", "-n", "1").stdout.splitlines()) == 1
+
+
+DECIDED = {
+    "seq": 3,
+    "time": "2026-11-22T09:15:46.270Z",
+    "type": "call.decided",
+    "effect": "ESCALATE",
+    "agent": "local",
+    "upstream": "files",
+    "tool": "write\nfile",
+    "reasons": ["policy-escalate", "escalate-consequential"],
+    "risk": 72,
+    "intentId": "int_1",
+}
+
+
+class Terminal(io.StringIO):
+    """A stdout that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("columns", "end"), [(80, "local"), (150, "local  int_1")])
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_terminal_of_any_width_gets_whole_lines(
+    columns: int, end: str, colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision whose tool and reason are cut to an ellipsis tells an auditor nothing."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if not colours:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout", stdout := Terminal())
+    monkeypatch.setattr("gateway.services.audit_query.shown", lambda entry: entry)
+    audit._show([DECIDED], Format.TABLE)
+    line = (
+        "    3  2026-11-22 09:15:46  ESCALATE        files write file"
+        f"  policy-escalate,escalate-consequential  risk 72  {end}"
+    )
+    assert stdout.getvalue() == (f"\x1b[33m{line}\x1b[0m\n" if colours else f"{line}\n")
+
+
+def test_an_entry_of_the_gateway_itself_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its type stands where calls have their effect."""
+    monkeypatch.setattr("sys.stdout", stdout := Terminal())
+    monkeypatch.setattr("gateway.services.audit_query.shown", lambda entry: entry)
+    nobody = {"agent": "", "upstream": "", "tool": "", "reasons": [], "risk": 0, "intentId": "", "effect": ""}
+    audit._show([DECIDED | nobody | {"type": "policy.rejected"}], Format.TABLE)
+    assert stdout.getvalue() == "    3  2026-11-22 09:15:46  policy.rejected\n"
 
 
 def test_programs_get_entries_with_their_bodies(folder: Path) -> None:
