@@ -17,6 +17,9 @@ __all__ = ["ANSWER_DEPTH", "check_result", "read_message", "without_lists"]
 ANSWER_DEPTH: Final = 128
 """Nesting of an upstream's message: output schemas nest deeper than arguments do; orjson writes up to 254 levels."""
 
+INPUT_REQUESTS: Final = 64
+"""What one answer may ask of the agent: each is a decision with its entries. As many as a session may have open."""
+
 _CAPABILITY: Final = {
     "sampling/createMessage": "sampling",
     "elicitation/create": "elicitation",
@@ -95,6 +98,8 @@ def _input_problem(result: JsonObject, capabilities: JsonObject) -> str:
     requests = result.get("inputRequests", {})
     if not isinstance(requests, dict):
         return "`inputRequests` is not an object"
+    if len(requests) > INPUT_REQUESTS:
+        return f"more than {INPUT_REQUESTS} input requests"
     if not isinstance(result.get("requestState", ""), str):
         return "`requestState` is not a text"
     if "inputRequests" not in result and "requestState" not in result:

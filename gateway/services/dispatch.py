@@ -58,7 +58,7 @@ class Dispatch:
         self._catalog = catalog
         self._facts = facts
         self._refusals = refusals
-        self._gating = Gating(enforcement=enforcement, catalog=catalog, owners=owners)
+        self._gating = Gating(enforcement=enforcement, catalog=catalog, owners=owners, refusals=refusals)
         self._listing = Listing(catalog=catalog, facts=facts, owners=owners, enforcement=enforcement)
         self._listening = Listening(catalog=catalog, enforcement=enforcement, owners=owners)
 

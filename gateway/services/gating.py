@@ -23,6 +23,7 @@ from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, Outcome, OutcomeKind
 from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
+from gateway.services.refusals import Refusals
 from gateway.services.relaying import AgentRelay, declared, requested_call
 from gateway.services.silence import SilentRelay
 
@@ -44,16 +45,17 @@ TASK_FIELD = "task"
 class Gating:
     """Takes gated requests to their answers."""
 
-    def __init__(self, *, enforcement: Enforcement, catalog: Catalog, owners: Owners) -> None:
+    def __init__(self, *, enforcement: Enforcement, catalog: Catalog, owners: Owners, refusals: Refusals) -> None:
         self._enforcement = enforcement
         self._catalog = catalog
         self._owners = owners
+        self._refusals = refusals
 
     async def handle(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
         """Answer one gated request."""
         call = self._read(party, inbound)
-        if isinstance(call, Reply):
-            return call
+        if isinstance(call, Rejection):
+            return await self._rejected(party, call)
         if call.method == "resources/subscribe" and _subscribed_to_too_many(party):
             return reply_error(INVALID_PARAMS, f"At most {SUBSCRIPTIONS_KEPT} subscriptions per session")
         try:
@@ -73,29 +75,37 @@ class Gating:
             return await self._undecidable(party, call, None)
         mismatch = self._param_headers(party, inbound, call)
         if mismatch is not None:
-            return mismatch
+            return await self._rejected(party, mismatch)
         return await self._enforce(party, inbound, caller, call, line)
 
     async def unreachable(self, party: Party, inbound: Inbound, error: UpstreamError) -> Reply:
         """Answer one gated request whose upstream is known to be down."""
         call = self._read(party, inbound)
-        return call if isinstance(call, Reply) else await self._undecidable(party, call, error)
+        if isinstance(call, Rejection):
+            return await self._rejected(party, call)
+        return await self._undecidable(party, call, error)
+
+    async def _rejected(self, party: Party, rejection: Rejection) -> Reply:
+        """Answer what does not get as far as a decision, and record it: whose it is, is known."""
+        await self._refusals.record(party.principal, "", rejection)
+        return reply_error(rejection.code, rejection.message, data=rejection.data)
 
     # --- which upstream, which name ----------------------------------------------------------------------------------
 
-    def _read(self, party: Party, inbound: Inbound) -> Call | Reply:
-        """Return what the message asks as a call; a Reply where its params do not fit.
+    def _read(self, party: Party, inbound: Inbound) -> Call | Rejection:
+        """Return what the message asks as a call; a Rejection where its params do not fit.
 
         On a path that serves one upstream the call is whole: that upstream, and the tool as it is known, if it is. On
         one that serves several it has neither yet.
         """
         asked = subject(inbound.method, inbound.params)
         if isinstance(asked, Rejection):
-            return reply_error(asked.code, asked.message, data=asked.data)
+            return asked
         try:
             arguments_digest = digest(asked.arguments)
         except CanonicalError as error:
-            return reply_error(INVALID_PARAMS, f"The arguments have no canonical form: {error}")
+            message = f"The arguments have no canonical form: {error}"
+            return Rejection(status=400, code=INVALID_PARAMS, message=message)
         upstream = "" if party.mount.prefixed else party.mount.upstreams[0]
         is_tool = inbound.method == "tools/call"
         return Call(
@@ -137,19 +147,18 @@ class Gating:
         )
         return self._tell(party, call, outcome)
 
-    def _param_headers(self, party: Party, inbound: Inbound, call: Call) -> Reply | None:
+    def _param_headers(self, party: Party, inbound: Inbound, call: Call) -> Rejection | None:
         """Compare `Mcp-Param-*` headers with the body against the pinned schema, fail closed (modern era)."""
         if party.era is not Era.MODERN or call.tool is None:
             return None
-        rejection = check_param_headers(inbound.param_headers, call.tool.definition, call.arguments)
-        if rejection is None:
-            return None
-        return reply_error(rejection.code, rejection.message, data=rejection.data)
+        return check_param_headers(inbound.param_headers, call.tool.definition, call.arguments)
 
     # --- enforcement, and the answer ---------------------------------------------------------------------------------
 
     async def _enforce(self, party: Party, inbound: Inbound, caller: Caller, call: Call, line: Line) -> Reply:
         params = _outgoing(inbound.params, call)
+        # Only a tool's arguments have headers; on anything else they would be text that nobody has judged.
+        headers = inbound.param_headers if call.method == "tools/call" else ()
         interests = party.interests(call.upstream)
         relay = AgentRelay(
             party, call.upstream, caller, catalog=self._catalog, owners=self._owners, enforcement=self._enforcement
@@ -159,7 +168,7 @@ class Gating:
             subscribes = call.method == "resources/subscribe" and call.uri not in interests.resources
             if subscribes:  # before it is asked, for an update may overtake the answer
                 interests.resources.add(call.uri)
-            message = await line.request(call.method, params, relay, headers=inbound.param_headers)
+            message = await line.request(call.method, params, relay, headers=headers)
             result = message.get("result")
             if result is None:
                 if subscribes:

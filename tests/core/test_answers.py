@@ -94,6 +94,8 @@ def test_arbitrary_bytes_never_raise(data: bytes) -> None:
 # --- results ----------------------------------------------------------------------------------------------------------
 
 ASK = {"a": {"method": "elicitation/create", "params": {"message": "?"}}}
+MANY = {str(number): ASK["a"] for number in range(65)}
+"""Each would be a decision with its entries."""
 CAN = {"elicitation": {}, "sampling": {}, "roots": {}}
 
 ALLOWED: list[tuple[str, Era, dict[str, Any]]] = [
@@ -104,6 +106,7 @@ ALLOWED: list[tuple[str, Era, dict[str, Any]]] = [
     ("tools/call", Era.MODERN, {"resultType": "input_required", "requestState": "s"}),
     ("prompts/get", Era.MODERN, {"resultType": "input_required", "inputRequests": ASK}),
     ("resources/read", Era.MODERN, {"resultType": "input_required", "inputRequests": {"r": {"method": "roots/list"}}}),
+    ("tools/call", Era.MODERN, {"resultType": "input_required", "inputRequests": dict(list(MANY.items())[:64])}),
 ]
 
 WITHHELD: list[tuple[str, Era, dict[str, Any]]] = [
@@ -119,6 +122,7 @@ WITHHELD: list[tuple[str, Era, dict[str, Any]]] = [
     ("tools/call", Era.MODERN, {"resultType": "input_required", "requestState": 1}),
     ("tools/call", Era.MODERN, {"resultType": "input_required", "inputRequests": [ASK]}),
     ("tools/call", Era.MODERN, {"resultType": "input_required", "inputRequests": {"a": "x"}}),
+    ("tools/call", Era.MODERN, {"resultType": "input_required", "inputRequests": MANY}),
     ("tools/call", Era.MODERN, {"resultType": "input_required", "inputRequests": {"a": {"method": "tools/call"}}}),
     ("tools/call", Era.MODERN, {"resultType": "input_required", "inputRequests": {"a": {"method": ["roots/list"]}}}),
     (

@@ -103,6 +103,7 @@ async def test_params_that_do_not_fit_the_method_are_refused(method: str, params
     reply = await world.modern(method, params)
     assert (reply.message["error"]["code"], reply.status) == (-32602, 400)
     assert world.upstream().received == []
+    assert [entry.reasons for entry in world.entries()] == [("-32602",)], "whose refusal it is, is known: an entry each"
 
 
 async def test_arguments_without_a_canonical_form_are_refused() -> None:
@@ -176,9 +177,21 @@ async def test_a_header_that_differs_from_the_body_is_refused_against_the_pinned
     wrong = await world.call("weather", {"city": "Bonn"}, param_headers=(("mcp-param-city", "Rome"),))
     assert (wrong.message["error"]["code"], wrong.status) == (-32020, 400)
     assert world.upstream().calls() == []
+    assert [entry.reasons for entry in world.entries(EntryType.REQUEST_REFUSED)] == [("-32020",)]
     right = await world.call("weather", {"city": "Bonn"}, param_headers=(("mcp-param-city", "Bonn"),))
     assert text_of(right.message) == "weather ran"
     assert world.upstream().calls()[0].headers == (("mcp-param-city", "Bonn"),)
+
+
+@pytest.mark.parametrize(
+    ("method", "params"), [("prompts/get", {"name": "greet"}), ("resources/read", {"uri": "notes://1"})]
+)
+async def test_a_parameter_header_on_what_has_no_parameters_goes_nowhere(method: str, params: JsonObject) -> None:
+    """What was decided is what is sent: it would be text of the agent that nobody has judged."""
+    world = world_with()
+    await world.modern(method, params, param_headers=(("mcp-param-note", "the secret"),))
+    (sent,) = world.upstream().requests(method)
+    assert sent.headers == ()
 
 
 async def test_the_task_field_is_struck_out() -> None:
