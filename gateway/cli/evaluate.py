@@ -20,8 +20,12 @@ MAX_INPUT_BYTES = 4 * 1024 * 1024
 
 
 def evaluate(
-    tool: Annotated[str, typer.Argument(help="The tool by its upstream's own name (prompts/get: the prompt).")] = "",
-    arguments: Annotated[str, typer.Argument(help="The arguments as JSON; `-` reads them from standard input.")] = "{}",
+    tool: Annotated[
+        str, typer.Argument(metavar="TOOL", help="The tool by its upstream's own name (prompts/get: the prompt).")
+    ] = "",
+    arguments: Annotated[
+        str, typer.Argument(metavar="ARGUMENTS", help="The arguments as JSON; `-` reads them from standard input.")
+    ] = "{}",
     upstream: Annotated[str, typer.Option(help="Id of the upstream.")] = "default",
     agent: Annotated[str, typer.Option(help="Who asks.")] = "local",
     tier: Annotated[str | None, typer.Option(help="Trust tier, T0 to T4 [default: as configured].")] = None,
@@ -76,6 +80,7 @@ def explanation(judged: "Explanation") -> dict[str, Any]:
             for rule in decision.rules
         ],
         "conditions": dict(decision.conditions),
+        "faults": dict(judged.faults),
         "intent": {
             "type": intent.type,
             "domain": intent.domain,
@@ -108,8 +113,8 @@ def _lines(explained: dict[str, Any]) -> list[str]:
         "",
         "rules that held",
         *(f"  {rule['effect']:<9} {rule['id']}  {rule['reason']}" for rule in explained["rules"]),
-        *([] if explained["rules"] else ["  none"]),
-        *(f"  ERROR     {rule}" for rule, outcome in explained["conditions"].items() if outcome == "error"),
+        *([] if explained["rules"] or explained["faults"] else ["  none"]),
+        *(f"  ERROR     {rule}  {fault}" for rule, fault in explained["faults"].items()),
         "",
         f"intent  {intent['type']} ({intent['effect']}), confidence {intent['confidence']:.2f}",
         *(f"  {item['source']:<12} {item['detail']}" for item in intent["evidence"]),
@@ -121,7 +126,18 @@ def _lines(explained: dict[str, Any]) -> list[str]:
         ),
         "",
         f"tier    {tier['name']} of agent {explained['agent']}: {_caps(tier)}",
+        *_tier_hint(explained),
         f"policy  {', '.join(explained['policyFiles'])} ({explained['policyDigest'][:12]})",
+    ]
+
+
+def _tier_hint(explained: dict[str, Any]) -> list[str]:
+    """Say how an agent is trusted with more, where its tier and no rule is in the way."""
+    if explained["reason"] not in ("tier-escalate", "tier-deny"):
+        return []
+    return [
+        f"        no rule is in the way but the tier: `intended run --tier {explained['agent']}=T1`, or `tiers` in"
+        " intended.yaml, raises it"
     ]
 
 

@@ -26,7 +26,7 @@ from gateway.core.policy.evaluate import could_pass, evaluate
 from gateway.core.policy.model import Evaluation, PolicyInput
 from gateway.core.principal import TrustTier
 
-__all__ = ["decide", "hides", "is_hidden", "refuse"]
+__all__ = ["decide", "hides", "is_hidden", "policy_input", "refuse"]
 
 NO_POLICY = ""
 """The policy set of a decision that no rule made."""
@@ -37,21 +37,23 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
     definition = _judge_definition(call, facts)
     if definition is not None:
         return definition
-    evaluation = evaluate(
-        facts.bundle,
-        PolicyInput(
-            call=call,
-            intent=intent,
-            principal=facts.principal,
-            tier=facts.tier,
-            score=facts.score,
-            now=facts.now,
-            session=facts.session,
-            budgets=facts.budgets,
-            counts=facts.counts,
-        ),
-    )
+    evaluation = evaluate(facts.bundle, policy_input(call, intent, facts))
     return _judge_rules(evaluation, intent, facts)
+
+
+def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
+    """Return what conditions may look at of a call and its facts."""
+    return PolicyInput(
+        call=call,
+        intent=intent,
+        principal=facts.principal,
+        tier=facts.tier,
+        score=facts.score,
+        now=facts.now,
+        session=facts.session,
+        budgets=facts.budgets,
+        counts=facts.counts,
+    )
 
 
 def refuse(facts: Facts, reason: Reason, explanation: str, *, rung: int = 0) -> Decision:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call, PinnedTool
-from gateway.core.decide import decide
-from gateway.core.decision import Decision, Thresholds
+from gateway.core.decide import decide, policy_input
+from gateway.core.decision import Decision, Reason, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import Intent, IntentContext
@@ -18,6 +18,7 @@ from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.pinning import pin_tool
 from gateway.core.policy.bundle import Bundle
+from gateway.core.policy.evaluate import evaluate
 from gateway.core.principal import Principal, TrustTier
 from gateway.ports import Clock
 
@@ -47,12 +48,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The judgement with everything it rests on."""
+    """The judgement with everything it rests on.
+
+    `faults` says of each rule that could not be evaluated why; agents are not told that, and no value is in it.
+    """
 
     call: Call
     intent: Intent
     decision: Decision
     facts: Facts
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def explain(
@@ -80,7 +85,14 @@ def explain(
         counts=question.counts,
     )
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=question.novel), taxonomy)
-    return Explanation(call=call, intent=intent, decision=decide(call, intent, facts), facts=facts)
+    decision = decide(call, intent, facts)
+    faults = _faults(call, intent, facts) if decision.reason is Reason.CONDITION_ERROR else {}
+    return Explanation(call=call, intent=intent, decision=decision, facts=facts, faults=faults)
+
+
+def _faults(call: Call, intent: Intent, facts: Facts) -> dict[str, str]:
+    evaluation = evaluate(facts.bundle, policy_input(call, intent, facts))
+    return {rule.id: rule.message for rule in evaluation.failed}
 
 
 def _tool(question: Question) -> PinnedTool | None:

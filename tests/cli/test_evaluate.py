@@ -79,8 +79,17 @@ def test_the_explanation_names_rule_intent_factors_and_tier() -> None:
 
 
 def test_a_failed_condition_is_shown() -> None:
-    """It is why the call was denied."""
-    assert "ERROR     fragile" in evaluated("fragile").stdout
+    """It is why the call was denied, and the operator must learn what to mend in it."""
+    shown = evaluated("fragile").stdout
+    assert "ERROR     fragile  an argument that it reads is missing; guard it with has(…)" in shown
+    assert json.loads(evaluated("fragile", "-o", "json").stdout)["faults"].keys() == {"fragile"}
+
+
+def test_a_call_that_only_the_tier_holds_up_says_how_to_raise_it() -> None:
+    """No rule is to blame, and editing the policy would not help."""
+    Path("policy.yaml").write_text(POLICY + "  - {id: writes, effect: allow, match: {tools: [write_note]}}\n")
+    assert "`intended run --tier local=T1`" in evaluated("write_note").stdout
+    assert "--tier" not in evaluated("fragile").stdout
 
 
 def test_programs_get_the_same_as_json() -> None:

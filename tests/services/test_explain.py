@@ -51,6 +51,12 @@ async def test_an_explanation_says_what_the_gateway_does(amount: float, effect: 
     )
 
 
+def test_a_rule_that_could_not_be_evaluated_is_explained() -> None:
+    """The agent is not told why; who wrote the rule must be."""
+    assert asked({}).faults == {"small": "an argument that it reads is missing; guard it with has(…)"}
+    assert asked({"amount": 5.0}).faults == {}
+
+
 def test_a_tool_without_a_definition_takes_any_object() -> None:
     """A policy can be tried before there is an upstream."""
     assert asked({"amount": 1.0}).decision.effect is Effect.ALLOW

@@ -234,7 +234,7 @@ _WORD_REMEDIES = {
 
 _CONDITION_REMEDY = (
     "conditions are CEL over args, call.*, agent.*, intent.*, risk, risk.factors, session.*, budget.NAME, count.NAME"
-    " and now; see the policy guide"
+    " and now; policies/README.md has them all"
 )
 
 

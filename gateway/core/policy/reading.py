@@ -132,7 +132,7 @@ def _words(
         return "an empty list matches nothing and is refused", f"name at least one, or leave `{last}` out"
     if kind == "string_pattern_mismatch":
         return _PATTERNS[context["pattern"]]
-    return _EXPECTED.get(kind, (message[:1].lower() + message[1:], "write it as the policy guide says"))
+    return _EXPECTED.get(kind, (message[:1].lower() + message[1:], "write it as policies/README.md says"))
 
 
 def _not_one_of(value: object, expected: str) -> tuple[str, str]:
