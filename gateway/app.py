@@ -101,7 +101,7 @@ class Gateway:
         self._upstreams = {name: make_upstream(name, one) for name, one in settings.upstreams.items()}
         self._in_doubt: Sequence[OpenCall] = ()
         self._store: SqliteStore
-        self._tasks: TaskGroup
+        self._tasks: TaskGroup | None = None
         self._lifecycle: Lifecycle
         self._readiness: Readiness
         self._refusals: Refusals
@@ -162,7 +162,7 @@ class Gateway:
                 continue
             try:
                 with anyio.fail_after(REACH_S):
-                    await self._upstreams[name].support()
+                    await self._upstreams[name].support(handshake=False)
             except TimeoutError:
                 yield name, f"upstream {name} gave no answer within {REACH_S:.0f} s"
             except UpstreamError as error:
@@ -194,9 +194,9 @@ class Gateway:
         await self._record_start()
         stack.push_async_callback(self._close_upstreams)
         stack.push_async_callback(self._record_stop)
-        self._tasks = await stack.enter_async_context(anyio.create_task_group())
-        stack.callback(self._tasks.cancel_scope.cancel)
-        self._tasks.start_soon(self._policies.run)
+        tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(self._end_tasks, tasks)
+        tasks.start_soon(self._policies.run)
         await stack.enter_async_context(self._front.running())
 
     def _dispatch(self, store: SqliteStore) -> Dispatch:
@@ -240,9 +240,16 @@ class Gateway:
             return
 
     def _disown(self, draft: EntryDraft, appended: Appended) -> None:
-        """Close a decision that became durable after its call had been answered: it was never forwarded."""
-        if draft.opens:
+        """Close a decision that became durable after its call had been answered: it was never forwarded.
+
+        Before and after the tasks there is nobody to do it; the next start closes the call as in doubt.
+        """
+        if draft.opens and self._tasks is not None:
             self._tasks.start_soon(close_disowned, self._store, draft, self._clock, self._ids)
+
+    def _end_tasks(self, tasks: TaskGroup) -> None:
+        self._tasks = None
+        tasks.cancel_scope.cancel()
 
     async def _policies_changed(self, news: Bundle | PolicyError) -> None:
         """Tell and record a reload. A store that fails is noticed by the next call, which is then not forwarded."""

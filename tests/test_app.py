@@ -13,7 +13,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import SYSTEM_TENANT
 from gateway.errors import ConfigurationError, PolicyError, StoreRefused
 from gateway.policyfiles.shipped import shipped_policy
-from gateway.ports import Mount
+from gateway.ports import Appended, Mount
 from gateway.records import reading
 from gateway.services.audit_query import tail
 from gateway.settings import Settings, UpstreamSettings
@@ -239,3 +239,16 @@ def test_an_upstream_without_transport_cannot_be_made() -> None:
     """Settings refuse it before; nobody else may slip one in."""
     with pytest.raises(ConfigurationError, match="no transport"):
         make_upstream("odd", UpstreamSettings.model_construct(url=None, command=None))
+
+
+async def test_a_late_entry_without_a_gateway_to_close_it_is_left_to_the_next_start(tmp_path: Path) -> None:
+    """The store may hand one over before the tasks begin or after they end; that must be no fault."""
+    settings = settings_in(tmp_path)
+    late = EntryDraft(
+        tenant="default", id="evt_1", type=EntryType.CALL_DECIDED, time="t", intent_id="int_late", opens=True
+    )
+    gateway = Gateway(settings)
+    gateway._disown(late, Appended(seq=1, hash=b""))
+    async with Gateway.open(settings) as gateway:
+        pass
+    gateway._disown(late, Appended(seq=1, hash=b""))

@@ -35,7 +35,7 @@ from tests.faults.ledger import Entry, Ledger
 from tests.faults.nursery import forked, preload
 
 AGENTS = 32
-LOAD_S = 1.0
+LOAD_S = 0.7
 """The gateway is killed after at most so long under load."""
 START_S = 0.4
 """When it is killed while it starts: at most so long after the fork."""
@@ -252,8 +252,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--folder", type=Path, help="Where the store lies meanwhile [default: with temporary files].")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         total = rounds(Path(folder), given.rounds, given.seed)
     print(table(total))
     print(json.dumps(total))

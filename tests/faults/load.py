@@ -21,6 +21,7 @@ class Load:
     """The calls so far. `answers` are by call; `cut` counts connections that broke before an answer."""
 
     url: str
+    name: str
     answers: dict[str, Answer] = field(default_factory=dict)
     cut: int = 0
     wait_ms: int = 0
@@ -35,7 +36,7 @@ class Load:
                 while not self.ending:
                     count += 1
                     wanted = chance.choices(tuple(EFFECTS), (3, 1, 1))[0]
-                    call = f"{number}-{count}-{wanted}"
+                    call = f"{self.name}-{number}-{count}-{wanted}"
                     self.answers[call] = await agent.effect(wanted, call, self.wait_ms)
                     self._changed.set()
         except (OSError, EOFError):
@@ -56,9 +57,9 @@ class Load:
 
 
 @asynccontextmanager
-async def calling(url: str, agents: int = 6) -> AsyncIterator[Load]:
+async def calling(url: str, agents: int = 6, name: str = "load") -> AsyncIterator[Load]:
     """Let agents of both eras call until the block ends, then let each have its last answer."""
-    load = Load(url)
+    load = Load(url, name)
     async with asyncio.TaskGroup() as group:
         for number in range(agents):
             group.create_task(load.agent(number))
