@@ -269,8 +269,12 @@ class Upstream(Protocol):
         """Its name in the configuration."""
         ...
 
-    async def support(self, *, refresh: bool = False) -> UpstreamSupport:
-        """Return which eras and versions it speaks, asked once and kept. Raises UpstreamError."""
+    async def support(self, *, refresh: bool = False, handshake: bool = True) -> UpstreamSupport:
+        """Return which eras and versions it speaks, asked once and kept. Raises UpstreamError.
+
+        Without `handshake` only the modern era is asked for and `handshake` may be empty: a modern server that hears
+        no `initialize` but from agents is then not sent one by us.
+        """
         ...
 
     async def request(self, outbound: Outbound, relay: Relay) -> JsonObject:

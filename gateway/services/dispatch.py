@@ -127,30 +127,31 @@ class Dispatch:
             refused=lambda upstream: self._barred(principal, upstream),
         )
         try:
-            spoken = await self._spoken(mount)
+            if not all(inbound.version in support.modern for support in await self._spoken(mount)):
+                return _unsupported(await self._spoken(mount, handshake=True), inbound.version)
         except UpstreamError as error:
             if treated is Treatment.GATE:
                 return await self._gating.unreachable(party, inbound, error)
             return internal_error(f"The gateway cannot reach its upstream: {error}")
-        if not all(inbound.version in support.modern for support in spoken):
-            return _unsupported(spoken, inbound.version)
         if inbound.method == "server/discover":
             return await self._discover(party, inbound, caller)
         if inbound.method == "subscriptions/listen":
             return await self._listening.handle(party, inbound, caller)
         return await self._common(party, inbound, caller)
 
-    async def _spoken(self, mount: Mount) -> list[UpstreamSupport]:
+    async def _spoken(self, mount: Mount, *, handshake: bool = False) -> list[UpstreamSupport]:
         """Return what the reachable upstreams of the mount speak. Raises UpstreamError where none can be reached.
+
+        With `handshake` they are asked for that era too, which a modern call has no need to know.
 
         Several are asked at once: one that hangs must not hold up the others for longer than it takes itself.
         """
         if len(mount.upstreams) == 1:
-            return [await self._upstreams[mount.upstreams[0]].support()]
+            return [await self._upstreams[mount.upstreams[0]].support(handshake=handshake)]
         spoken: list[UpstreamSupport] = []
 
         async def ask(upstream: str) -> None:
-            spoken.append(await self._upstreams[upstream].support())
+            spoken.append(await self._upstreams[upstream].support(handshake=handshake))
 
         failures = await side_by_side(mount.upstreams, ask, anyio.current_time() + OPEN_TIMEOUT_S)
         if not spoken:

@@ -31,6 +31,9 @@ CLOSE_S: Final = 5.0
 """For ending all sessions of an upstream; what is not done by then is cut."""
 
 
+NOT_MODERN: Final = UpstreamSupport(handshake=(), modern=())
+
+
 class HttpUpstream:
     """`ports.Upstream` over Streamable HTTP. Must be made and used in one event loop.
 
@@ -67,6 +70,7 @@ class HttpUpstream:
         self._ids = count(1)
         self._sessions: set[HttpSession] = set()
         self._probe = Probe(self._find_support)
+        self._modern_probe = Probe(self._find_modern)
         self._closed = False
 
     @property
@@ -110,9 +114,10 @@ class HttpUpstream:
         """Open a session, its GET stream answered or two seconds waited for. Raises UpstreamError."""
         return await self._open(version, params, relay, listen=True)
 
-    async def support(self, *, refresh: bool = False) -> UpstreamSupport:
+    async def support(self, *, refresh: bool = False, handshake: bool = True) -> UpstreamSupport:
         """Return what it speaks; asked once however many want to know. A failure is not kept. Raises UpstreamError."""
-        return await self._probe.support(refresh=refresh)
+        probe = self._probe if handshake else self._modern_probe
+        return await probe.support(refresh=refresh)
 
     async def aclose(self) -> None:
         """End every session and close every connection."""
@@ -149,7 +154,8 @@ class HttpUpstream:
         return take
 
     async def _find_support(self) -> UpstreamSupport:
-        modern, discovered = await self._find_modern()
+        known = await self._modern_probe.support(refresh=True)
+        modern, discovered = known.modern, known.discovered
         try:
             session = await self._open(HANDSHAKE_VERSIONS[-1], initialize_params(), Silence(), listen=False)
         except UpstreamError:
@@ -160,7 +166,7 @@ class HttpUpstream:
         await session.aclose()
         return UpstreamSupport(handshake=handshake_versions(agreed), modern=modern, discovered=discovered)
 
-    async def _find_modern(self) -> tuple[tuple[str, ...], JsonObject]:
+    async def _find_modern(self) -> UpstreamSupport:
         """Ask `server/discover`. A server of the handshake era may answer anything at all, or nothing."""
         try:
             answer = await self.request(discover(min(self._open_timeout_s, DISCOVER_S)), Silence())
@@ -169,8 +175,8 @@ class HttpUpstream:
         except UpstreamRefused as error:
             if error.status in (401, 403):
                 raise
-            return (), {}
+            return NOT_MODERN
         except (UpstreamBroken, UpstreamTimeout):
-            return (), {}
+            return NOT_MODERN
         modern = modern_versions(answer)
-        return modern, answer.get("result", {}) if modern else {}
+        return UpstreamSupport(handshake=(), modern=modern, discovered=answer.get("result", {}) if modern else {})

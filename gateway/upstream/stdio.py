@@ -100,8 +100,11 @@ class StdioUpstream:
         """Start a process for one agent session and initialise it. Raises UpstreamError."""
         return await self._open(version, params, relay)
 
-    async def support(self, *, refresh: bool = False) -> UpstreamSupport:
-        """Return what it speaks; asked once however many want to know. A failure is not kept. Raises UpstreamError."""
+    async def support(self, *, refresh: bool = False, handshake: bool = True) -> UpstreamSupport:
+        """Return what it speaks; asked once however many want to know. A failure is not kept. Raises UpstreamError.
+
+        A process of its own is asked for the handshake in any case, so `handshake` makes no difference.
+        """
         return await self._probe.support(refresh=refresh)
 
     async def aclose(self) -> None:

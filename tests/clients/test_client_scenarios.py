@@ -34,18 +34,6 @@ SCENARIOS = (
     ("json-schema-ref-no-deref", MODERN),
     ("json-schema-2020-12-preservation", MODERN),
 )
-# What the gateway does differently on purpose: scenario -> checks that do not pass. May only shrink.
-ON_PURPOSE = {
-    # To learn which eras a server speaks the gateway also offers it the handshake, which these servers only count.
-    ("request-metadata", MODERN): {
-        "sep-2575-http-client-sends-version-header",
-        "sep-2575-client-populates-meta",
-        "sep-2575-client-sends-client-info",
-    },
-    ("http-standard-headers", MODERN): {"sep-2243-client-includes-standard-headers"},
-    # The call has null for an optional boolean, which the tool's schema does not permit: denied with reason `schema`.
-    ("http-custom-headers", MODERN): {"sep-2243-client-omit-null"},
-}
 
 
 def _checks(environments: Environments, scenario: str, version: str, out: Path, *extra: str) -> dict[str, Counter[str]]:
@@ -82,4 +70,4 @@ def test_the_scenario_sees_the_same_client_through_the_gateway(
         direct, through = first.result(), second.result()
     assert direct["SUCCESS"], "a scenario in which nothing passes would compare nothing"
     lost = set(direct["SUCCESS"] - through["SUCCESS"]) | set(through["FAILURE"] - direct["FAILURE"])
-    assert lost == ON_PURPOSE.get((scenario, version), set())
+    assert lost == set()

@@ -94,7 +94,7 @@ class FakeUpstream:
     def id(self) -> str:
         return self._id
 
-    async def support(self, *, refresh: bool = False) -> UpstreamSupport:
+    async def support(self, *, refresh: bool = False, handshake: bool = True) -> UpstreamSupport:
         await anyio.lowlevel.checkpoint()
         if refresh or not self._known:
             self.probes += 1

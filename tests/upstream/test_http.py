@@ -98,6 +98,18 @@ async def test_an_upstream_of_neither_era_is_refused_and_asked_again_later(disco
         await upstream.aclose()
 
 
+async def test_a_modern_server_is_not_offered_the_handshake_before_an_agent_needs_it() -> None:
+    """It would count an `initialize` that no agent of its sent (the suite's client scenarios do)."""
+    async with Misbehaving() as server:
+        upstream = HttpUpstream("files", server.url)
+        known = await upstream.support(handshake=False)
+        assert (known.handshake, known.modern) == ((), MODERN)
+        assert await upstream.support(handshake=False) is known
+        assert [len(server.seen(method)) for method in ("server/discover", "initialize")] == [1, 0]
+        assert len((await upstream.support()).handshake) == 4
+        await upstream.aclose()
+
+
 async def test_many_who_ask_at_once_cost_one_question() -> None:
     """And a refresh asks anew."""
     async with Misbehaving() as server:
