@@ -20,17 +20,20 @@ _LOOKS_LIKE_NOTHING = ("\u200b", "\u00ad", "\u2060", "\ufeff", " ", "\t", "\n", 
 
 def spellings(body: dict[str, Any], headers: Headers, path: str, member: str | None) -> Iterator[Spelling]:
     """Yield what is sent. `member` is the one of `params` that names the target, where the method has one."""
-    for label, raw in (*texts(body, member), *names(body, member)):
+    bodies = (twice(body), keys(body, member), methods(body), bytes_of(body), values(body), envelopes(body))
+    for label, raw in (*(one for several in bodies for one in several), *names(body, member)):
         yield label, request(raw, headers, path)
     yield from media(json.dumps(body).encode(), headers, path)
     yield from routing(body, headers, path, member)
+    yield from verbs(body, headers, path)
     yield from framing(json.dumps(body).encode(), headers, path)
 
 
 # --- the bytes of the body --------------------------------------------------------------------------------------------
 
 
-def texts(body: dict[str, Any], member: str | None) -> Iterator[Spelling]:
+def twice(body: dict[str, Any]) -> Iterator[Spelling]:
+    """The message itself, escaped, and with members given twice."""
     plain = json.dumps(body)
     method, params = json.dumps(body["method"]), json.dumps(body["params"])
     yield "plain", plain.encode()
@@ -61,6 +64,11 @@ def texts(body: dict[str, Any], member: str | None) -> Iterator[Spelling]:
         plain.replace(f'"params": {params}', f'"params": {params}, "p\\u0061rams": {{"name": "echo"}}').encode(),
     )
     yield "id twice", plain.replace('"id": 1', '"id": 1, "id": 2').encode()
+
+
+def keys(body: dict[str, Any], member: str | None) -> Iterator[Spelling]:
+    """Members whose names are nearly the right ones."""
+    plain = json.dumps(body)
     for key in ("Method", "METHOD", "method\\u0000", "method ", "\\u043cethod", "metho\\u0064", "\\ufeffmethod"):
         yield f"key {key}", plain.replace('"method"', f'"{key}"').encode()
         yield f"key {key} beside", plain.replace('"method"', f'"method": "ping", "{key}"').encode()
@@ -93,6 +101,10 @@ def texts(body: dict[str, Any], member: str | None) -> Iterator[Spelling]:
                 f'"{member}": {target}', f'"{member}": "echo", "\\u{ord(member[0]):04x}{member[1:]}": {target}'
             ).encode(),
         )
+
+
+def methods(body: dict[str, Any]) -> Iterator[Spelling]:
+    """Methods that are nearly the right one."""
     for spelled in (
         "TOOLS/CALL",
         body["method"].upper(),
@@ -113,6 +125,11 @@ def texts(body: dict[str, Any], member: str | None) -> Iterator[Spelling]:
         yield f"method after {char!a}", json.dumps({**body, "method": char + body["method"]}).encode()
     for odd in (None, 1, True, [body["method"]], {"name": body["method"]}):
         yield f"method {odd!r}", json.dumps({**body, "method": odd}).encode()
+
+
+def bytes_of(body: dict[str, Any]) -> Iterator[Spelling]:
+    """Batches, other encodings, and bytes around the message."""
+    plain = json.dumps(body)
     for batch in (
         [body],
         [body, body],
@@ -153,6 +170,11 @@ def texts(body: dict[str, Any], member: str | None) -> Iterator[Spelling]:
     yield "cut", plain[:-1].encode()
     yield "a string of it", json.dumps(plain).encode()
     yield "nothing", b""
+
+
+def values(body: dict[str, Any]) -> Iterator[Spelling]:
+    """Numbers, texts and nesting that two readers take for different values."""
+    plain = json.dumps(body)
     for number in (
         "NaN",
         "Infinity",
@@ -184,6 +206,10 @@ def texts(body: dict[str, Any], member: str | None) -> Iterator[Spelling]:
         "many keys",
         plain.replace('"params": {', '"params": {' + "".join(f'"k{n}":1,' for n in range(20_001))).encode(),
     )
+
+
+def envelopes(body: dict[str, Any]) -> Iterator[Spelling]:
+    """Ids, further members, versions and params of the wrong kind."""
     for identifier in (None, True, 1.5, [], {}, "x" * 300, 2**53, -(2**63)):
         yield f"id {str(identifier)[:20]}", json.dumps({**body, "id": identifier}).encode()
     yield "no id", json.dumps({key: value for key, value in body.items() if key != "id"}).encode()
@@ -372,6 +398,11 @@ def routing(body: dict[str, Any], headers: Headers, path: str, member: str | Non
                 f"{which} in the body, second version {value!a}",
                 request(raw, [*rest, *own, *changed, *changed], path),
             )
+
+
+def verbs(body: dict[str, Any], headers: Headers, path: str) -> Iterator[Spelling]:
+    """Other verbs, and headers that somebody on the way might act on."""
+    rest = [(name, value) for name, value in headers if name not in {"Mcp-Method", "Mcp-Name", "MCP-Protocol-Version"}]
     raw = json.dumps(body).encode()
     yield "no routing headers", request(raw, rest, path)
     yield "no session", request(raw, [pair for pair in headers if pair[0] != "Mcp-Session-Id"], path)

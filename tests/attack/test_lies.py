@@ -11,7 +11,12 @@ from tests.attack.guarded import Guarded, guarded
 from tests.attack.spy import LISTS, MODERN, TOOLS, Received, Spy, answer, result, spying
 
 HIDDEN = b"HIDDEN"
-TWO = "apiVersion: intended/v1\npolicySet: attack\nrules:\n  - {id: only-echo, effect: allow, match: {tools: [echo], upstreams: [%s]}}\n"
+TWO = """\
+apiVersion: intended/v1
+policySet: attack
+rules:
+  - {id: only-echo, effect: allow, match: {tools: [echo], upstreams: [%s]}}
+"""
 SHOWN = [TOOLS[0]]
 
 

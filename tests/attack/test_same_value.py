@@ -39,7 +39,7 @@ def objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 arguments = objects(st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | objects(inner), max_leaves=12))
 
 
-# --- RFC 8785, by the book and by hand: nothing of the gateway's, and nothing of what the gateway uses ------------------
+# --- RFC 8785 by hand: nothing of the gateway's, and nothing of what the gateway uses ---------------------------------
 
 
 def canonical(value: Any) -> str:
@@ -108,7 +108,7 @@ def test_our_own_canonical_form_is_that_of_the_standard() -> None:
     assert {value: number(value) for value in known} == known
 
 
-# --- the calls ----------------------------------------------------------------------------------------------------------
+# --- the calls --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,8 @@ async def inputs(served: Guarded) -> list[tuple[str, Any]]:
 
 
 def by_node(bodies: list[bytes]) -> list[Any]:
-    script = "let d='';process.stdin.on('data',c=>d+=c).on('end',()=>console.log(JSON.stringify(JSON.parse(d).map(t=>JSON.parse(t)))))"
+    answer = "console.log(JSON.stringify(JSON.parse(d).map(t => JSON.parse(t))))"
+    script = f"let d = ''; process.stdin.on('data', c => d += c).on('end', () => {answer})"
     node = shutil.which("node")
     if node is None:
         return []

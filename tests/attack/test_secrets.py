@@ -94,7 +94,7 @@ STATUSES = ("200 OK", "401 Unauthorized", "403 Forbidden", "302 Found", "500 Int
 
 
 def test_no_secret_of_an_upstream_is_ever_told_recorded_or_said(served: Guarded, spy: Spy) -> None:
-    """Neither the headers of a hop, nor a child's environment, nor a challenge; not even where an upstream echoes it."""
+    """Neither the headers of a hop, nor a child's environment, nor a challenge, nor what an upstream echoes."""
     agent, told = served.agent(), b""
     told += everything(agent)
     for status in STATUSES:

@@ -79,6 +79,10 @@ DANGER = frozenset({"dangerous", "unsafe", "insecure", "nosandbox", "bypass", "n
     "skipverify",
                     "trustall", "disablesecurity", "dangerously", "allowdangerous", "privileged"})  # fmt: skip
 """Switching one of these on does."""
+AFTERWARDS = frozenset({"then", "on", "after", "afterwards", "finally"})
+"""Names that begin so say what to do next: `on_match`, `then`."""
+FLAG_LEADERS = frozenset({"and", "also", "do", "auto", "should", "is", "please", "with", "then"})
+"""Before the verb of a switch: `and_delete`, `auto_publish`."""
 OPERATORS: Mapping[str, EffectClass] = {
     "$out": EffectClass.WRITE,
     "$merge": EffectClass.WRITE,
@@ -155,7 +159,7 @@ def remembered_name(name: str) -> ArgumentName:
         sensitive=bool(words & SENSITIVE),
         protection=bool(words & PROTECTION),
         danger=bool(words & DANGER),
-        selector=bool(words & SELECTOR_WORDS),
-        flag=STRONG_VERBS.get(ordered[0]) if ordered else None,
+        selector=bool(words & SELECTOR_WORDS) or (bool(ordered) and ordered[0] in AFTERWARDS),
+        flag=next((STRONG_VERBS.get(word) for word in ordered if word not in FLAG_LEADERS), None),
         operator=OPERATORS.get(name),
     )

@@ -53,7 +53,7 @@ PRIVATE_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "host.do
 PRIVATE_SUFFIXES = (
     ".localhost", ".local", ".internal", ".intranet", ".lan", ".corp", ".svc", ".cluster.local", ".nip.io",
     ".sslip.io",
-    ".xip.io", ".localtest.me", ".lvh.me", ".home.arpa",
+    ".xip.io", ".localtest.me", ".lvh.me", ".home.arpa", ".rbndr.us", ".consul", ".private", ".home",
 )  # fmt: skip
 """Names that stand for a network behind the gateway, and public names that anyone can point there."""
 
@@ -78,6 +78,8 @@ def hosts_of(text: str, *, is_host: bool = False) -> Iterator[str]:
         host = host_at(slashed, at + 2)
         if not host.isalnum() or not host[:1].isdigit() or on_network(slashed, at):
             yield host
+        if is_host and (single_label(slashed, at, host) or ambiguous(slashed, at)):
+            yield UNREAD
         at = slashed.find("//", at + 2)
     if at >= 0:
         yield UNREAD
@@ -87,6 +89,17 @@ def hosts_of(text: str, *, is_host: bool = False) -> Iterator[str]:
         host = host_at(slashed, 0)
         if is_host or host.count(".") == FOUR_PARTS - 1 or ":" in host or not host[:1].isdigit():
             yield host
+
+
+def single_label(text: str, at: int, host: str) -> bool:
+    """Return True for a web address whose host is one word: only a network of one's own resolves it."""
+    return text[:at].endswith(LENIENT_SCHEMES) and host.isalnum() and not host[:1].isdigit()
+
+
+def ambiguous(text: str, at: int) -> bool:
+    """Return True where readers disagree which host an address names: two `@`, white space or controls before it."""
+    authority = text[at + 2 : at + 2 + MAX_HOST_CHARS].partition("/")[0].rstrip()
+    return authority.count("@") > 1 or any(char <= " " or char == "\x7f" for char in authority)
 
 
 def lenient_hosts(text: str) -> Iterator[str]:
@@ -125,7 +138,7 @@ def metadata_host(host: str) -> bool:
 
 def private_host(host: str) -> bool:
     """Return True for a loopback, private or link-local address, or a name that stands for one."""
-    if host in PRIVATE_NAMES or host.endswith(PRIVATE_SUFFIXES):
+    if host in PRIVATE_NAMES or f".{host}".endswith(PRIVATE_SUFFIXES):
         return True
     address = read_address(host)
     return address is not None and (not address.is_global or address in SHARED) and not address.is_multicast

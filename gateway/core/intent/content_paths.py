@@ -5,13 +5,14 @@ search for literals, so its time is linear in the text whatever the text is.
 """
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 __all__ = ["looks_like_path", "root_path", "system_path", "traversal"]
 
 SYSTEM_ROOTS = (
     "/etc", "/root", "/proc", "/sys", "/dev", "/boot", "/var/run", "/run/secrets", "/run/docker.sock", "/var/lib",
     "/var/spool/cron", "/private/etc", "/private/var/root", "/system/library", "/library/keychains", "/windows",
-    "/winnt", "/usr/lib", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin", "/lib/systemd",
+    "/winnt", "/var/backups", "/usr/lib", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin", "/lib/systemd",
 )  # fmt: skip
 """Folders of an operating system. Below them nothing is an agent's own."""
 
@@ -26,7 +27,7 @@ SECRET_PLACES = (
     "id_rsa", "id_ed25519", "id_ecdsa", "id_dsa", "authorized_keys", ".bash_history", ".zsh_history", ".bashrc",
     ".bash_profile", ".zshrc", ".profile", "docker.sock", "containerd.sock", "terraform.tfstate", "wallet.dat",
     "login.keychain", "appdata/roaming", "appdata/local", "login.keychain-db", "ntds.dit", ".mcp.json",
-    "claude_desktop_config.json", ".my.cnf",
+    "claude_desktop_config.json", ".my.cnf", "ntuser.dat", "wp-config.php",
     ".psql_history", ".mysql_history", ".htpasswd", ".cargo/credentials", "master.key", "kubeconfig",
     ".password-store",
     "etc/passwd", "etc/shadow", "etc/sudoers", "etc/hosts", "system32", "cookies.sqlite", "key4.db", "logins.json",
@@ -34,7 +35,7 @@ SECRET_PLACES = (
 )  # fmt: skip
 """Files and folders that hold secrets, or are run at login. Counted wherever they stand in a path."""
 
-WINDOWS_MARKS = ("%systemroot%", "%windir%", "%appdata%", "%userprofile%", "$env:", "//?/", "//./pipe")
+WINDOWS_MARKS = ("%systemroot%", "%windir%", "%appdata%", "%userprofile%", "$env:", "//?/")
 WINDOWS_FOLDERS = ("windows", "winnt", "program files", "programdata", "users/public", "boot")
 
 SAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", ".env.test")
@@ -52,6 +53,15 @@ PARTS = {ord(edge): " " for edge in EDGES | {"."}}
 
 TRIGGERS = frozenset(place.translate(PARTS).split()[0] for place in (*SECRET_PLACES, *SYSTEM_ROOTS, *WINDOWS_FOLDERS))
 """A text without one of these words holds none of the paths."""
+
+
+ROOT_NAMES = frozenset(root.split("/")[1] for root in SYSTEM_ROOTS) - {"usr", "var", "lib", "private", "library"}
+"""First segments below which everything is the system's."""
+
+SIGNS_OF_PATTERNS = frozenset("*?[{")
+
+MAX_PATTERN_CHARS = 32
+"""Of a pattern for one name; longer ones match none of the roots but by stars, which one is enough for."""
 
 
 def occurrences(text: str, part: str) -> Iterator[int]:
@@ -80,15 +90,16 @@ def collapse(text: str) -> str:
 def system_path(text: str) -> str:
     """Say which kind of protected path the text holds, or return an empty string."""
     flat = collapse(text)
-    marked = "%" in text or "$" in text or "\\\\" in text or "//" in text
+    marked = not SIGNS_OF_PATTERNS.isdisjoint(text) or "%" in text or "$" in text or "\\\\" in text or "//" in text
     if not marked and TRIGGERS.isdisjoint(flat.translate(PARTS).split()):
         return ""
     slashed = text.replace("\\", "/")
-    if any(mark in slashed for mark in WINDOWS_MARKS) or windows_folder(flat) or network_share(text):
+    device = slashed.startswith("//./")
+    if device or any(mark in slashed for mark in WINDOWS_MARKS) or windows_folder(flat) or network_share(text):
         return "a path of the operating system"
     whole = looks_like_path(flat)
     path = flat.partition(":")[2] if flat.startswith("file:") else flat
-    if whole and below_root(path, SYSTEM_ROOTS) and path not in HARMLESS:
+    if whole and (below_root(path, SYSTEM_ROOTS) or pattern_over_root(path)) and path not in HARMLESS:
         return "a path of the operating system"
     if "/" in flat and embedded_root(flat):
         return "a path of the operating system"
@@ -100,6 +111,16 @@ def system_path(text: str) -> str:
 def below_root(path: str, roots: tuple[str, ...]) -> bool:
     """Return True where the path is one of the roots or below one."""
     return any(path.startswith(root) and path[len(root) : len(root) + 1] in ("", *ENDS) for root in roots)
+
+
+def pattern_over_root(path: str) -> bool:
+    """Return True where the first segment is a pattern that takes a system folder in: `/e*c`, `/{etc,tmp}`."""
+    first = path[1:].partition("/")[0][:MAX_PATTERN_CHARS] if path.startswith("/") else ""
+    if first.startswith("{") and "," in first:
+        return not ROOT_NAMES.isdisjoint(first.strip("{}").split(","))
+    if not first.strip("*") or SIGNS_OF_PATTERNS.isdisjoint(first):
+        return False
+    return any(fnmatchcase(root, first) for root in ROOT_NAMES)
 
 
 def embedded_root(flat: str) -> bool:
@@ -144,6 +165,8 @@ def windows_folder(flat: str) -> bool:
 
 def network_share(text: str) -> bool:
     r"""Return True for `\\host\share`, which makes a machine show its credentials to the host."""
+    if text.startswith(("smb://", "cifs://")):
+        return True
     return text.startswith("\\\\") and text[2:3].isalnum() and "\\" in text[3:] and " " not in text
 
 

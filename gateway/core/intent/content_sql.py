@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gateway.core.intent.model import EffectClass
 from gateway.core.intent.risk import EFFECT_POINTS
 
-__all__ = ["SQL_MARKS", "SqlReading", "read_sql"]
+__all__ = ["SQL_MARKS", "SqlReading", "injected_condition", "read_sql"]
 
 MAX_STATEMENTS = 200
 """Statements of one text that are read; more of them count as destructive."""
@@ -23,7 +23,7 @@ SQL_MARKS = (
     "dumpfile", "copy", "exec", "call", "xp_", "sp_", "pg_", "load_", "attach", "pragma", "lo_", "shutdown", "vacuum",
     "select", "with", "flush", "backup", "restore", "kill", "sleep", "benchmark", "dblink", "match", "set", "do ",
     "rename", "load", "explain", "reindex", "comment", "lock", "declare", "begin", "import", "refresh", "purge",
-    "union",
+    "union", "clear", "waitfor",
 )  # fmt: skip
 """A text without any of these holds no statement that matters."""
 
@@ -40,7 +40,7 @@ ESCAPES = (
     "pg_reload_conf", "lo_import", "lo_export", "load_file", "load_extension", "dblink", "utl_http", "utl_file",
     "dbms_scheduler", "sys_exec", "sys_eval", "writefile", "readfile", "pg_sleep", "benchmark", "fsdir",
     "opendatasource",
-    "openrowset", "query_to_xml", "read_text", "httpfs",
+    "openrowset", "sleep(", "sleep (", "waitfor delay", "query_to_xml", "read_text", "httpfs",
 )  # fmt: skip
 """Words that leave the database for the machine or the network, or hold it up, wherever they stand."""
 
@@ -58,7 +58,7 @@ WRITING_CALLS = frozenset({"into", "nextval", "setval", "set_config", "pg_notify
 """Inside a SELECT these change something."""
 RUNNING = frozenset({"exec", "execute", "call", "do", "declare", "prepare"})
 RIGHTS = frozenset({"grant", "revoke", "deny", "reassign"})
-GONE = frozenset({"drop", "truncate", "shutdown", "flushall", "flushdb", "kill", "purge", "restore"})
+GONE = frozenset({"drop", "truncate", "clear", "shutdown", "flushall", "flushdb", "kill", "purge", "restore"})
 EVERYTHING = frozenset({"true", "1", "not"})
 ALWAYS = ("1=1", "0=0", "x=x", "1<>0", "1<2", "ortrue", "or1")
 """A WHERE that begins so, or holds this, may restrict nothing."""
@@ -76,7 +76,7 @@ class SqlReading:
 
 STARTERS = frozenset(
     {"drop", "alter", "create", "truncate", "delete", "update", "insert", "replace", "merge", "grant", "revoke", "copy",
-     "select", "with", "match", "attach", "exec", "execute", "declare", "flushall", "flushdb", "load"}
+     "select", "with", "match", "attach", "exec", "execute", "declare", "flushall", "flushdb", "load", "call", "clear"}
 )  # fmt: skip
 """Words that begin a statement where none is expected."""
 
@@ -88,9 +88,11 @@ def read_sql(text: str, *, expected: bool) -> SqlReading:
     "needed."""
     if not expected and not begins_plausibly(text):
         return NO_SQL
+    if expected and CLIENT_COMMAND.match(text):
+        return SqlReading(effect=EffectClass.DESTRUCTIVE, danger="a command of the database's client")
     if not any(mark in text for mark in SQL_MARKS):
         return NO_SQL
-    statements = without_comments(text).split(";")
+    statements = statements_of(text)
     if len(statements) > MAX_STATEMENTS:
         return (
             SqlReading(effect=EffectClass.DESTRUCTIVE, danger="more statements than are read") if expected else NO_SQL
@@ -103,6 +105,19 @@ def read_sql(text: str, *, expected: bool) -> SqlReading:
     if not known:
         return NO_SQL
     return worst(known)
+
+
+def statements_of(text: str) -> list[str]:
+    """Return the statements; also those that stand behind a comment's beginning inside of a literal: `';--'`."""
+    statements = without_comments(text).split(";")
+    if ("--" in text or "/*" in text) and ("'" in text or '"' in text):
+        statements += without_comments(LITERAL.sub("x", text)).split(";")[1:]
+    return statements
+
+
+def injected_condition(text: str) -> bool:
+    """Return True where a value ends the quotes it is put into and goes on with a condition: `1' or '1'='1`."""
+    return "'" in text and INJECTED.search(text) is not None
 
 
 def begins_plausibly(text: str) -> bool:
@@ -182,6 +197,8 @@ def read_statement(statement: str, *, expected: bool) -> SqlReading:
     first, second = words[0], words[1] if len(words) > 1 else ""
     if not (expected or plausible(first, second, words)):
         return NO_SQL
+    if expected and DESTROYING_CALL.search(statement):
+        return SqlReading(effect=EffectClass.DESTRUCTIVE)
     inner = inner_danger(words, statement) or (first_danger(first, second) if expected else "")
     if inner:
         return SqlReading(effect=EffectClass.DESTRUCTIVE, danger=inner)
@@ -214,6 +231,8 @@ def plausible(first: str, second: str, words: Sequence[str]) -> bool:
         "flushall": True,
         "flushdb": True,
         "load": second == "data",
+        "call": "." in second,
+        "clear": second in ("graph", "default", "named", "all", "silent"),
     }
     return tests.get(first, False)
 
@@ -270,6 +289,23 @@ def has_where(statement: str) -> bool:
 
 LITERAL = re.compile(r"""'[^']*'?|"[^"]*"?|`[^`]*`?""")
 """A quoted text, to its end or that of the statement. Each sign is looked at once: no repetition inside another."""
+
+
+CLIENT_COMMAND = re.compile(
+    r"\s*(?:\\(?:!|copy|o|i|ir|w|g|gexec|setenv|lo_\w+)(?:\s|$)"
+    r"|\.(?:shell|system|import|output|once|load|read|restore|save|open|excel|log|cd|backup|clone)(?:\s|$))"
+)
+"""What psql and sqlite3 do themselves, on the machine that they run on."""
+
+INJECTED = re.compile(
+    r"'\s{0,4}(?:or|and|\|\||&&)\s{0,4}(?:not\s{1,4})?['\d(][^'=<>]{0,40}'?\s{0,4}(?:=|<|>|like\b|is\b|in\b)"
+)
+"""The quote, the joining word, and a comparison of literals; every repetition is bounded, so the search is linear."""
+
+DESTROYING_CALL = re.compile(
+    r"\b(?:drop|delete|purge|destroy|wipe|truncate|kill|terminate|exec|execute|erase)_\w{1,60}\s{0,4}\("
+)
+"""A stored function whose name says that it destroys or runs something."""
 
 
 def plain_effect(first: str, second: str, words: Sequence[str]) -> EffectClass:

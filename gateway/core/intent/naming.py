@@ -20,6 +20,12 @@ ALLOWED_JOINERS = frozenset("\u200c\u200d\ufe0f\ufe0e")
 """Joiners and variation selectors are part of scripts and emoji; between ASCII letters they hide something."""
 
 
+SLASHES = dict.fromkeys(map(ord, "\u2044\u2215\u29f8\u2571"), "/") | dict.fromkeys(
+    map(ord, "\u2216\u29f5\u29f9\u2572"), "\\"
+)
+"""Signs that are drawn like slashes and have no compatibility form."""
+
+
 def split(name: str) -> tuple[str, ...]:
     """Return the lower-case words of a name, in order: `getUserByID2` → get, user, by, id, 2."""
     words: list[str] = []
@@ -80,7 +86,7 @@ def plain(text: str) -> str:
     """Return compatibility forms folded to their plain letters, and without invisible characters."""
     if text.isascii():
         return text
-    folded = unicodedata.normalize("NFKC", text)
+    folded = unicodedata.normalize("NFKC", text).translate(SLASHES)
     return "".join(char for char in folded if unicodedata.category(char) != "Cf")
 
 

@@ -15,7 +15,8 @@ from gateway.core.intent.content_addresses import hosts_of, metadata_host, named
 from gateway.core.intent.content_paths import looks_like_path, root_path, system_path, traversal
 from gateway.core.intent.content_secrets import secret_shape
 from gateway.core.intent.content_shell import dangerous_command, injected_command
-from gateway.core.intent.content_sql import read_sql
+from gateway.core.intent.content_sql import injected_condition, read_sql
+from gateway.core.intent.content_wrapped import unwrapped
 from gateway.core.intent.model import EffectClass, RiskFactor
 from gateway.core.intent.naming import hidden, plain, words_of
 from gateway.core.intent.risk import factor
@@ -70,6 +71,13 @@ REACHING_EFFECTS = frozenset({EffectClass.SEND, EffectClass.ACCESS})
 PROTECTION_OFF = ("--no-sandbox", "--disable-web-security", "--insecure", "--no-verify", "--disable-setuid-sandbox",
                   "--ignore-certificate-errors", "verify=false", "sslmode=disable", "--load-extension",
                   "--allow-file-access")  # fmt: skip
+SWITCHED_ON = frozenset({"1", "yes", "true", "on", "y", "t", "all", "enabled"})
+"""How texts switch an argument on."""
+SCRIPTS = ("javascript:", "vbscript:", "data:text/html")
+WRAPPING_SCHEMES = ("jar:", "netdoc:", "php:", "phar:", "expect:", "zip:", "view-source:", "url:", "feed:", "blob:")
+"""Schemes of libraries that open a local file, or another address than the one that is seen."""
+MAX_PARTS = 8
+"""Names of a path that is given in pieces."""
 SENSITIVE_COLUMNS = ("password", "passwd", "secret", "api_key", "apikey", "credit_card", "ssn", "token",
     "pg_shadow", "pg_authid",
                      "mysql.user", "private_key", "information_schema.user", "credential",
@@ -184,6 +192,9 @@ def read_list(signals: Signals, value: list[JsonValue], name: ArgumentName, path
         signals.add("bulk", f"{path} has {MANY_ITEMS} items or more", 10 if standing.reads else 20)
     elif len(value) >= SOME_ITEMS and not standing.reads:
         signals.add("bulk", f"{path} has {SOME_ITEMS} items or more", 10)
+    texts = [item[:SHORT_CHARS] for item in value[: MAX_PARTS + 1] if isinstance(item, str)]
+    if 1 < len(texts) == len(value) <= MAX_PARTS and not name.text and system_path(fold("/".join(texts))):
+        signals.add("system-path", f"{path}, put together")
     if name.command and value and all(isinstance(item, str) for item in value):
         joined = " ".join(item[:SHORT_CHARS] for item in value[:SOME_ITEMS]).lower()
         if dangerous_command(joined, expected=True):
@@ -220,7 +231,9 @@ def read_flag(signals: Signals, name: ArgumentName, path: str, standing: Standin
 
 
 def read_number(signals: Signals, value: float, name: ArgumentName, path: str, standing: Standing) -> None:
-    """Look at a number: an amount of money, or an address written as one."""
+    """Look at a number: a switch, an amount of money, or an address written as one."""
+    if value == 1 and name.flag is not None:
+        read_flag(signals, name, path, standing)
     if name.money and not standing.reads:
         points = next((points for least, points in AMOUNTS if abs(value) > least), 0)
         if points:
@@ -255,8 +268,8 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, stand
         signals.add("sensitive-data", path)
     if name.secret and len(text) > 3 and standing.effect is not EffectClass.CREDENTIAL:
         signals.add("secret-in-arguments", f"{path} by its name")
-    if name.selector and len(text) <= SHORT_CHARS:
-        read_selector(signals, text, path, standing)
+    if len(text) <= SHORT_CHARS:
+        read_choice(signals, text, name, path, standing)
     folded = fold(text)
     if len(folded) <= MAX_NAMING_CHARS and not (name.text and not name.place) and names_secrets(text, folded):
         signals.add("sensitive-data", path)
@@ -265,10 +278,17 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, stand
     if len(folded) < 4 and folded.isalnum():
         return
     read_content(signals, text, folded, name, path, standing)
+    inner = unwrapped(text)
+    if inner:
+        read_content(signals, inner, fold(inner), name, f"{path}, decoded", standing)
 
 
-def read_selector(signals: Signals, text: str, path: str, standing: Standing) -> None:
-    """Look at a value that may decide the effect."""
+def read_choice(signals: Signals, text: str, name: ArgumentName, path: str, standing: Standing) -> None:
+    """Look at a value that may decide the effect, or switch something on."""
+    if not name.selector:
+        if name.flag is not None and text.strip().lower() in SWITCHED_ON:
+            read_flag(signals, name, path, standing)
+        return
     effect = read_value(text).effect
     if effect is not None and effect is not EffectClass.READ:
         signals.raise_to(effect, path)
@@ -362,7 +382,8 @@ def read_paths(
         signals.add("system-path", f"{path}: {kind}")
     if traversal(folded):
         signals.add("path-traversal", path)
-    if folded.startswith(("file:", "javascript:", "vbscript:")) and standing.domain not in LOCAL_DOMAINS:
+    local = folded.startswith("file:") and standing.domain not in LOCAL_DOMAINS
+    if local or folded.startswith(SCRIPTS) or (folded.startswith(WRAPPING_SCHEMES) and "/" in folded):
         signals.add("file-url", path)
 
 
@@ -422,14 +443,18 @@ def read_commands(
         return
     if injected_command(folded):
         signals.add("shell-injection", path)
-    if name.place and folded.startswith("--"):
+    if name.place and folded.startswith("-") and (folded[1:2].isalpha() or folded[1:2] == "-"):
         signals.add("option-injection", path)
+    if injected_condition(folded):
+        signals.add("destructive-sql", f"{path}: a condition that breaks out of its quotes")
 
 
 def read_recipients(signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing) -> None:
     """Look for recipients that are not known to be inside."""
     if "//" in folded and name.recipient:
         signals.add("outside-recipient", path)
+        if standing.reads:
+            signals.raise_to(EffectClass.SEND, path)
     for mention in folded.split("@")[1:]:
         domain = mention.strip(" <>\"'").partition(" ")[0].partition(">")[0].partition(",")[0].rstrip(".;")
         if "." in domain and domain not in standing.inside_domains:

@@ -83,6 +83,30 @@ def test_addresses_are_read_as_leniently_as_browsers_do(text: str) -> None:
     assert is_private(text, is_host=True)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "http://jenkins/",
+            "https://intranet:8443/x",
+            "http://lvh.me/",
+            "http://a@b@c.example/",
+            "http://vault.service.consul/",
+        ),
+        *("http://1.1.1.1 &@2.2.2.2# @8.8.8.8/", "http://a.example\x00.b.example/", "http://7f000001.x.rbndr.us/"),
+    ],
+)
+def test_an_address_that_only_one_network_or_reader_understands_is_private(text: str) -> None:
+    """Where readers disagree which host is meant, the upstream's reading is not known."""
+    assert is_private(text, is_host=True)
+
+
+@pytest.mark.parametrize("text", ["notes://one/x", "https://u@example.com/x@y"])
+def test_other_addresses_of_one_word_are_left_alone(text: str) -> None:
+    """An id under a scheme of one's own is no host."""
+    assert not is_private(text, is_host=True)
+
+
 def test_a_bare_number_is_a_host_where_the_argument_is_meant_for_one() -> None:
     """An id of 167772161 is no address; a host of that number is 10.0.0.1."""
     assert is_private("167772161", is_host=True)

@@ -21,7 +21,9 @@ from gateway.core.intent.signals import MAX_TEXT_CHARS, fold
         "--file=/etc/hosts", "HEAD:.git/config", "/HOME/U/.SSH/config", "%2fetc%2fpasswd", "%252fetc%252fpasswd",
         "／etc／passwd", "$HOME/.kube/config", "/private/etc/hosts", "kubeconfig", "/bin/sh", "/dev/sda",
         "a; cat /etc/passwd",
-        "/usr/bin/x", "foo'/etc/passwd'", "d:\\Program Files\\x", "$env:APPDATA\\x",
+        "/e*c/sh?dow",
+        "/{etc,tmp}/shadow", "/[er]oot/x", "\\\\.\\PhysicalDrive0", "smb://host/share", "∕etc∕shadow",
+        "c:/users/u/NTUSER.DAT", "/var/backups/x", "/usr/bin/x", "foo'/etc/passwd'", "d:\\Program Files\\x", "$env:APPDATA\\x",
     ],
 )  # fmt: skip
 def test_protected_paths_are_found(text: str) -> None:

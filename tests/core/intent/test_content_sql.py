@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.intent.content_sql import MAX_STATEMENTS, read_sql
+from gateway.core.intent.content_sql import MAX_STATEMENTS, injected_condition, read_sql
 from gateway.core.intent.model import EffectClass
 from tests.core.intent.test_content_paths import grows_linearly
 
@@ -32,6 +32,9 @@ R, W, D, X, A = (
         "update t set a='\\' where id=1 --'", "delete from t where 'a'='a'", "delete from users where",
         "update t set a=1 where id=id",
         "/*+ x */ drop table y",
+        "select ';--'; drop table users", "select sleep(99)",
+        ".shell rm x", "\\copy users to program 'sh'", "\\! id",
+        "call apoc.periodic.iterate('match (n) return n', 'detach delete n')", "clear graph <x>",
         "delete t from t", "drop database x -- gone\n", "-- all of it\ndrop table x",
     ],
 )  # fmt: skip
@@ -50,10 +53,10 @@ def test_destructive_sql_is_found(text: str) -> None:
         ("create function f() returns int", X), ("match (n) set n.a=1 return n", W), ("match (n) return n", R),
         ("pragma x=1", W), ("update t set a=1 where id>0", D), ("select nextval(1)", W),
         ("frob the database with care", EffectClass.UNKNOWN), ("begin; select 1; commit", R), ("select 1; select 2", R),
-        ("union select 1", R), ("insert into t values (1); select 1", W),
+        ("select drop_everything()", D), ("call db.x()", X), (".tables", None), ("union select 1", R), ("insert into t values (1); select 1", W),
     ],
 )  # fmt: skip
-def test_each_statement_has_its_effect(text: str, effect: EffectClass) -> None:
+def test_each_statement_has_its_effect(text: str, effect: EffectClass | None) -> None:
     """A tool called `query` writes when its SQL does."""
     reading = read_sql(text, expected=True)
     assert (reading.effect, reading.danger) == (effect, "")
@@ -90,3 +93,21 @@ def test_more_statements_than_are_read_are_a_danger() -> None:
 def test_hostile_sql_is_read_in_linear_time(piece: str) -> None:
     """No text may hold the gate up."""
     assert grows_linearly(lambda text: read_sql(text, expected=True), piece)
+
+
+@pytest.mark.parametrize("text", ["1' or '1'='1", "x' and 1=1 --", "' || 'a'<'b", "a' or not 'a' like 'b"])
+def test_a_condition_that_breaks_out_of_its_quotes_is_found(text: str) -> None:
+    """An id that ends a literal and goes on is no id."""
+    assert injected_condition(text)
+
+
+@pytest.mark.parametrize("text", ["it's 5 or 6", "rock 'n' roll and more", "'in' or out", "o'clock", ""])
+def test_apostrophes_in_prose_are_no_condition(text: str) -> None:
+    """People write them all day."""
+    assert not injected_condition(text)
+
+
+@pytest.mark.parametrize("piece", ["' or ", "' or '1", "drop_a ", "'--", "\\o "])
+def test_the_search_for_conditions_and_calls_is_linear(piece: str) -> None:
+    """An agent chooses the text; a slow search would hold everybody up."""
+    assert grows_linearly(lambda text: (injected_condition(text), read_sql(text, expected=True)), piece)

@@ -50,6 +50,12 @@ def points(arguments: dict[str, Any], code: str, standing: Standing = WRITE) -> 
         ({"url": "https://e.com/?d=" + "a" * 600}, WEB, "data-in-url"),
         ({"branch": "main; cat x"}, WRITE, "shell-injection"),
         ({"target": "--output=x"}, READ, "option-injection"),
+        ({"branch": "-oProxyCommand=x"}, READ, "option-injection"),
+        ({"id": "1' OR '1'='1"}, READ, "destructive-sql"),
+        ({"path": "L2V0Yy9zaGFkb3c="}, READ, "system-path"),
+        ({"parts": ["etc", "shadow"]}, READ, "system-path"),
+        ({"uri": "javascript:alert(1)"}, READ, "file-url"),
+        ({"url": "jar:http://e.com!/"}, WEB, "file-url"),
         ({"name": "de\u200blete"}, READ, "hidden-characters"),
         ({"body": "hello\U000e0041"}, SEND, "hidden-characters"),
         ({"note": AWS_KEY}, WRITE, "secret-in-arguments"),
@@ -253,3 +259,20 @@ def test_a_hostile_megabyte_costs_a_bounded_time(piece: str) -> None:
         begun = time.process_time()
         read_arguments({key: text}, EXECUTE)
         assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "effect"),
+    [
+        ({"purge": "yes"}, EffectClass.DESTRUCTIVE),
+        ({"purge": "no"}, None),
+        ({"and_delete": 1}, EffectClass.DESTRUCTIVE),
+        ({"and_delete": 2}, None),
+        ({"then": "delete"}, EffectClass.DESTRUCTIVE),
+        ({"on_match": "delete"}, EffectClass.DESTRUCTIVE),
+        ({"callback_url": "https://e.com/x"}, EffectClass.SEND),
+    ],
+)
+def test_a_switch_counts_however_it_is_switched_on(arguments: dict[str, Any], effect: EffectClass | None) -> None:
+    """Upstreams take 1 and `yes` for true, and do afterwards what they are told to."""
+    assert read_arguments(arguments, READ).effect is effect

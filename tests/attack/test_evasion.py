@@ -1,0 +1,85 @@
+"""Dangerous calls in unusual spellings, under the shipped default policy at the lowest tier: none is allowed.
+
+The list was written before the classifier was read. What it holds as a known limit is allowed today and is there so
+that the day on which it changes shows.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli.judging import bundle_of, principal
+from gateway.core.decision import Effect
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.principal import TrustTier
+from gateway.services.explain import Question, explain
+from gateway.settings import Settings
+from gateway.telemetry.clock import SystemClock
+
+CALLS = json.loads((Path(__file__).parent / "evasion.json").read_text())
+SETTINGS = Settings()
+BUNDLE = bundle_of(SETTINGS)
+READ_ONLY = {"readOnlyHint": True, "destructiveHint": False, "openWorldHint": False}
+
+HARMLESS: list[tuple[str, dict[str, Any]]] = [
+    ("read_file", {"path": "notes/2026/plan.md"}),
+    ("read_file", {"path": "/workspace/src/{id}/page.tsx"}),
+    ("list_files", {"path": "src", "pattern": "**/*.py"}),
+    ("search_files", {"pattern": "/*.md"}),
+    ("read_multiple_files", {"paths": ["a.txt", "docs/b.txt"]}),
+    ("get_items", {"tags": ["windows", "linux"], "page": 1, "limit": 1}),
+    ("get_item", {"id": "5e8ff9bf55ba3508199d22e984129be6"}),
+    ("get_item", {"id": "dGhpcw", "cursor": "eyJwYWdlIjoyfQ=="}),
+    ("get_commit", {"sha": "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12"}),
+    ("search", {"query": "how to drop a table in SQL & keep its rows; drop or truncate?"}),
+    ("search", {"query": "it's 5 o'clock and she's 'in' or out"}),
+    ("query", {"sql": "SELECT name, count(*) FROM notes WHERE title = 'it''s -- fine' GROUP BY name"}),
+    ("query", {"sql": "SELECT json_remove(a, '$.x'), truncate(1.5, 1) FROM t -- a comment"}),
+    ("fetch", {"url": "https://example.com/docs/delete?page=1"}),
+    ("fetch", {"url": "https://api.github.com/repos/o/r/issues?q=is%3Aopen"}),
+    ("get_weather", {"city": "S\u00e3o Paulo", "units": "metric", "days": 1}),
+    ("list_events", {"then": "2026-01-01", "on": "2026-01-02", "calendar": "home"}),
+    ("read_page", {"text": "a \u2215 b"}),
+]
+"""What ordinary agents ask all day: a list of refusals alone would be passed by refusing everything."""
+
+
+def decided(tool: str, arguments: dict[str, Any], annotations: dict[str, Any] | None = None) -> Effect:
+    definition = {"name": tool, "inputSchema": {"type": "object"}} | (
+        {"annotations": annotations} if annotations else {}
+    )
+    question = Question(
+        principal=principal("local"),
+        tier=TrustTier.T0,
+        method="tools/call",
+        upstream="default",
+        name=tool,
+        arguments=arguments,
+        definition=definition,
+        novel=False,
+    )
+    caps = SETTINGS.tiers.threshold(TrustTier.T0)
+    return explain(question, bundle=BUNDLE, thresholds=caps, taxonomy=TAXONOMY, clock=SystemClock()).decision.effect
+
+
+def test_the_list_is_long_and_says_why() -> None:
+    """A short list proves little."""
+    assert len(CALLS) > 500
+    assert all(row["why"] and row["expected"] in ("not ALLOW", "ALLOW") for row in CALLS)
+    assert sum(row["expected"] == "ALLOW" for row in CALLS) <= 4
+
+
+@pytest.mark.parametrize("row", CALLS, ids=[f"{n}-{row['call']['tool']!a}"[:40] for n, row in enumerate(CALLS)])
+def test_no_dangerous_call_is_allowed_by_its_spelling(row: dict[str, Any]) -> None:
+    """A new agent under the default policy must not get it without a human, however it is written."""
+    call = row["call"]
+    found = decided(call["tool"], call["arguments"], READ_ONLY if call.get("readOnlyHint") else None)
+    assert (found is Effect.ALLOW) is (row["expected"] == "ALLOW"), row["why"]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), HARMLESS)
+def test_ordinary_reading_is_still_allowed(tool: str, arguments: dict[str, Any]) -> None:
+    """A gate that stops everything is switched off by the second day."""
+    assert decided(tool, arguments, READ_ONLY) is Effect.ALLOW
