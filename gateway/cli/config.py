@@ -30,9 +30,17 @@ def show(config: options.Config = None, output: FormatOption = Format.TABLE) -> 
 
 def rows(resolved: "Resolved") -> list[tuple[str, Any, str]]:
     """Return (setting, value fit to be shown, origin) for every setting, defaults included."""
+    from gateway.app import data_folder, policy_path, state_folder
     from gateway.configuration.layers import leaves
 
-    tree = resolved.settings.model_dump(mode="json")
+    settings = resolved.settings
+    tree = settings.model_dump(mode="json")
+    # What is not set still lies somewhere: whoever looks for the data must find it here.
+    tree |= {
+        "policies": str(policy_path(settings)),
+        "data": str(data_folder(settings)),
+        "state": str(state_folder(settings)),
+    }
     return [(".".join(path), _masked(path, value), str(resolved.origin(path))) for path, value in leaves(tree)]
 
 

@@ -7,7 +7,7 @@ import typer
 
 from gateway import __version__
 from gateway.cli.exits import Exit
-from gateway.cli.output import data, say
+from gateway.cli.output import data, say, typed
 
 if TYPE_CHECKING:
     from gateway.demo.script import Shown, Stage
@@ -63,8 +63,8 @@ def _lines(stage: "Stage") -> list[str]:
         "",
         "  Still serving. Try:",
         f"    claude mcp add --transport http intended {stage.url}",
-        f"    intended audit tail --data {stage.data}",
-        '    intended eval files.read \'{"path": "../../etc/shadow"}\'',
+        f"    {typed()} audit tail --data {stage.data}",
+        f'    {typed()} eval files.read \'{{"path": "../../etc/shadow"}}\'',
         "  ctrl-c to stop",
     ]
 

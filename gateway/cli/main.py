@@ -1,6 +1,7 @@
 """The root of the command `intended`: which command stands in which file, and how errors end the process."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -29,6 +30,16 @@ app.command("version")(version.version)
 app.add_typer(audit.app, name="audit")
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")
+
+
+@app.callback()
+def root(
+    shown: Annotated[
+        bool,
+        typer.Option("--version", "-V", help="Print the version and exit.", is_eager=True, callback=version.short),
+    ] = False,
+) -> None:
+    """A gateway between AI agents and MCP servers: it decides each call, records it, then forwards it."""
 
 
 def main() -> None:

@@ -33,8 +33,13 @@ __all__ = [
 ]
 
 Config = Annotated[Path | None, typer.Option(help="Configuration file [default: intended.yaml, if it is there].")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the audit store and its keys.")]
-State = Annotated[Path | None, typer.Option(help="Folder of the copy of the chain's head; not inside --data.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the audit store and its keys [default: see `config show`].")
+]
+State = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the copy of the chain's head; not inside --data [default: see `config show`]."),
+]
 Policies = Annotated[Path | None, typer.Option(help="Policy file, or folder of them [default: the shipped policy].")]
 Host = Annotated[str | None, typer.Option(help="Address to bind [default: 127.0.0.1].")]
 Port = Annotated[int | None, typer.Option(help="Port to bind; 0 picks a free one [default: 8787].")]

@@ -5,10 +5,12 @@ tool called `\\x1b[2J` must not clear an auditor's screen. `NO_COLOR` is honoure
 """
 
 import json
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +20,7 @@ from gateway.errors import ConfigurationError, GatewayError, Problem, StoreRefus
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "FormatOption", "data", "explain", "problems", "say", "table", "visible", "warn"]
+__all__ = ["Format", "FormatOption", "data", "explain", "problems", "say", "table", "typed", "visible", "warn"]
 
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that act on a terminal or hide: controls, formats (bidi, zero width), separators, surrogates."""
@@ -42,6 +44,15 @@ def visible(text: str) -> str:
     return "".join(
         char if char == "\n" or unicodedata.category(char) not in INVISIBLE else f"\\u{ord(char):04x}" for char in text
     )
+
+
+def typed() -> str:
+    """Return what to type for `intended`: the name, or the path it was started by where the name would not be found.
+
+    That is so in a virtual environment that nobody activated, as after the README's first command.
+    """
+    started = sys.argv[0]
+    return started if Path(started).name == "intended" and shutil.which("intended") is None else "intended"
 
 
 def say(text: str = "", *, style: str = "") -> None:

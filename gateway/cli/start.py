@@ -6,7 +6,7 @@ Talk, so it goes to stderr; nothing follows until a call arrives.
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.cli.output import say, warn
+from gateway.cli.output import say, typed, warn
 
 if TYPE_CHECKING:
     from gateway.app import StartReport
@@ -29,7 +29,7 @@ def announce(report: "StartReport", settings: "Settings", url: str) -> None:
             say(f"  {label if number == 0 else '':<10} {line}")
     _warnings(report, settings)
     say(f"  {'next':<10} claude mcp add --transport http intended {url}/mcp")
-    say(f"  {'':<10} intended audit tail --follow{_data_flag(settings)}")
+    say(f"  {'':<10} {typed()} audit tail --follow{_data_flag(settings)}")
 
 
 def agent_lines(report: "StartReport", url: str) -> list[str]:

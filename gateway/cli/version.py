@@ -3,13 +3,22 @@
 import platform
 from importlib.metadata import version as installed
 
+import typer
+
 from gateway import __version__
 from gateway.cli.output import Format, FormatOption, data
 
-__all__ = ["version"]
+__all__ = ["short", "version"]
 
 LIBRARIES = ("mcp", "cel-expr-python", "starlette", "uvicorn")
 """Whose version changes how the gateway behaves."""
+
+
+def short(wanted: bool) -> None:  # noqa: FBT001 - typer hands an option's value over so
+    """Print the gateway's version alone, as `--version` of any tool does, and end."""
+    if wanted:
+        print(f"intended {__version__}")
+        raise typer.Exit
 
 
 def version(output: FormatOption = Format.TABLE) -> None:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gateway.app import data_folder, state_folder
 from gateway.cli.main import app
+from gateway.policyfiles.shipped import shipped_policy
+from gateway.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -57,4 +60,12 @@ def test_the_table_has_a_line_per_setting() -> None:
     lines = CliRunner().invoke(app, ["config", "show"]).stdout.splitlines()
     assert "port\t8787\tdefault" in lines
     assert "upstreams\t-\tdefault" in lines
-    assert "policies\t-\tdefault" in lines
+
+
+def test_what_is_not_set_is_shown_where_it_lies() -> None:
+    """Whoever looks for the record, or for the policy in force, asks here."""
+    lines = [line.split("\t") for line in CliRunner().invoke(app, ["config", "show"]).stdout.splitlines()]
+    found = {name: (value, origin) for name, value, origin in lines}
+    assert found["policies"] == (str(shipped_policy("default")), "default")
+    assert found["data"] == (str(data_folder(Settings())), "default")
+    assert found["state"] == (str(state_folder(Settings())), "default")

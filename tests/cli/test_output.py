@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gateway.cli import output
-from gateway.cli.output import Format, visible
+from gateway.cli.output import Format, typed, visible
 from gateway.errors import ConfigurationError, GatewayError, Problem, StoreRefused
 
 
@@ -107,3 +107,20 @@ def test_an_error_is_explained_with_its_remedy(
     """What, where, what to do; no traceback."""
     output.explain(error)
     assert capsys.readouterr() == ("", text)
+
+
+@pytest.mark.parametrize(
+    ("argv", "on_path", "shown"),
+    [
+        (".venv/bin/intended", None, ".venv/bin/intended"),
+        (".venv/bin/intended", "/usr/bin/intended", "intended"),
+        ("/x/gateway/__main__.py", None, "intended"),
+    ],
+)
+def test_a_command_to_try_can_be_pasted(
+    argv: str, on_path: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's first command activates no environment: `intended` alone would not be found."""
+    monkeypatch.setattr("sys.argv", [argv])
+    monkeypatch.setattr("shutil.which", lambda name: on_path)
+    assert typed() == shown
