@@ -56,6 +56,8 @@ class Call:
     params); it is empty for a resource read.
     `name` is a tool's or prompt's own name, `uri` a resource's; the one that does not apply is empty.
     `arguments_digest` is the lower-case hex SHA-256 of the RFC 8785 form of `arguments`.
+    `answers` are those to questions of an earlier round (`inputResponses`): they go to the upstream like arguments,
+    so they are looked at and recorded like them.
     """
 
     method: str
@@ -65,6 +67,7 @@ class Call:
     arguments: JsonObject
     arguments_digest: str
     tool: PinnedTool | None = None
+    answers: JsonObject = field(default_factory=dict)
 
     @property
     def target(self) -> str:

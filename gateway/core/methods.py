@@ -6,7 +6,7 @@ notification): a method that nobody taught the gateway never reaches an upstream
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -175,6 +175,9 @@ def treatment(method: str, era: Era, direction: Direction, kind: Kind) -> Treatm
 
 # --- what a gated message is aimed at ---------------------------------------------------------------------------------
 
+ANSWERS_MEMBER: Final = "inputResponses"
+"""Where a retry carries the answers to the questions of an `input_required` result (2026-07-28)."""
+
 NAME_CHARS: Final = 1024
 """Longer than any tool or prompt is called (the protocol recommends 128 at most): each decision records the name, in
 the entry and in the log, so that it must not be what a message may be."""
@@ -190,12 +193,19 @@ class Subject:
     name: str
     uri: str
     arguments: JsonObject
+    answers: JsonObject = field(default_factory=dict)
 
 
 def subject(method: str, params: JsonObject) -> Subject | Rejection:
     """Return the subject of a message whose treatment is GATE; a Rejection (`-32602`) where `params` do not fit."""
     reader = _SUBJECTS.get(method)
-    return _invalid(f"{method} has no subject") if reader is None else reader(params)
+    if reader is None:
+        return _invalid(f"{method} has no subject")
+    asked = reader(params)
+    if method not in INPUT_REQUIRED_METHODS or ANSWERS_MEMBER not in params or isinstance(asked, Rejection):
+        return asked
+    answers = params[ANSWERS_MEMBER]
+    return replace(asked, answers=answers) if isinstance(answers, dict) else _invalid(_BAD_ANSWERS)
 
 
 def listen_uris(params: JsonObject) -> tuple[str, ...] | Rejection:
@@ -278,6 +288,8 @@ def _texts(value: JsonObject, *members: str) -> bool:
 def _invalid(message: str) -> Rejection:
     return Rejection(status=400, code=INVALID_PARAMS, message=message)
 
+
+_BAD_ANSWERS: Final = f"`{ANSWERS_MEMBER}` must be an object, or absent"
 
 _BAD_URI: Final = (
     "a URI must be absolute, and without dot segments, encoded separators, user names and control characters"

@@ -116,6 +116,7 @@ class Gating:
             arguments=asked.arguments,
             arguments_digest=arguments_digest,
             tool=self._catalog.known(upstream, asked.name) if is_tool else None,
+            answers=asked.answers,
         )
 
     async def _locate(self, party: Party, call: Call) -> Call:

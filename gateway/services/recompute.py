@@ -58,6 +58,7 @@ def recompute(
         arguments=called["arguments"],
         arguments_digest=str(recorded.entry["argsDigest"]),
         tool=_tool(called, definition),
+        answers=called.get("answers", {}),
     )
     facts = Facts(
         principal=Principal(tenant=str(recorded.entry["tenant"]), agent=given["agent"], credential=given["credential"]),

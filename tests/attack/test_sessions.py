@@ -237,3 +237,25 @@ def test_what_no_era_has_is_not_asked_of_the_agent(agent: Agent, spies: tuple[Sp
         found = tool(agent, "echo", {}, "/mcp/one")
         assert b"PHISH" not in found.body
         assert found.message["result"]["isError"] is True
+
+
+def test_what_a_round_answers_is_looked_at_like_its_arguments(
+    agent: Agent, served: Guarded, spies: tuple[Spy, Spy]
+) -> None:
+    """An agent can send answers to questions that nobody asked: they must not carry what arguments may not."""
+    for smuggled in ({"path": "/etc/shadow"}, {"sql": "DROP TABLE users"}, {"x": ["rm -rf / --no-preserve-root"]}):
+        for answer_ in ({"action": "accept", "content": smuggled}, smuggled, {"content": smuggled}):
+            body = {"inputResponses": {"q": answer_}, "requestState": "made-up"}
+            found = tool(agent, "echo", {}, "/mcp/one", **body)
+            assert found.message["result"]["isError"] is True, found
+            found = agent.post(
+                call("tools/call", {"name": "echo", **body}), open_session(agent, "2025-11-25", "/mcp/one"), "/mcp/one"
+            )
+            assert found.message["result"]["isError"] is True, found
+    for odd in ([], "x", 1, None):
+        assert tool(agent, "echo", {}, "/mcp/one", inputResponses=odd).message["error"]["code"] == -32602
+    assert spies[0].acts() == []
+    assert tool(agent, "echo", {}, "/mcp/one", inputResponses={"q": {"action": "cancel"}}).status == 200
+    assert len(spies[0].acts()) == 1
+    last = next(one for one in reversed(served.entries()) if one["type"] == "call.decided")
+    assert last["body"]["call"]["answers"] == {"q": {"action": "cancel"}}

@@ -184,6 +184,18 @@ def test_params_that_do_not_fit_are_refused(method: str, params: dict[str, Any])
     assert (answer.status, answer.code) == (400, -32602)
 
 
+def test_the_answers_of_a_round_belong_to_the_subject() -> None:
+    """They go to the upstream with the call; other methods have no rounds."""
+    answers = {"q": {"action": "accept"}}
+    asked = subject("tools/call", {"name": "x", "inputResponses": answers})
+    assert isinstance(asked, Subject)
+    assert asked.answers is answers
+    assert isinstance(subject("tools/call", {"name": "x", "inputResponses": []}), Rejection)
+    other = subject("resources/subscribe", {"uri": "a://b", "inputResponses": []})
+    assert isinstance(other, Subject)
+    assert other.answers == {}
+
+
 @pytest.mark.parametrize("length", [1024, 1025])
 def test_a_name_is_no_place_for_a_megabyte(length: int) -> None:
     """Every decision writes the name into its entry and its line, so that one agent could fill both."""

@@ -61,6 +61,16 @@ async def test_a_call_without_tool_needs_no_definition() -> None:
     assert again(world, decision, None).same
 
 
+async def test_the_answers_of_a_round_are_part_of_what_is_recomputed() -> None:
+    """They raised the risk then; left out, the verdict would not follow from the record."""
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])])
+    answers = {"q": {"action": "accept", "content": {"path": "/etc/shadow"}}}
+    await world.modern("tools/call", {"name": "search_notes", "arguments": {"q": "x"}, "inputResponses": answers})
+    (decision,) = await decisions(world.store, "default", world.judged[-1].intent_id)
+    assert decision.entry["risk"] > 80
+    assert again(world, decision).same
+
+
 async def test_a_record_that_says_otherwise_is_found() -> None:
     """An entry whose verdict does not follow from its facts was not made by this gateway."""
     world = World(upstreams=[FakeUpstream(tools=[NOTES])], policy=SOME)

@@ -27,8 +27,11 @@ def timestamp(moment: datetime) -> str:
 
 def decided_body(call: Call, intent: Intent, decision: Decision, facts: Facts, *, show_arguments: bool) -> bytes:
     """Return the body of a decided entry: the call, what it was judged to be, the answer and the facts it rests on."""
+    called = _called(call, redact(call.arguments) if show_arguments else None)
+    if call.answers and show_arguments:
+        called["answers"] = redact(call.answers)
     body: JsonObject = {
-        "call": _called(call, redact(call.arguments) if show_arguments else None),
+        "call": called,
         "decision": {
             "effect": decision.effect,
             "reason": decision.reason,
@@ -60,7 +63,10 @@ def completed_body(details: JsonObject) -> bytes:
 
 def evaluation_input(call: Call, facts: Facts) -> bytes:
     """Return everything that `decide` was given, whole: arguments and facts. It is stored encrypted only."""
-    return orjson.dumps({"call": _called(call, call.arguments), "facts": _facts(facts)})
+    called = _called(call, call.arguments)
+    if call.answers:
+        called["answers"] = call.answers
+    return orjson.dumps({"call": called, "facts": _facts(facts)})
 
 
 def _called(call: Call, arguments: Any) -> JsonObject:

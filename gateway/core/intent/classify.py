@@ -17,6 +17,7 @@ from gateway.core.intent.naming import MAX_NAME_CHARS
 from gateway.core.intent.risk import EFFECT_POINTS, effect_factor, factor, total
 from gateway.core.intent.signals import Signals, Standing, read_arguments
 from gateway.core.intent.taxonomy import TAXONOMY, UNKNOWN_TYPE, IntentType, Taxonomy
+from gateway.core.jsonvalue import JsonObject
 
 __all__ = ["METHOD_TYPES", "classify"]
 
@@ -30,6 +31,9 @@ METHOD_TYPES = {
     "roots/list": "mcp.list_roots",
 }
 """The gated methods that are no tool call, and what each is. Any other method is unknown."""
+
+CHOICES = ("accept", "decline", "cancel")
+"""What a person does with a form (elicitation, `action`)."""
 
 CACHED_STANDINGS = 4096
 """Pairs of tool and mapping whose standing is remembered."""
@@ -81,7 +85,19 @@ def classify(call: Call, context: IntentContext, taxonomy: Taxonomy = TAXONOMY) 
         signals = read_arguments({"uri": call.uri, "arguments": call.arguments}, settled.standing)  # 2
     else:
         signals = read_arguments(call.arguments, settled.standing)
+    if call.answers:
+        signals.join(read_arguments({"answers": given(call.answers)}, settled.standing))
     return conclude(settled, signals, novel=context.novel)  # 3
+
+
+def given(answers: JsonObject) -> JsonObject:
+    """Return the answers of a round without a person's own choice, whose `cancel` is no verb of the tool's."""
+    return {
+        name: {key: value for key, value in answer.items() if key != "action" or value not in CHOICES}
+        if isinstance(answer, dict)
+        else answer
+        for name, answer in answers.items()
+    }
 
 
 def settle(call: Call, context: IntentContext, taxonomy: Taxonomy) -> Settled:

@@ -121,6 +121,13 @@ class Signals:
         if known is None or seen.points > known.points:
             self.factors[code] = seen
 
+    def join(self, others: "Signals") -> None:
+        """Take over what other arguments of the same call have shown."""
+        for seen in others.factors.values():
+            self.add(seen.code, seen.evidence, seen.points)
+        if others.effect is not None:
+            self.raise_to(others.effect, others.effect_evidence)
+
     def raise_to(self, effect: EffectClass, evidence: str) -> None:
         """Note that an argument speaks for an effect; the gravest one stays."""
         if self.effect is None or graver(self.effect, effect) is not self.effect:

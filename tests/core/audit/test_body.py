@@ -1,5 +1,6 @@
 """What lies beside an entry: enough to recompute the verdict, nothing secret in what may be shown."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import orjson
@@ -57,6 +58,20 @@ def test_the_evaluation_input_is_whole() -> None:
     whole = orjson.loads(evaluation_input(CALL, facts(ALLOW)))
     assert whole["call"]["arguments"] == CALL.arguments
     assert whole["facts"]["tier"] == 1
+
+
+def test_the_answers_of_a_round_are_recorded_like_arguments() -> None:
+    """They are sent like arguments; a body shows them without secrets, or not at all."""
+    call = replace(CALL, answers={"q": {"content": {"password": "hunter2", "n": 1}}})
+    given = facts(ALLOW)
+    intent = classify(call, IntentContext())
+    shown, hidden = (
+        decided_body(call, intent, decide(call, intent, given), given, show_arguments=show) for show in (True, False)
+    )
+    assert orjson.loads(shown)["call"]["answers"]["q"]["content"]["n"] == 1
+    assert b"hunter2" not in shown + hidden
+    assert "answers" not in orjson.loads(hidden)["call"]
+    assert orjson.loads(evaluation_input(call, given))["call"]["answers"] == call.answers
 
 
 def test_a_call_without_tool_has_no_pin() -> None:

@@ -1,6 +1,7 @@
 """Calls become intents: explained, deterministic, and never safer for what is added to them."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -324,3 +325,21 @@ def test_a_small_call_costs_microseconds() -> None:
             classify(call, context)
         best = min(best, (time.process_time() - begun) / 200)
     assert best < 0.0005
+
+
+@pytest.mark.parametrize(
+    ("answers", "factor", "effect"),
+    [
+        ({"q": {"action": "accept", "content": {"path": "/etc/shadow"}}}, "system-path", EffectClass.READ),
+        ({"q": "/etc/shadow"}, "system-path", EffectClass.READ),
+        ({"q": {"action": "delete"}}, "action-argument", EffectClass.DESTRUCTIVE),
+        ({"q": {"action": "cancel"}}, "effect-read", EffectClass.READ),
+        ({}, "effect-read", EffectClass.READ),
+    ],
+)
+def test_the_answers_of_a_round_count_like_arguments(answers: dict[str, Any], factor: str, effect: EffectClass) -> None:
+    """They reach the upstream with the call, whether it has asked for them or not."""
+    call = replace(tool_call("get_file", {"path": "a.txt"}), answers=answers)
+    judged = classify(call, IntentContext())
+    assert factor in codes(judged)
+    assert judged.effect_class is effect

@@ -23,7 +23,8 @@ from gateway.core.intent.signals import MAX_TEXT_CHARS, fold
         "a; cat /etc/passwd",
         "/e*c/sh?dow",
         "/{etc,tmp}/shadow", "/[er]oot/x", "\\\\.\\PhysicalDrive0", "smb://host/share", "∕etc∕shadow",
-        "c:/users/u/NTUSER.DAT", "/var/backups/x", "/usr/bin/x", "foo'/etc/passwd'", "d:\\Program Files\\x", "$env:APPDATA\\x",
+        "c:/users/u/NTUSER.DAT", "/var/backups/x", "/usr/bin/x", "foo'/etc/passwd'",
+        "d:\\Program Files\\x", "$env:APPDATA\\x",
     ],
 )  # fmt: skip
 def test_protected_paths_are_found(text: str) -> None:

@@ -33,7 +33,8 @@ R, W, D, X, A = (
         "update t set a=1 where id=id",
         "/*+ x */ drop table y",
         "select ';--'; drop table users", "select sleep(99)",
-        ".shell rm x", "\\copy users to program 'sh'", "\\! id",
+        ".shell rm x",
+        "\\copy users to program 'sh'", "\\! id",
         "call apoc.periodic.iterate('match (n) return n', 'detach delete n')", "clear graph <x>",
         "delete t from t", "drop database x -- gone\n", "-- all of it\ndrop table x",
     ],
@@ -53,7 +54,8 @@ def test_destructive_sql_is_found(text: str) -> None:
         ("create function f() returns int", X), ("match (n) set n.a=1 return n", W), ("match (n) return n", R),
         ("pragma x=1", W), ("update t set a=1 where id>0", D), ("select nextval(1)", W),
         ("frob the database with care", EffectClass.UNKNOWN), ("begin; select 1; commit", R), ("select 1; select 2", R),
-        ("select drop_everything()", D), ("call db.x()", X), (".tables", None), ("union select 1", R), ("insert into t values (1); select 1", W),
+        ("select drop_everything()", D), ("call db.x()", X), (".tables", None),
+        ("union select 1", R), ("insert into t values (1); select 1", W),
     ],
 )  # fmt: skip
 def test_each_statement_has_its_effect(text: str, effect: EffectClass | None) -> None:

@@ -276,3 +276,13 @@ def test_a_hostile_megabyte_costs_a_bounded_time(piece: str) -> None:
 def test_a_switch_counts_however_it_is_switched_on(arguments: dict[str, Any], effect: EffectClass | None) -> None:
     """Upstreams take 1 and `yes` for true, and do afterwards what they are told to."""
     assert read_arguments(arguments, READ).effect is effect
+
+
+def test_signals_of_two_parts_of_a_call_are_joined_on_the_grave_side() -> None:
+    """What one part shows is not taken back by the other."""
+    one, other = read_arguments({"path": "/etc/x"}, READ), read_arguments({"then": "delete", "id": "../x"}, READ)
+    one.join(other)
+    assert {"system-path", "path-traversal"} <= one.factors.keys()
+    assert one.effect is EffectClass.DESTRUCTIVE
+    one.join(read_arguments({}, READ))
+    assert one.effect is EffectClass.DESTRUCTIVE
