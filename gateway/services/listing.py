@@ -1,11 +1,14 @@
 """Lists for an agent: what it may use, in the upstream's order, page by page.
 
 Owns filtering, and on a path that serves several upstreams the merging: their lists follow each other in the order of
-configuration, an upstream that is down is left out. Nothing here is a permission; calling is decided on its own.
+configuration, an upstream that is down is left out. They share a page as far as it goes: a client that never asks for a
+second page would else know the first upstream alone. Nothing here is a permission; calling is decided on its own.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import anyio
 
 from gateway.core.answers import check_result, without_lists
 from gateway.core.call import Call, Era
@@ -24,6 +27,12 @@ from gateway.services.party import Party, Reply, for_one_principal, internal_err
 from gateway.services.relaying import AgentRelay
 
 __all__ = ["LISTS", "Listing"]
+
+JOIN_S = 10.0
+"""For each further upstream to join a page that already has something; a slower one gets a page of its own."""
+
+JOIN_ITEMS = 1_000
+"""A page with so many items takes in no further upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,29 +144,47 @@ class Listing:
     # --- several upstreams --------------------------------------------------------------------------------------------
 
     async def _merged(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
-        """Return the next page of the upstreams' lists in their order; the cursor says whose turn it is."""
+        """Return the next page of the upstreams' lists in their order; the cursor says whose turn it is.
+
+        The page ends where an upstream's own page does, where it is long, or where the next upstream is slow.
+        """
         upstreams = party.mount.upstreams
         place = _read_cursor(inbound.params.get("cursor"), upstreams)
         if place is None:
             return reply_error(INVALID_PARAMS, "Invalid cursor")
         first, cursor = place
         down: list[UpstreamError] = []
-        for index in range(first, len(upstreams)):
-            try:
-                params = _with_cursor(inbound.params, cursor)
-                reply = await self._page(party, inbound, upstreams[index], params, caller)
-            except UpstreamError as error:
-                down.append(error)
-                cursor = None
-                continue
-            result = reply.message.get("result")
-            if result is not None:
-                return Reply(message={"result": _with_next(result, upstreams, index)})
-            if cursor is not None:
+        page: JsonObject = {}
+        for upstream in upstreams[first:]:
+            reply = await self._joining(party, inbound, upstream, cursor, caller, page)
+            if reply is None:
+                return _until(page, upstream)
+            if isinstance(reply, UpstreamError):
+                down.append(reply)
+            elif "result" in reply.message:
+                page = _joined(page, reply.message["result"], LISTS[inbound.method].member)
+                own = reply.message["result"].get("nextCursor")
+                if isinstance(own, str):
+                    return _until(page, f"{upstream}:{own}")
+            elif cursor is not None:
                 return reply  # the upstream does not know its own cursor: passing over it would cut its list short
+            cursor = None
         if len(down) == len(upstreams):
             raise down[0]
-        return Reply(message={"result": _empty(inbound, party.era)})
+        return Reply(message={"result": page or _empty(inbound, party.era)})
+
+    async def _joining(
+        self, party: Party, inbound: Inbound, upstream: str, cursor: str | None, caller: Caller, page: JsonObject
+    ) -> Reply | UpstreamError | None:
+        """Return what an upstream adds to a page, why it is down, or None where the page ends before it."""
+        if len(page.get(LISTS[inbound.method].member, ())) >= JOIN_ITEMS:
+            return None
+        with anyio.move_on_after(JOIN_S if page else None):
+            try:
+                return await self._page(party, inbound, upstream, _with_cursor(inbound.params, cursor), caller)
+            except UpstreamError as error:
+                return error
+        return None
 
 
 def _list_problem(items: JsonValue, member: str) -> str:
@@ -217,12 +244,12 @@ def _with_cursor(params: JsonObject, cursor: str | None) -> JsonObject:
     return rest if cursor is None else {**rest, "cursor": cursor}
 
 
-def _with_next(result: JsonObject, upstreams: Sequence[str], index: int) -> JsonObject:
-    """Return a page with the cursor of the following one: the same upstream's, else the next upstream's first."""
-    own = result.get("nextCursor")
-    page = {name: value for name, value in result.items() if name != "nextCursor"}
-    if isinstance(own, str):
-        page["nextCursor"] = f"{upstreams[index]}:{own}"
-    elif index + 1 < len(upstreams):
-        page["nextCursor"] = upstreams[index + 1]
-    return page
+def _joined(page: JsonObject, result: JsonObject, member: str) -> JsonObject:
+    """Add an upstream's items to a page; of other members the first upstream's stand."""
+    rest = {name: value for name, value in result.items() if name != "nextCursor"}
+    return {**rest, **page, member: [*page.get(member, ()), *result[member]]}
+
+
+def _until(page: JsonObject, cursor: str) -> Reply:
+    """Return a page and the cursor of what follows it."""
+    return Reply(message={"result": {**page, "nextCursor": cursor}})

@@ -7,6 +7,7 @@ from gateway.core.call import Era
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.naming import exposed_name
 from gateway.errors import UpstreamTimeout, UpstreamUnreachable
+from gateway.services import listing as listing_module
 from gateway.services.dispatch import Reply
 from tests.simulate.upstream import FakeUpstream, Handler, Received
 from tests.simulate.world import ALLOW_ALL, FakeCaller, World, tool
@@ -245,18 +246,49 @@ async def walk(world: World, method: str = "tools/list", era: Era = Era.MODERN) 
 
 
 @pytest.mark.parametrize("era", list(Era))
-async def test_lists_of_several_upstreams_follow_each_other_page_by_page(era: Era) -> None:
-    """In the order of the configuration, under names that say whose they are."""
-    world = two(a=[[tool("x")], [tool("y")]], b=[[tool("x")]])
-    assert await walk(world, era=era) == [["a__x"], ["a__y"], ["b__x"]]
+async def test_lists_of_several_upstreams_follow_each_other_on_one_page(era: Era) -> None:
+    """Many clients never ask for a second page: they would know the first upstream alone."""
+    world = two(a=[[tool("x"), tool("y")]], b=[[tool("x")]])
+    assert await walk(world, era=era) == [["a__x", "a__y", "b__x"]]
+
+
+@pytest.mark.parametrize("era", list(Era))
+async def test_a_page_ends_where_an_upstreams_own_page_does(era: Era) -> None:
+    """Its cursor has to be given to the agent; the next upstream joins its last page."""
+    world = two(a=[[tool("x")], [tool("y")]], b=[[tool("x")], [tool("y")]])
+    assert await walk(world, era=era) == [["a__x"], ["a__y", "b__x"], ["b__y"]]
+
+
+async def test_a_long_page_takes_in_no_further_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer stays bounded however many upstreams there are."""
+    monkeypatch.setattr(listing_module, "JOIN_ITEMS", 2)
+    world = two(a=[[tool("x"), tool("y")]], b=[[tool("x")]])
+    assert await walk(world) == [["a__x", "a__y"], ["b__x"]]
+
+
+async def test_an_upstream_that_is_slow_gets_a_page_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs must not keep the others' tools from the agent."""
+    monkeypatch.setattr(listing_module, "JOIN_S", 0.01)
+    world = two(a=[[tool("x")]], b=[[tool("x")]])
+    world.upstream("b").hang("tools/list")
+    reply = await ask(world)
+    assert (names(reply), reply.message["result"]["nextCursor"]) == (["a__x"], "b")
+    world.upstream("b").behave()
+    assert names(await ask(world, cursor="b")) == ["b__x"]
+
+
+async def test_the_first_upstream_of_a_page_has_all_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page with nothing on it would help nobody."""
+    monkeypatch.setattr(listing_module, "JOIN_S", 0.0)
+    assert await walk(two(a=[[tool("x")]], b=[[tool("x")]])) == [["a__x"], ["b__x"]]
 
 
 async def test_prompts_are_prefixed_and_resources_keep_their_uris() -> None:
     """A URI is a name in itself."""
     prompts = two("prompts/list", a=[[{"name": "greet"}]], b=[[{"name": "greet"}]])
-    assert await walk(prompts, "prompts/list") == [["a__greet"], ["b__greet"]]
+    assert await walk(prompts, "prompts/list") == [["a__greet", "b__greet"]]
     resources = two("resources/list", a=[[{"uri": "x://1", "title": "n"}]], b=[[{"uri": "x://2", "title": "n"}]])
-    assert await walk(resources, "resources/list") == [["x://1"], ["x://2"]]
+    assert await walk(resources, "resources/list") == [["x://1", "x://2"]]
 
 
 async def test_a_tool_is_prefixed_whatever_else_it_holds() -> None:
@@ -275,7 +307,7 @@ async def test_a_long_name_is_shown_as_it_can_be_called() -> None:
 async def test_of_equal_uris_the_first_upstreams_is_shown() -> None:
     """A read would go to the first one: the other could not be had."""
     one = [[{"uri": "x://1", "title": "n"}]]
-    assert await walk(two("resources/list", a=one, b=one), "resources/list") == [["x://1"], []]
+    assert await walk(two("resources/list", a=one, b=one), "resources/list") == [["x://1"]]
 
 
 async def test_an_upstream_that_is_down_or_knows_no_such_list_is_left_out() -> None:
