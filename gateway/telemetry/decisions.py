@@ -6,6 +6,8 @@ the record is the audit store, this is for watching. No line holds an argument, 
 """
 
 import json
+import os
+import select
 from collections.abc import Callable
 from datetime import UTC
 from typing import TextIO
@@ -26,6 +28,9 @@ FLUSH_S = 0.1
 
 LINES_KEPT = 10_000
 """A second's worth at full load; what comes while the reader is stuck beyond that is only counted."""
+
+UNREAD_S = 0.5
+"""For a reader to take a page; after that the rest of what was written together is dropped."""
 
 COLOURS = {Effect.ALLOW: "32", Effect.ESCALATE: "33", Effect.DENY: "31"}
 
@@ -88,10 +93,28 @@ class DecisionLines:
 
 def _put(stream: TextIO, text: str) -> None:
     try:
-        stream.write(text)
-        stream.flush()
+        if hasattr(select, "poll") and _is_file(stream):
+            _put_in_time(stream.fileno(), text.encode("utf-8", "replace"))
+        else:
+            stream.write(text)
+            stream.flush()
     except (OSError, ValueError):
         return  # the reader is gone; decisions do not depend on it
+
+
+def _is_file(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() >= 0
+    except OSError:
+        return False
+
+
+def _put_in_time(handle: int, data: bytes) -> None:
+    """Write what fits while somebody reads; a write that waits for ever would keep the process from ending."""
+    poll = select.poll()
+    poll.register(handle, select.POLLOUT)
+    while data and poll.poll(UNREAD_S * 1000):
+        data = data[os.write(handle, data[: select.PIPE_BUF]) :]
 
 
 NAMES = ("time", "effect", "upstream", "target", "agent", "risk", "reason", "rule", "intent")

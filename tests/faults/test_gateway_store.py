@@ -108,6 +108,19 @@ async def test_a_store_that_another_process_locks_refuses_and_goes_on_after(nurs
     assert (world.ledger.broken, world.ledger.open) == ([], {})
 
 
+@pytest.mark.parametrize("era", ["modern", "handshake"])
+async def test_the_very_first_call_is_answered_in_a_second_too(nursery: Nursery, memory: Path, era: str) -> None:
+    """Issue, "Audit": before it the tools have to be listed and pinned, and that waits for the store as well."""
+    with journal(memory) as upstream, nursery.gate(memory, upstream.url) as gate:
+        await run_sync(gate.wait_ready)
+        with locked(memory / "data" / "audit.db"):
+            async with Agent(gate.url, era) as agent:
+                answers = [await agent.effect("ALLOW", f"first-{number}-ALLOW") for number in range(3)]
+        assert max(answer.took_s for answer in answers) < ANSWER_S
+        assert all(answer.effect == "ERROR" and "Nothing was executed" in answer.text for answer in answers), answers
+        assert upstream.executed() == []
+
+
 HOLDER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)

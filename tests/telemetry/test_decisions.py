@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from dataclasses import replace
 
 import anyio
@@ -130,3 +131,14 @@ async def test_a_reader_that_is_gone_stops_nothing() -> None:
         group.start_soon(lines.run)
         await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
+
+
+def test_lines_that_nobody_reads_are_dropped_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full pipe must not keep a thread, and with it the process, from ending; what was read is whole."""
+    monkeypatch.setattr(module, "UNREAD_S", 0.05)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream:
+        module._put(stream, "one line\n")
+        assert os.read(reader.fileno(), 100) == b"one line\n"
+        module._put(stream, "x" * 1_000_000)
+        assert set(os.read(reader.fileno(), 10_000_000)) == {ord("x")}
