@@ -330,3 +330,17 @@ async def test_a_backup_beside_a_running_store_disturbs_nothing(tmp_path: Path) 
     database(tmp_path).with_name("audit.db-backup").rename(database(other))
     async with opened(other) as store:
         assert (await verified(store)).count == 3
+
+
+async def test_the_log_does_not_grow_from_crash_to_crash(tmp_path: Path) -> None:
+    """Ours: a gateway that is killed again and again never gets to move its log; each start would read all of it."""
+    sizes = []
+    for number in range(4):
+        folder, crashed = tmp_path / str(number), tmp_path / str(number + 1)
+        async with opened(folder) as store:
+            await record(store, 20, body=b"x" * 8000)
+            shutil.copytree(folder / "data", crashed / "data")  # as a crash would leave it
+        sizes.append((crashed / "data" / "audit.db-wal").stat().st_size)
+    async with opened(crashed) as store:
+        assert (await verified(store)).count == 80
+    assert max(sizes) < 1.5 * sizes[0]

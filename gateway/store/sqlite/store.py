@@ -248,6 +248,10 @@ def _open(options: StoreOptions, accept_head: bool) -> _Opened:  # noqa: FBT001 
                 raise StoreRefused("; ".join(short), remedy=_SHORT.format(path=path))
             # 6 Written now, or refused now.
             probe(connection)
+            # What a crash left in the log, or else it grows from crash to crash and each start reads all of it. As far
+            # as that is possible now: the log is durable all the same.
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             opening = Opening(
                 created=created,
                 store_id=store_id(connection),
