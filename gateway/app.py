@@ -67,6 +67,9 @@ APP = "intended"
 REACH_S = 10.0
 """For an upstream to say what it speaks when the operator is told which ones do not answer."""
 
+NO_MCP = frozenset({404, 405, 410})
+"""Statuses of a path where there is no MCP server. One of the handshake era says 400 to a question new to it."""
+
 _log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
@@ -153,20 +156,23 @@ class Gateway:
         )
 
     async def unreachable(self) -> AsyncIterator[tuple[str, str]]:
-        """Yield each HTTP upstream that does not answer, and why. Refuses nothing: it may come up later.
+        """Yield each HTTP upstream that does not answer, or not as MCP does, and why. It may yet: nothing is refused.
 
-        A stdio upstream is not asked: that would start its process before an agent wants it.
+        A stdio upstream is not asked: that would start its process before an agent wants it. Nor is a handshake made
+        that no agent wants, so a wrong path is told from an older server by its status alone.
         """
         for name, settings in self._settings.upstreams.items():
             if settings.url is None:
                 continue
             try:
                 with anyio.fail_after(REACH_S):
-                    await self._upstreams[name].support(handshake=False)
+                    found = await self._upstreams[name].support(handshake=False)
+                if found.refused in NO_MCP:
+                    yield name, f"upstream {name} answered HTTP {found.refused}; is the path of its URL right?"
             except TimeoutError:
                 yield name, f"upstream {name} gave no answer within {REACH_S:.0f} s"
             except UpstreamError as error:
-                yield name, str(error)
+                yield name, "; ".join((str(error), *getattr(error, "__notes__", ())))
 
     # --- building, from the bottom up ---------------------------------------------------------------------------------
 

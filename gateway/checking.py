@@ -174,7 +174,8 @@ async def _ask(name: str, settings: UpstreamSettings) -> Found | Problem:
     except (UpstreamError, TimeoutError) as error:
         return Problem(
             source=f"upstream {name}",
-            message=_in_full(error) or f"did not answer within {UPSTREAM_S:.0f} s",
+            message=_in_full(error).removeprefix(f"upstream {name}").lstrip(": ")
+            or f"did not answer within {UPSTREAM_S:.0f} s",
             remedy=f"start it, or correct upstreams.{name}: {describe(settings)}",
         )
     finally:

@@ -210,11 +210,15 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSupport:
-    """What an upstream was found to speak, oldest version first, and (modern) its last `server/discover` result."""
+    """What an upstream was found to speak, oldest version first, and (modern) its last `server/discover` result.
+
+    `refused` is the HTTP status by which it declined to say whether it is modern; 0 where it did not, or has no HTTP.
+    """
 
     handshake: tuple[str, ...]
     modern: tuple[str, ...]
     discovered: JsonObject = field(default_factory=dict)
+    refused: int = 0
 
 
 class Relay(Protocol):

@@ -11,6 +11,7 @@ import pytest
 from gateway.app import Gateway, data_folder, describe, make_upstream, mounts, policy_path, state_folder
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import SYSTEM_TENANT
+from gateway.demo.upstream import DemoUpstream, running
 from gateway.errors import ConfigurationError, PolicyError, StoreRefused
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Appended, Mount
@@ -105,11 +106,19 @@ async def test_a_policy_change_is_told_with_place_and_remedy(tmp_path: Path, cap
 
 
 async def test_upstreams_that_do_not_answer_are_named_and_stdio_ones_are_not_started(tmp_path: Path) -> None:
-    """A start goes on without them; the operator learns it before an agent does."""
-    upstreams = {"http": URL, "stdio": UpstreamSettings(command="no-such-command")}
-    async with Gateway.open(settings_in(tmp_path, upstreams=upstreams)) as gateway:
-        found = [name async for name, _ in gateway.unreachable()]
-    assert found == ["http"]
+    """A start goes on without them; the operator learns it before an agent does, a wrong path included."""
+    async with running(DemoUpstream()) as url:
+        upstreams = {
+            "good": UpstreamSettings(url=url),
+            "path": UpstreamSettings(url=url.replace("/mcp", "/nothing")),
+            "gone": URL,
+            "stdio": UpstreamSettings(command="no-such-command"),
+        }
+        async with Gateway.open(settings_in(tmp_path, upstreams=upstreams)) as gateway:
+            found = {name: why async for name, why in gateway.unreachable()}
+    assert list(found) == ["path", "gone"]
+    assert found["path"] == "upstream path answered HTTP 404; is the path of its URL right?"
+    assert "127.0.0.1:9" in found["gone"]
 
 
 async def test_a_reload_that_cannot_be_recorded_raises_nothing(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ async def test_everything_is_looked_at_even_where_something_fails(tmp_path: Path
     )
     assert [problem.field for problem in findings.problems] == ["host", "rules.0.effect", "state"]
     assert [problem.source for problem in findings.unreachable] == ["upstream gone"]
+    assert findings.unreachable[0].message.startswith("cannot be connected to: ")
     assert "its address is 127.0.0.1:9" in findings.unreachable[0].message
     assert all(problem.remedy for problem in findings.problems)
 

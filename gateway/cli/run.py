@@ -99,4 +99,4 @@ async def _serve(settings: "Settings") -> None:
 async def _warn_of_unreachable(gateway: "Gateway") -> None:
     """Say once which upstreams do not answer: a start that looks well and a mistyped URL look the same otherwise."""
     async for name, why in gateway.unreachable():
-        warn("unreachable", f"{why}. Calls to {name} fail until it answers.")
+        warn("unreachable", f"{why}. Calls to {name} fail until that is mended.")

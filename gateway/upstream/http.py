@@ -175,7 +175,7 @@ class HttpUpstream:
         except UpstreamRefused as error:
             if error.status in (401, 403):
                 raise
-            return NOT_MODERN
+            return UpstreamSupport(handshake=(), modern=(), refused=error.status)
         except (UpstreamBroken, UpstreamTimeout):
             return NOT_MODERN
         modern = modern_versions(answer)
