@@ -1,7 +1,7 @@
 """Dangerous calls in unusual spellings, under the shipped default policy at the lowest tier: none is allowed.
 
-The list was written before the classifier was read. What it holds as a known limit is allowed today and is there so
-that the day on which it changes shows.
+Two thirds of the list were written before the classifier was read, the rest after its first results were seen. What it
+holds as a known limit is allowed today and is there so that the day on which it changes shows.
 """
 
 import json
