@@ -53,7 +53,8 @@ class DecisionLines:
         if len(self._waiting) >= LINES_KEPT:
             self._lost += 1
             return
-        rule = decision.rules[0].id if decision.rules else ""
+        # A rule of another effect did not decide: "ESCALATE … allow-reading" would name the wrong culprit.
+        rule = decision.rules[0].id if decision.rules and decision.rules[0].effect is decision.effect else ""
         self._waiting.append(
             (
                 facts.now,

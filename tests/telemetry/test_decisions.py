@@ -11,6 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from gateway.core.audit.entry import EntryType
+from gateway.core.decision import Effect, Reason
 from gateway.telemetry import decisions as module
 from gateway.telemetry.decisions import DecisionLines
 from tests.services.test_enforcement import READ
@@ -62,6 +63,19 @@ async def test_a_pipe_gets_json_with_names_and_codes_only() -> None:
         "rule": "allow-all",
         "intent": entry.intent_id,
     }
+
+
+async def test_a_rule_that_the_tier_overruled_is_not_named_as_the_cause() -> None:
+    """A line such as "ESCALATE allow-all" would send the operator to the wrong place."""
+    world, stream = World(), Terminal()
+    await judged(world)
+    (one,) = world.judged
+    lines = DecisionLines(stream, colours=False)
+    escalated = replace(one.decision, effect=Effect.ESCALATE, reason=Reason.TIER_ESCALATE)
+    lines.note(one.call, one.intent, escalated, one.facts, one.intent_id)
+    (line,) = await written(lines, stream)
+    assert "tier-escalate" in line
+    assert "allow-all" not in line
 
 
 @pytest.mark.parametrize("colours", [None, False])
