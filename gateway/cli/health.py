@@ -32,9 +32,11 @@ def health(
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise typer.BadParameter("write an http(s) URL, as http://127.0.0.1:8787", param_hint="--url")
     try:
-        status = _status(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/") or "/health")
+        path = parts.path.rstrip("/")
+        # The URL that agents are given is the one that people paste.
+        status = _status(parts.scheme, parts.hostname, parts.port, path if path not in ("", "/mcp") else "/health")
     except (OSError, http.client.HTTPException) as error:
-        say(f"unreachable: {target} ({type(error).__name__})")
+        say(f"unreachable: {target} ({type(error).__name__}); is the gateway running there? --url names another one")
         raise typer.Exit(Exit.UNREACHABLE) from error
     if status != http.HTTPStatus.OK:
         say(f"unhealthy: {target} answered {status}")

@@ -43,6 +43,13 @@ def test_a_healthy_gateway_is_exit_0(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, result.stdout, asked) == (0, "healthy\n", ["/health"])
 
 
+def test_the_url_that_agents_are_given_will_do() -> None:
+    """It is the one that a start prints, so it is the one that people paste."""
+    with answering(200) as (port, asked):
+        assert CliRunner().invoke(app, ["health", "--url", f"http://127.0.0.1:{port}/mcp"]).exit_code == 0
+    assert asked == ["/health"]
+
+
 def test_an_unhealthy_one_is_exit_5() -> None:
     """A container whose gateway cannot decide gets no traffic."""
     with answering(503) as (port, asked):
