@@ -18,6 +18,9 @@ __all__ = ["FactSource", "Standing", "seen_key"]
 SEEN_KEPT = 100_000
 """Rows of `seen_key` remembered as present; a miss is read from the store, so this only bounds memory."""
 
+SEEN_CHARS = 256
+"""A longer key is read from the store each time: agents choose names, and a hundred thousand long ones are too much."""
+
 POINTS_PER_TIER = 25
 """A tier from configuration has no record behind it; its score is the lower end of its quarter of 0..100."""
 
@@ -78,9 +81,12 @@ class FactSource:
 
     def remember(self, principal: Principal, call: Call) -> None:
         """Note that the row under `seen_key` is durable now, so that it need not be read again."""
+        key = seen_key(principal, call)
+        if len(key) > SEEN_CHARS:
+            return
         if len(self._seen) >= SEEN_KEPT:
             self._seen.clear()
-        self._seen.add((principal.tenant, seen_key(principal, call)))
+        self._seen.add((principal.tenant, key))
 
     async def _was_allowed(self, principal: Principal, call: Call) -> bool:
         """Return True where this agent was allowed this target before; rows are never taken back, so once is always."""

@@ -1,5 +1,7 @@
 """Facts are read once per attempt, and never replaced by a default."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.call import Call
@@ -64,6 +66,13 @@ async def test_the_memory_of_what_was_seen_is_bounded(monkeypatch: pytest.Monkey
     facts.remember(LOCAL, CALL)
     facts.remember(LOCAL, CALL_READ)
     assert (await facts.gather(LOCAL, CALL)).novel
+
+
+async def test_a_long_name_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents choose names; what is kept of them is bounded in bytes too."""
+    facts = source(World())
+    facts.remember(LOCAL, replace(CALL, name="n" * module.SEEN_CHARS))
+    assert facts._seen == set()
 
 
 def test_no_two_agents_share_a_key_by_their_names() -> None:

@@ -148,7 +148,12 @@ async def open_reader(path: Path, *, sealer: Sealer | None = None) -> SqliteRead
     try:
         await anyio.to_thread.run_sync(_check, path, address)
         connection = await aiosqlite.connect(address, uri=True, timeout=LOCK_S, isolation_level=None)
-        await _prepare(connection, ("query_only=ON", "trusted_schema=OFF"))
+        try:
+            await _prepare(connection, ("query_only=ON", "trusted_schema=OFF"))
+        except BaseException:
+            with anyio.move_on_after(READ_S, shield=True):  # its thread would keep the process from ending
+                await connection.close()
+            raise
     except sqlite3.Error as error:
         raise StoreRefused(
             f"the audit store {path} cannot be read ({error})",

@@ -33,8 +33,13 @@ TAIL_ENTRIES = 1000
 """Entries of each chain that are hashed again at start: about 20 ms. `intended audit verify` takes them all."""
 CLOSE_S = 5.0
 """Longest wait for the writer's end; what it has acknowledged is durable already."""
+READER_CLOSE_S = 2.0
+"""Longest wait for a read that is under way; nothing is lost with it, and the writer's end must not wait behind it."""
 CACHED_ROWS = 50_000
 """State rows kept in memory, some 20 MB of small ones; beyond that the memory starts anew."""
+CACHED_ROW_BYTES = 1024
+"""Key and value of a row that is kept. Longer ones are read anew each time: agents and upstreams choose names and
+definitions, and what the memory holds must be bounded in bytes too."""
 _ACCEPT = "`intended store accept-head --reason TEXT`"
 
 
@@ -139,9 +144,10 @@ class SqliteStore:
 
         Where the writer hangs on its disk, the lock stays until the process ends: nobody else may open the store.
         """
-        with anyio.move_on_after(CLOSE_S + 1, shield=True), suppress(StoreError, sqlite3.Error):
+        with anyio.move_on_after(READER_CLOSE_S, shield=True), suppress(StoreError, sqlite3.Error):
             await self._reader.aclose()
-            self._writer.stop()
+        self._writer.stop()
+        with anyio.move_on_after(CLOSE_S + 1, shield=True):
             if await anyio.to_thread.run_sync(self._writer.join, CLOSE_S, abandon_on_cancel=True):
                 self._lock.release()
 
@@ -160,7 +166,11 @@ class SqliteStore:
     def _remember(self, rows: Changes) -> None:
         if len(self._rows) + len(rows) > CACHED_ROWS:
             self._rows.clear()
-        self._rows.update(rows)
+        for place, row in rows.items():
+            if len(place[1]) + (0 if row is None else len(row.value)) > CACHED_ROW_BYTES:
+                self._rows.pop(place, None)
+            else:
+                self._rows[place] = row
 
 
 async def open_store(

@@ -1,8 +1,12 @@
 """Reading needs no lock, disturbs no writer, and leaves the log alone; what cannot be read is a StoreError."""
 
 import hashlib
+import sqlite3
+import threading
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from gateway.core.audit.entry import Put
@@ -92,6 +96,23 @@ async def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a database " * 100)
     with pytest.raises(StoreRefused, match="cannot be read"):
         await open_reader(path)
+
+
+async def test_a_reader_that_cannot_be_made_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep the process from ending."""
+    async with opened(tmp_path):
+
+        async def broken(*_: object) -> None:
+            raise sqlite3.OperationalError("told to fail")
+
+        monkeypatch.setattr("gateway.store.sqlite.reader._prepare", broken)
+        before = set(threading.enumerate())
+        with pytest.raises(StoreRefused, match="cannot be read"):
+            await open_reader(database(tmp_path))
+        for thread in set(threading.enumerate()) - before:
+            if "_connection_worker_thread" in thread.name:
+                await anyio.to_thread.run_sync(thread.join, 5.0)
+                assert not thread.is_alive()
 
 
 async def test_a_read_that_fails_is_a_store_error(tmp_path: Path) -> None:

@@ -259,3 +259,31 @@ async def test_a_start_that_fails_late_gives_everything_back(tmp_path: Path, mon
     monkeypatch.undo()
     async with opened(tmp_path) as store:
         await record(store)
+
+
+async def test_a_reader_that_cannot_be_closed_does_not_keep_the_writer_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the heads are not copied and the folder stays locked."""
+    async with opened(tmp_path) as store:
+        await record(store)
+        real = store._reader.aclose
+
+        async def broken() -> None:
+            await real()
+            raise sqlite3.OperationalError("told to fail")
+
+        monkeypatch.setattr(store._reader, "aclose", broken)
+    async with opened(tmp_path) as store:
+        assert (store.opening.head_copy, (await store.head("default"))[0]) == (True, 1)
+
+
+async def test_rows_that_are_long_are_read_anew(tmp_path: Path) -> None:
+    """Names and definitions are strangers' texts: the memory for them is bounded in bytes, and never stale."""
+    async with opened(tmp_path) as store:
+        await record(store, puts=(Put(key="k", value=b"1"), Put(key="n" * 2000, value=b"1")))
+        await record(store, puts=(Put(key="k", value=b"2" * 2000),))
+        assert store._rows == {}
+        assert [row and row.value for row in (await store.get("default", "k"), await store.get("default", "n" * 2000))]
+        found = await store.get("default", "k")
+        assert found == StateRow(key="k", version=2, value=b"2" * 2000)
