@@ -89,6 +89,7 @@ def _heads(settings: Settings) -> Mapping[str, Head]:
     if found != copy.store_id:
         raise StoreRefused(
             f"{path} is another store ({found}) than the one that was used here last ({copy.store_id})",
-            remedy="put the right one back, or accept this one with `intended store accept-head --reason TEXT`",
+            remedy="put the right one back, or accept this one with `intended store accept-head --reason TEXT`"
+            " (with the same --data and --state)",
         )
     return copy.heads

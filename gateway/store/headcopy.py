@@ -60,7 +60,7 @@ class HeadCopy:
             raise StoreRefused(
                 f"the copy of the chain heads {self.path} cannot be read",
                 remedy="put the file back from a backup, or look at the store and accept its heads with"
-                " `intended store accept-head --reason TEXT`",
+                " `intended store accept-head --reason TEXT` (with the same --data and --state)",
             ) from error
 
     def read_of_store(self, store_id: str) -> list[Heads]:

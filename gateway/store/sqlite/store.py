@@ -40,7 +40,7 @@ CACHED_ROWS = 50_000
 CACHED_ROW_BYTES = 1024
 """Key and value of a row that is kept. Longer ones are read anew each time: agents and upstreams choose names and
 definitions, and what the memory holds must be bounded in bytes too."""
-_ACCEPT = "`intended store accept-head --reason TEXT`"
+_ACCEPT = "`intended store accept-head --reason TEXT` (with the same --data and --state)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
