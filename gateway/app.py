@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import platformdirs
@@ -69,6 +70,9 @@ REACH_S = 10.0
 
 NO_MCP = frozenset({404, 405, 410})
 """Statuses of a path where there is no MCP server. One of the handshake era says 400 to a question new to it."""
+
+RECORD_AGAIN_S = 1.0
+"""Between attempts to record a reload; while it cannot be recorded no decision can either."""
 
 _log = logging.getLogger(__name__)
 
@@ -258,15 +262,21 @@ class Gateway:
         tasks.cancel_scope.cancel()
 
     async def _policies_changed(self, news: Bundle | PolicyError) -> None:
-        """Tell and record a reload. A store that fails is noticed by the next call, which is then not forwarded."""
+        """Tell a reload, and record it as soon as the store takes it; the next reload waits for that.
+
+        Giving up would leave decisions whose policy is nowhere on record, once the store is well again.
+        """
         self._tell_policies(news)
-        try:
-            if isinstance(news, PolicyError):
-                await self._lifecycle.policies_rejected(news, self._policies.current())
+        while True:
+            try:
+                if isinstance(news, PolicyError):
+                    await self._lifecycle.policies_rejected(news, self._policies.current())
+                else:
+                    await self._lifecycle.policies_loaded(news, self._policies.texts())
+            except StoreError:
+                await anyio.sleep(RECORD_AGAIN_S)
             else:
-                await self._lifecycle.policies_loaded(news, self._policies.texts())
-        except StoreError:
-            return
+                return
 
     def _tell_policies(self, news: Bundle | PolicyError) -> None:
         """Say at once whether an edit is in force: who saved it looks at the terminal, not at a probe."""
@@ -311,10 +321,14 @@ def make_upstream(name: str, settings: UpstreamSettings) -> Upstream:
 
 
 def describe(upstream: UpstreamSettings) -> str:
-    """Return what stands behind an upstream, for people: no header, no environment, no user name of a URL."""
+    """Return what stands behind an upstream, for people: no header, no environment, no user name of a URL.
+
+    Some servers have their key in the path, so that it is looked through too: this text is recorded for good.
+    """
     if upstream.url is not None:
-        scheme, _, rest = upstream.url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+        parts = urlsplit(upstream.url)
+        path = "/".join(str(redact({"part": part})["part"]) for part in parts.path.split("/"))
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
     return " ".join((upstream.command or "", *_shown_args(upstream.args)))
 
 

@@ -12,7 +12,7 @@ from gateway.app import Gateway, data_folder, describe, make_upstream, mounts, p
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import SYSTEM_TENANT
 from gateway.demo.upstream import DemoUpstream, running
-from gateway.errors import ConfigurationError, PolicyError, StoreRefused
+from gateway.errors import AuditUnavailable, ConfigurationError, PolicyError, StoreRefused
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Appended, Mount
 from gateway.records import reading
@@ -121,14 +121,40 @@ async def test_upstreams_that_do_not_answer_are_named_and_stdio_ones_are_not_sta
     assert "127.0.0.1:9" in found["gone"]
 
 
-async def test_a_reload_that_cannot_be_recorded_raises_nothing(tmp_path: Path) -> None:
-    """The store's trouble is told by the next call, not by a crash of the watcher."""
+async def test_a_reload_is_recorded_once_the_store_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store's trouble must neither crash the watcher nor leave decisions whose policy is nowhere on record."""
+    monkeypatch.setattr("gateway.app.RECORD_AGAIN_S", 0.01)
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY)
-    async with Gateway.open(settings_in(tmp_path, policies=policy)) as gateway:
-        (tmp_path / "data" / "audit.db").unlink()
+    settings = settings_in(tmp_path, policies=policy)
+    async with Gateway.open(settings) as gateway:
+        real, failures = gateway._lifecycle.policies_loaded, [AuditUnavailable("full"), AuditUnavailable("full")]
+
+        async def failing(*what: Any) -> None:
+            if failures:
+                raise failures.pop()
+            await real(*what)
+
+        monkeypatch.setattr(gateway._lifecycle, "policies_loaded", failing)
         policy.write_text(POLICY.replace("id: reads", "id: other"))
-        assert not isinstance(await gateway._policies.reload(), PolicyError)
+        with anyio.fail_after(5):
+            await gateway._policies.reload()
+        digest = gateway.report.policy_digest
+    loaded = [one["policyDigest"] for one in await entries(settings) if one["type"] == "policy.loaded"]
+    assert (failures, loaded[-1], len(loaded)) == ([], digest, 2)
+
+
+async def test_a_gateway_whose_store_is_gone_for_good_still_ends(tmp_path: Path) -> None:
+    """A reload that nobody can record waits, and a shutdown does not wait for it."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    with anyio.fail_after(5):
+        async with Gateway.open(settings_in(tmp_path, policies=policy)) as gateway:
+            (tmp_path / "data" / "audit.db").unlink()
+            policy.write_text(POLICY.replace("id: reads", "id: other"))
+            with anyio.move_on_after(0.5) as waited:
+                await gateway._policies.reload()
+    assert waited.cancelled_caught
 
 
 async def test_what_a_crash_left_open_is_closed_and_reported_before_anything_is_served(tmp_path: Path) -> None:
@@ -218,6 +244,11 @@ def test_what_stands_behind_an_upstream_is_told_without_its_secrets() -> None:
     """The start prints and records it."""
     told = describe(UpstreamSettings(url="https://example.test/mcp?key=s3cret"))
     assert told == "https://example.test/mcp"
+    told = describe(UpstreamSettings(url="https://example.test/@scope/mcp?mail=a@b#c"))
+    assert told == "https://example.test/@scope/mcp"
+    told = describe(UpstreamSettings(url="https://example.test/s/NjM0ZTk5YjAtYzE1Zi00OWY3LWE0YjM6Mzc1/mcp"))
+    assert "NjM0" not in told
+    assert told == "https://example.test/s/[removed]/mcp"
     args = (
         "-y",
         "@scope/server",
