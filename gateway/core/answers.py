@@ -12,7 +12,7 @@ from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.methods import EMBEDDED_METHODS, INPUT_REQUIRED_METHODS
 from gateway.core.strictjson import Unreadable, read_answer
 
-__all__ = ["ANSWER_DEPTH", "check_result", "read_message", "without_lists"]
+__all__ = ["ANSWER_DEPTH", "CAPABILITY_OF", "check_result", "read_message", "without_lists"]
 
 ANSWER_DEPTH: Final = 128
 """Nesting of an upstream's message: output schemas nest deeper than arguments do; orjson writes up to 254 levels."""
@@ -20,11 +20,12 @@ ANSWER_DEPTH: Final = 128
 INPUT_REQUESTS: Final = 64
 """What one answer may ask of the agent: each is a decision with its entries. As many as a session may have open."""
 
-_CAPABILITY: Final = {
+CAPABILITY_OF: Final = {
     "sampling/createMessage": "sampling",
     "elicitation/create": "elicitation",
     "roots/list": "roots",
 }
+"""The three requests that an upstream may make, and what an agent must have declared to get them."""
 
 
 def read_message(data: bytes, max_depth: int = ANSWER_DEPTH) -> JsonObject | str:
@@ -110,6 +111,6 @@ def _input_problem(result: JsonObject, capabilities: JsonObject) -> str:
         method = request.get("method")
         if not isinstance(method, str) or method not in EMBEDDED_METHODS:
             return "an input request of an unknown method"
-        if _CAPABILITY[method] not in capabilities:
+        if CAPABILITY_OF[method] not in capabilities:
             return f"an input request ({method}) that the agent did not declare"
     return ""

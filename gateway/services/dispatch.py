@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
-from gateway.core.answers import check_result
+from gateway.core.answers import CAPABILITY_OF, check_result
 from gateway.core.call import Call, Era
 from gateway.core.capabilities import merge_capabilities, server_capabilities
 from gateway.core.codes import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, UNSUPPORTED_VERSION, status_of
@@ -31,7 +31,7 @@ from gateway.services.modern import ModernParty
 from gateway.services.owners import Owners
 from gateway.services.party import Party, Reply, for_one_principal, internal_error, reply_error
 from gateway.services.refusals import Refusals
-from gateway.services.relaying import CAPABILITY_OF, AgentRelay
+from gateway.services.relaying import AgentRelay
 
 __all__ = ["Conversation", "Dispatch", "Reply"]
 

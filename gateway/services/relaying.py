@@ -7,7 +7,7 @@ that its method has.
 
 from collections.abc import Awaitable, Callable
 
-from gateway.core.answers import without_lists
+from gateway.core.answers import CAPABILITY_OF, without_lists
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call
 from gateway.core.codes import GATEWAY_REFUSED, INVALID_PARAMS, METHOD_NOT_FOUND
@@ -21,16 +21,8 @@ from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, OutcomeKind
 from gateway.services.owners import Owners
 from gateway.services.party import META, Party
-from gateway.services.silence import SilentRelay
 
-__all__ = ["CAPABILITY_OF", "AgentRelay", "SilentRelay", "declared", "forget_lists", "requested_call"]
-
-CAPABILITY_OF = {
-    "sampling/createMessage": "sampling",
-    "elicitation/create": "elicitation",
-    "roots/list": "roots",
-}
-"""The three requests that an upstream may make, and what an agent must have declared to get them."""
+__all__ = ["AgentRelay", "declared", "forget_lists", "requested_call"]
 
 TOOLS_CHANGED = "notifications/tools/list_changed"
 LIST_CHANGED = frozenset(

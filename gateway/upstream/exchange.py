@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.core.headers import encode_value
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import NAME_MEMBER
 from gateway.errors import ConfigurationError, Problem, UpstreamUnreachable
 from gateway.upstream.connection import Connection, ConnectionLimits, Head
 from gateway.upstream.pool import Address, Pool
@@ -28,16 +29,6 @@ STREAM_TOTAL: Final = 16
 """All bytes of one request's stream, in answers of the largest size. A stream's memory is bounded by back-pressure;
 this bounds the work that an endless one can cause."""
 MIN_STREAM_TOTAL: Final = 1024 * 1024
-
-NAME_OF: Final[Mapping[str, str]] = {
-    "tools/call": "name",
-    "prompts/get": "name",
-    "resources/read": "uri",
-    "tasks/get": "taskId",
-    "tasks/update": "taskId",
-    "tasks/cancel": "taskId",
-}
-"""Method → member of params that `Mcp-Name` mirrors (2026-07-28, tasks extension included)."""
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FORBIDDEN_IN_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -141,7 +132,7 @@ class Exchange:
 
 def modern_headers(method: str, params: JsonObject, version: str) -> bytes:
     """Return the routing headers of a stateless request, made from its body (2026-07-28, transports)."""
-    name = params.get(NAME_OF[method]) if method in NAME_OF else None
+    name = params.get(NAME_MEMBER[method]) if method in NAME_MEMBER else None
     line = f"Mcp-Name: {encode_value(name)}\r\n" if isinstance(name, str) else ""
     shown = encode_value(method)
     return f"MCP-Protocol-Version: {encode_value(version)}\r\nMcp-Method: {shown}\r\n{line}".encode("ascii")
