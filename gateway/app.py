@@ -237,7 +237,7 @@ class Gateway:
 
     async def _record_start(self) -> None:
         await self._lifecycle.started(
-            __version__, {name: describe(one) for name, one in self._settings.upstreams.items()}
+            __version__, {name: _recorded(one) for name, one in self._settings.upstreams.items()}
         )
         await self._lifecycle.policies_loaded(self._policies.current(), self._policies.texts())
 
@@ -330,6 +330,13 @@ def describe(upstream: UpstreamSettings) -> str:
         path = "/".join(str(redact({"part": part})["part"]) for part in parts.path.split("/"))
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
     return " ".join((upstream.command or "", *_shown_args(upstream.args)))
+
+
+def _recorded(upstream: UpstreamSettings) -> str:
+    """Return what the chain keeps of an upstream for good: of a command no argument, since any of them may be a key."""
+    if upstream.url is not None:
+        return describe(upstream)
+    return f"{upstream.command} (+{len(upstream.args)} arguments)"
 
 
 def _shown_args(args: Sequence[str]) -> Iterator[str]:

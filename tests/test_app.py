@@ -266,6 +266,15 @@ def test_what_stands_behind_an_upstream_is_told_without_its_secrets() -> None:
     assert shown.endswith("--root /srv")
 
 
+async def test_no_argument_of_a_command_is_kept_for_good(tmp_path: Path) -> None:
+    """Any of them may be a key, and an entry cannot be taken back."""
+    command = UpstreamSettings(command="npx", args=("server", "-p", "hunter2"))
+    settings = settings_in(tmp_path, upstreams={"default": command})
+    async with Gateway.open(settings):
+        pass
+    assert (await entries(settings))[0]["body"]["upstreams"] == {"default": "npx (+3 arguments)"}
+
+
 def test_folders_are_the_users_own_unless_set(tmp_path: Path) -> None:
     """The copy of the chain's head never lies in the data folder."""
     plain = Settings()

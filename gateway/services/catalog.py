@@ -26,6 +26,10 @@ __all__ = ["Catalog", "Lister"]
 Lister = Callable[[], Awaitable[Sequence[JsonObject]]]
 """Fetches all tool definitions of one upstream. Raises UpstreamError."""
 
+LISTING_AGE_S = 60.0
+"""How long a listing is gone by without a word of change: a server that is restarted with other definitions says
+nothing."""
+
 RELIST_AFTER_S = 5.0
 """A name that is not in the list makes the gateway list again, but not more often than this, whoever asks."""
 
@@ -50,11 +54,15 @@ class Catalog:
         self._bytes: Counter[str] = Counter()
         self._listed: dict[str, dict[str, PinnedTool]] = {}
         self._listed_at: dict[str, float] = {}
+        self._noted_at: dict[str, float] = {}
         self._lock = anyio.Lock()
 
     def known(self, upstream: str, name: str) -> PinnedTool | None:
-        """Return a tool of the last listing without asking anybody."""
-        return self._listed.get(upstream, {}).get(name)
+        """Return a tool of the last listing without asking anybody; None too where that listing is too old to go by."""
+        noted = self._noted_at.get(upstream)
+        if noted is None or self._clock.monotonic() - noted > LISTING_AGE_S:
+            return None
+        return self._listed[upstream].get(name)
 
     def names(self, upstream: str) -> Iterable[str]:
         """Return the names of the last listing."""
@@ -95,14 +103,17 @@ class Catalog:
             noted.append(tool)
         # Looked up only now: another page, or the whole list, may have been noted while this one was being recorded.
         self._listed[upstream] = here if whole else {**self._listed.get(upstream, {}), **here}
+        now = self._clock.monotonic()
+        self._noted_at.setdefault(upstream, now)
         if whole:
-            self._listed_at[upstream] = self._clock.monotonic()
+            self._listed_at[upstream] = self._noted_at[upstream] = now
         return noted
 
     def forget_listing(self, upstream: str) -> None:
         """Drop the last listing, so that the next call lists anew (the upstream said that its list changed)."""
         self._listed.pop(upstream, None)
         self._listed_at.pop(upstream, None)
+        self._noted_at.pop(upstream, None)
 
     def _fresh(self, upstream: str) -> bool:
         """Return True where a whole listing is so young that asking again would only serve a flood."""

@@ -28,7 +28,10 @@ class Lifecycle:
         self._ids = ids
 
     async def started(self, version: str, upstreams: Mapping[str, str]) -> None:
-        """Record a start; `upstreams` are ids with what stands behind them. Raises StoreError."""
+        """Record a start. Raises StoreError.
+
+        `upstreams` are ids with what stands behind them, without anything that could be a secret: the entry stays.
+        """
         await self._append(EntryType.GATEWAY_STARTED, {"version": version, "upstreams": dict(upstreams)})
 
     async def stopped(self) -> None:

@@ -232,3 +232,28 @@ async def test_pages_that_are_noted_at_the_same_time_do_not_unlist_each_other() 
             await anyio.wait_all_tasks_blocked()
             world.store.held.set()
     assert sorted(world.catalog.names("default")) == ["a", "b"]
+
+
+async def test_a_listing_is_not_gone_by_for_longer_than_a_minute() -> None:
+    """A server that was restarted with other definitions tells nobody that its list changed."""
+    world, lister = World(), Lister(ECHO)
+    before = await world.catalog.tool("default", "echo", lister)
+    world.clock.advance(module.LISTING_AGE_S + 1)
+    lister.tools = [ECHO | {"description": "Sends it to everybody."}]
+    after = await world.catalog.tool("default", "echo", lister)
+    assert before is not None
+    assert after is not None
+    assert (after.review, lister.asked) == (Review.CHANGED, 2)
+
+
+async def test_an_old_listing_whose_upstream_is_down_serves_no_call() -> None:
+    """Without a list there is nothing to decide on."""
+    world = World()
+    await world.catalog.tool("default", "echo", Lister(ECHO))
+    world.clock.advance(module.LISTING_AGE_S + 1)
+
+    async def down() -> list[JsonObject]:
+        raise UpstreamBroken("down", may_have_run=False)
+
+    with pytest.raises(UpstreamBroken):
+        await world.catalog.tool("default", "echo", down)

@@ -165,7 +165,9 @@ class Writer:
         while waiting and (waiting[0].future.done() or waiting[0].deadline <= now):
             ticket = waiting.popleft()
             if not ticket.future.done():
-                ticket.given_up = True
+                # The end of a call is written whenever that becomes possible: dropped, it would leave the call in
+                # doubt, and nothing rests on its absence.
+                ticket.given_up = not ticket.draft.closes
                 ticket.future.set_exception(
                     AuditUnavailable(f"audit append failed: not durable within {self._wait_s} s")
                 )
