@@ -147,8 +147,9 @@ class AuditSettings(Section):
     """What of the arguments an entry's body shows: with secrets removed, or the digest only."""
     keep_input_days: Annotated[int, Field(ge=0, le=3650)] = 30
     """How long the whole arguments are kept, encrypted, for recomputing a decision; 0: never written."""
-    lock_timeout_s: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """How long an append may wait for the store before the call is refused; under a second as promised."""
+    lock_timeout_s: Annotated[float, Field(gt=0, le=60)] = 3.0
+    """How long an append may wait for a slow disk. A store that is full, locked, gone or read-only is not waited for:
+    calls are then refused within a second."""
 
 
 class ThresholdSettings(Section):

@@ -1,4 +1,4 @@
-"""The generated parts of the documents: the help in README.md, and docs/settings.md.
+"""The generated parts of the documents: the help in README.md, and gateway/configuration/README.md.
 
     python -m tests.house.documents      writes them anew
 
@@ -37,7 +37,7 @@ def readme() -> str:
 
 
 def settings_page() -> str:
-    """Return docs/settings.md as it should be."""
+    """Return gateway/configuration/README.md as it should be."""
     lines = [
         "# Settings",
         "",
@@ -85,8 +85,7 @@ def _default(field: Any) -> str:
 def main() -> None:
     """Write both."""
     (ROOT / "README.md").write_text(readme())
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs/settings.md").write_text(settings_page())
+    (ROOT / "gateway/configuration/README.md").write_text(settings_page())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_the_readme_s_help_is_the_program_s() -> None:
 
 def test_the_page_of_settings_is_that_of_the_settings() -> None:
     """Regenerate with `python -m tests.house.documents`."""
-    assert (ROOT / "docs/settings.md").read_text() == settings_page()
+    assert (ROOT / "gateway/configuration/README.md").read_text() == settings_page()
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -1,4 +1,7 @@
-"""Writes `docs/intents.md` from the tables: `python -m tests.core.intent.intents_page > docs/intents.md`."""
+"""Writes `gateway/core/intent/README.md` from the tables.
+
+python -m tests.core.intent.intents_page > gateway/core/intent/README.md
+"""
 
 from gateway.core.intent.classify import METHOD_TYPES
 from gateway.core.intent.risk import EFFECT_POINTS, RISK_FACTORS
@@ -19,7 +22,7 @@ MEANINGS = {
 
 HEAD = f"""# Intents and risk
 
-<!-- Written by `python -m tests.core.intent.intents_page > docs/intents.md`; a test holds it current. -->
+<!-- Written by `python -m tests.core.intent.intents_page > gateway/core/intent/README.md`; a test holds it current. -->
 
 Every gated call is judged before a policy sees it: what kind of thing it is (its **intent type** and **effect class**),
 how sure that is (**confidence**, 0 to 1), and how dangerous it is (**risk**, 0 to 100).
