@@ -11,7 +11,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.schema import ArgumentSchema
 from gateway.core.value import value
 
-__all__ = ["Call", "Era", "PinnedTool", "Review"]
+__all__ = ["Call", "Era", "HeaderMark", "PinnedTool", "Review"]
 
 
 class Era(StrEnum):
@@ -31,11 +31,21 @@ class Review(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderMark:
+    """One property that a header repeats (`x-mcp-header`). `path` is the chain of property names from the root."""
+
+    path: tuple[str, ...]
+    header: str
+    integer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedTool:
     """A tool's definition as an upstream last listed it, under the digest that stands for it.
 
     `pin` is the lower-case hex SHA-256 of the RFC 8785 form of `definition`.
     `schema` is the compiled input schema. Where it is None the tool is withheld, and `schema_problem` says why.
+    `header_marks` are read once, when the tool is pinned; a text says why they cannot be used.
     """
 
     upstream: str
@@ -45,6 +55,7 @@ class PinnedTool:
     review: Review = Review.UNREVIEWED
     schema: ArgumentSchema | None = field(default=None, compare=False, repr=False)
     schema_problem: str = ""
+    header_marks: tuple[HeaderMark, ...] | str = field(default="its header marks were not read", compare=False)
 
 
 @value

@@ -7,15 +7,15 @@ same rules but skip the check where a schema is unusable; a test compares the tw
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from gateway.core.call import HeaderMark
 from gateway.core.codes import HEADER_MISMATCH
 from gateway.core.headers import decode_value
 from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.message import Rejection
 
-__all__ = ["check_param_headers", "invalid_x_mcp_header"]
+__all__ = ["check_param_headers", "header_marks", "invalid_x_mcp_header"]
 
 _MARK: Final = "x-mcp-header"
 _PREFIX: Final = "mcp-param-"
@@ -37,30 +37,20 @@ _MAP: Final = frozenset({"patternProperties", "dependentSchemas", "$defs", "defi
 """The keywords of JSON Schema 2020-12 that hold schemas, by the shape of their value. What holds data is left out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mark:
-    """One property that is repeated in a header. `path` is the chain of property names from the root."""
-
-    path: tuple[str, ...]
-    header: str
-    integer: bool
-
-
 def invalid_x_mcp_header(tool_definition: JsonObject) -> str:
     """Return an empty string, or why the tool must be dropped from lists (a client over HTTP MUST drop it)."""
-    marks = _marks(tool_definition.get("inputSchema"))
+    marks = header_marks(tool_definition.get("inputSchema"))
     return marks if isinstance(marks, str) else ""
 
 
 def check_param_headers(
-    param_headers: Sequence[tuple[str, str]], tool_definition: JsonObject, arguments: JsonObject
+    param_headers: Sequence[tuple[str, str]], marks: tuple[HeaderMark, ...] | str, arguments: JsonObject
 ) -> Rejection | None:
-    """Compare the `Mcp-Param-*` headers of a modern `tools/call` with the pinned definition and the arguments.
+    """Compare the `Mcp-Param-*` headers of a modern `tools/call` with the pinned tool's marks and the arguments.
 
     Each marked argument is in body and header with one value, or in neither (null counts as absent). Headers without
     a mark are nobody's and pass.
     """
-    marks = _marks(tool_definition.get("inputSchema"))
     if isinstance(marks, str):
         return _mismatch("the tool's header marks are invalid, so no header can be checked")
     sent: dict[str, str] = {}
@@ -74,7 +64,7 @@ def check_param_headers(
     return None
 
 
-def _agrees(mark: _Mark, sent: str | None, value: JsonValue) -> bool:
+def _agrees(mark: HeaderMark, sent: str | None, value: JsonValue) -> bool:
     if value is None:
         return sent is None
     text = _text(value)
@@ -113,9 +103,9 @@ def _mismatch(message: str) -> Rejection:
 # --- the marks of a schema --------------------------------------------------------------------------------------------
 
 
-def _marks(schema: JsonValue) -> tuple[_Mark, ...] | str:
-    """Return the marks of an input schema, or why one of them is invalid."""
-    found: dict[str, _Mark] = {}
+def header_marks(schema: JsonValue) -> tuple[HeaderMark, ...] | str:
+    """Return the marks of an input schema, or why one of them is invalid. Walks the whole schema: once per pin."""
+    found: dict[str, HeaderMark] = {}
     for path, node in _positions(schema):
         if _MARK not in node:
             continue
@@ -127,7 +117,7 @@ def _marks(schema: JsonValue) -> tuple[_Mark, ...] | str:
         header = node[_MARK].lower()
         if header in found:
             return f"property {'.'.join(path)}: {_MARK} is that of property {'.'.join(found[header].path)}"
-        found[header] = _Mark(path=path, header=header, integer=node["type"] == "integer")
+        found[header] = HeaderMark(path=path, header=header, integer=node["type"] == "integer")
     return tuple(found.values())
 
 

@@ -3,6 +3,7 @@
 from gateway.core.audit.canonical import digest
 from gateway.core.call import PinnedTool, Review
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.paramheaders import header_marks
 from gateway.core.schema import ArgumentSchema, SchemaUnusable
 
 __all__ = ["pin_tool"]
@@ -29,4 +30,5 @@ def pin_tool(upstream: str, definition: JsonObject, *, known: PinnedTool | None 
         review=Review.UNREVIEWED if known is None else Review.CHANGED,
         schema=schema,
         schema_problem=problem,
+        header_marks=header_marks(definition.get("inputSchema")),
     )

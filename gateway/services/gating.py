@@ -152,7 +152,7 @@ class Gating:
         """Compare `Mcp-Param-*` headers with the body against the pinned schema, fail closed (modern era)."""
         if party.era is not Era.MODERN or call.tool is None:
             return None
-        return check_param_headers(inbound.param_headers, call.tool.definition, call.arguments)
+        return check_param_headers(inbound.param_headers, call.tool.header_marks, call.arguments)
 
     # --- enforcement, and the answer ---------------------------------------------------------------------------------
 

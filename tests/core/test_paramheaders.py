@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mcp.shared.inbound import find_invalid_x_mcp_header, validate_mcp_param_headers
 
 from gateway.core.message import Rejection
-from gateway.core.paramheaders import check_param_headers, invalid_x_mcp_header
+from gateway.core.paramheaders import check_param_headers, header_marks, invalid_x_mcp_header
 
 SCHEMA = {
     "type": "object",
@@ -23,7 +23,7 @@ SCHEMA = {
 
 
 def check(arguments: dict[str, Any], *sent: tuple[str, str], schema: Any = SCHEMA) -> Rejection | None:
-    return check_param_headers(sent, {"name": "x", "inputSchema": schema}, arguments)
+    return check_param_headers(sent, header_marks(schema), arguments)
 
 
 AGREEING: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.call import Review
+from gateway.core.call import HeaderMark, PinnedTool, Review
 from gateway.core.pinning import pin_tool
 from gateway.errors import CanonicalError
 
@@ -34,3 +34,10 @@ def test_a_definition_without_canonical_form_cannot_be_pinned() -> None:
     """Two readers could take its numbers for different ones."""
     with pytest.raises(CanonicalError):
         pin_tool("u", ECHO | {"n": 2**60})
+
+
+def test_header_marks_are_read_once_with_the_pin() -> None:
+    """Each call is held against them; a schema is walked when it is pinned, not when it is called."""
+    marked = {"name": "w", "inputSchema": {"properties": {"city": {"type": "string", "x-mcp-header": "City"}}}}
+    assert pin_tool("u", marked).header_marks == (HeaderMark(path=("city",), header="city", integer=False),)
+    assert isinstance(PinnedTool(upstream="u", name="w", pin="", definition=marked).header_marks, str)
