@@ -49,7 +49,7 @@ def test_an_ordinary_read_asks_the_engine_nothing(name: str, monkeypatch: pytest
         raise AssertionError("the engine was asked")
 
     bundle = load_bundle(shipped_policy(name))
-    call = given({"path": "/work/README.md"}, name="read_file").call
+    call = given({"path": "/srv/README.md"}, name="read_file").call
     intent = classify(call, IntentContext())
     monkeypatch.setattr(Engine, "activation", untouchable)
     asked = replace(given(), call=call, intent=intent)

@@ -105,7 +105,7 @@ def test_a_dangerous_argument_never_lowers_the_risk(
 
 def test_an_ordinary_read_of_a_new_tool_is_allowed_at_the_lowest_tier() -> None:
     """The calibration that makes the default policy useful from the first minute."""
-    intent = judge("read_file", {"path": "/work/project/readme.md"})
+    intent = judge("read_file", {"path": "/srv/project/readme.md"})
     assert (intent.type, intent.domain, intent.effect_class) == ("files.read", "files", EffectClass.READ)
     assert intent.risk < 30
     assert codes(intent) == {"effect-read", "unreviewed-tool", "novel"}
@@ -217,7 +217,7 @@ def test_a_form_is_shown_to_a_human_anyway_and_the_model_is_lent_only_with_risk(
 
 def test_a_dangerous_uri_is_dangerous_as_a_resource_too() -> None:
     """A resource is a path by another name."""
-    for uri in ("file:///etc/passwd", "file:///work/../../x", "http://169.254.169.254/"):
+    for uri in ("file:///etc/passwd", "file:///srv/../../x", "http://169.254.169.254/"):
         assert classify(call_of("resources/read", uri=uri), IntentContext()).risk >= 90
 
 
@@ -316,7 +316,7 @@ def test_what_is_remembered_is_bounded_in_size() -> None:
 
 def test_a_small_call_costs_microseconds() -> None:
     """The gate's whole budget is a fraction of a millisecond; this bound is loose, the benchmark measures."""
-    call, context = tool_call("read_file", {"path": "/work/readme.md"}), IntentContext()
+    call, context = tool_call("read_file", {"path": "/srv/readme.md"}), IntentContext()
     classify(call, context)
     best = 1.0
     for _ in range(5):

@@ -35,7 +35,7 @@ def test_protected_paths_are_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "/home/u/project/readme.md", "/work/etc/notes.md", "src/environment.ts", ".env.example", "docs/.env.sample",
+        "/home/u/project/readme.md", "/srv/etc/notes.md", "src/environment.ts", ".env.example", "docs/.env.sample",
         "https://example.com/etc/passwords-guide", "notes", "", "/dev/null", "my.profile.txt", "library/book.txt",
         "/data/windows/report.txt", "main..feature", "a library of windows", "\\alpha\\beta", "C:\\Users\\u\\notes.txt",
         "50% of users", "the /usr/bin folder", "costs $5", "x/devtools/y", "windows",
