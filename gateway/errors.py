@@ -8,6 +8,17 @@ GatewayError
 ├── StoreError
 │   ├── StoreRefused          the store must not be opened as it is (cut, rolled back, foreign, locked, unwritable)
 │   └── AuditUnavailable      an entry could not be made durable; nothing may be forwarded
+├── SigningError              a token could not be signed; nothing may be handed out instead
+├── RequestError              a request of the REST API cannot be answered as asked; says what the client can do
+│   ├── Unauthenticated       it proves nobody
+│   ├── Forbidden             it proves somebody who may not
+│   ├── NotFound              there is no such thing in this tenant
+│   │   └── AgentNotFound     …no such agent
+│   ├── InvalidRequest        a field is missing, ill-typed or unknown; carries every FieldProblem
+│   ├── StateConflict         it contradicts what is already there
+│   │   └── AlreadyResolved   …an approval that has its answer
+│   ├── RateLimited           too many requests in this minute
+│   └── Unavailable           something that the answer needs is missing; nothing was decided
 └── UpstreamError             an upstream did not give a usable answer; says whether the call may have run
     ├── UpstreamUnreachable   no connection, or it broke before the request was written
     ├── UpstreamTimeout       no complete answer within the deadline
@@ -23,15 +34,27 @@ it is wrapped in one of these with the cause kept. No text holds a secret, a tok
 from dataclasses import dataclass
 
 __all__ = [
+    "AgentNotFound",
+    "AlreadyResolved",
     "AuditUnavailable",
     "CanonicalError",
     "ConfigurationError",
+    "FieldProblem",
+    "Forbidden",
     "GatewayError",
+    "InvalidRequest",
+    "NotFound",
     "PolicyError",
     "Problem",
+    "RateLimited",
+    "RequestError",
     "SessionLost",
+    "SigningError",
+    "StateConflict",
     "StoreError",
     "StoreRefused",
+    "Unauthenticated",
+    "Unavailable",
     "UpstreamBroken",
     "UpstreamError",
     "UpstreamRefused",
@@ -95,6 +118,74 @@ class StoreRefused(StoreError):
 
 class AuditUnavailable(StoreError):
     """An entry could not be made durable. Whoever sees this forwards nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProblem:
+    """What is wrong with one field of a request. `path` leads to it from the body's root."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+class SigningError(GatewayError):
+    """An authority token could not be signed: no key, or none that can be opened."""
+
+
+class RequestError(GatewayError):
+    """A request of the REST API cannot be answered as asked. The text is told to the client, word for word."""
+
+
+class Unauthenticated(RequestError):
+    """The request proves nobody."""
+
+
+class Forbidden(RequestError):
+    """The credential is valid, but not for this."""
+
+
+class NotFound(RequestError):
+    """There is no such thing in this tenant; whether another tenant has it is not told."""
+
+
+class AgentNotFound(NotFound):
+    """There is no such agent in this tenant."""
+
+
+class InvalidRequest(RequestError):
+    """Fields of the request cannot be used. `problems` lists every one found, not only the first."""
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__("; ".join(f"{_dotted(one.path)}: {one.message}" for one in problems))
+        self.problems = problems
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, path)) or "body"
+
+
+class StateConflict(RequestError):
+    """The request contradicts what is already there. `field` names the one that does, where it is a field."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class AlreadyResolved(StateConflict):
+    """The approval has its answer already."""
+
+
+class RateLimited(RequestError):
+    """Too many requests in this window; `retry_after_s` are the whole seconds until the next one begins."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(RequestError):
+    """Something that the answer needs is missing at the moment; nothing was decided and nothing changed."""
 
 
 class UpstreamError(GatewayError):

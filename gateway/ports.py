@@ -4,10 +4,10 @@ Adapters implement them and never import each other; `app.py` introduces them. E
 `tests/contracts/` that every adapter and every fake passes.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from gateway.core.audit.entry import EntryDraft, StoredEntry
 from gateway.core.jsonvalue import JsonObject
@@ -24,18 +24,26 @@ __all__ = [
     "Clock",
     "Conflict",
     "Credentials",
+    "EntryFilter",
     "Ids",
+    "IntentFilter",
+    "IntentRow",
     "Mount",
     "OpenCall",
     "Outbound",
+    "Page",
     "PolicySource",
+    "RecordIndex",
     "Relay",
     "StateRow",
     "StateStore",
+    "TokenSigner",
     "Upstream",
     "UpstreamSession",
     "UpstreamSupport",
 ]
+
+Item = TypeVar("Item")
 
 
 # --- time and names ---------------------------------------------------------------------------------------------------
@@ -162,6 +170,78 @@ class AuditReader(Protocol):
         ...
 
 
+# --- questions about many records -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Item]):
+    """One page of a list and how many items there are in all."""
+
+    items: tuple[Item, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentFilter:
+    """Which intents; an empty field asks for all. `since` and `until` are RFC 3339, inclusive and exclusive."""
+
+    status: str = ""
+    agent: str = ""
+    domain: str = ""
+    intent_type: str = ""
+    since: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFilter:
+    """Which entries; an empty field asks for all. `since` and `until` are RFC 3339, inclusive and exclusive.
+
+    `before` is a sequence number: only earlier entries (0: no bound).
+    """
+
+    type: str = ""
+    agent: str = ""
+    upstream: str = ""
+    since: str = ""
+    until: str = ""
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentRow:
+    """What the index knows of one intent."""
+
+    id: str
+    agent: str
+    domain: str
+    type: str
+    status: str
+    effect: str
+    risk: int
+    created: str
+    updated: str
+
+
+class RecordIndex(Protocol):
+    """Answers about many records, newest first. A projection of the chain: whatever is durable is in the answer.
+
+    Every method raises StoreError where it cannot be known.
+    """
+
+    async def intents(self, tenant: str, wanted: IntentFilter, *, page: int, page_size: int) -> Page[IntentRow]:
+        """Return one page (from 1) of intents."""
+        ...
+
+    async def entries(self, tenant: str, wanted: EntryFilter, *, page: int, page_size: int) -> Page[StoredEntry]:
+        """Return one page (from 1) of audit entries."""
+        ...
+
+    async def intent_counts(self, tenant: str, wanted: IntentFilter) -> Mapping[tuple[str, str, str], int]:
+        """Return how many intents there are by (agent, type, status)."""
+        ...
+
+
 # --- policies and credentials -----------------------------------------------------------------------------------------
 
 
@@ -186,6 +266,22 @@ class Credentials(Protocol):
 
     def keyless(self) -> Principal | None:
         """Return whom a request without any credential stands for, or None once there is a key or issuer."""
+        ...
+
+
+class TokenSigner(Protocol):
+    """Signs with a tenant's own key, off the event loop. Private keys never leave it."""
+
+    def ready(self) -> str:
+        """Return an empty string while tokens can be signed, else the reason why not."""
+        ...
+
+    async def sign(self, tenant: str, claims: JsonObject) -> str:
+        """Return the compact JWS (RS256, `typ` `authority+jwt`) of the claims. Raises SigningError."""
+        ...
+
+    def public_keys(self, tenant: str) -> Sequence[JsonObject]:
+        """Return the tenant's public keys as JWKs: the one in use, and older ones until their last token expired."""
         ...
 
 

@@ -1,13 +1,24 @@
-"""Who asks: the principal, as its credential proves it, and the trust tiers.
+"""Who asks: the principal, as its credential proves it, what it may do here, and the trust tiers.
 
-Owns identity as a value. How a credential is checked is `services/authentication.py`; a client's own claims
-(`clientInfo`, headers) never get here.
+Owns identity as a value, and the tables of scopes and roles (contract, section 1). How a credential is checked is
+`services/authentication.py`; a client's own claims (`clientInfo`, headers) never get here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
-__all__ = ["DEFAULT_TENANT", "KEYLESS_AGENT", "SYSTEM_TENANT", "Principal", "TrustTier"]
+__all__ = [
+    "CLI_CREDENTIAL",
+    "DEFAULT_TENANT",
+    "KEYLESS_AGENT",
+    "ROLE_SCOPES",
+    "SYSTEM_TENANT",
+    "Principal",
+    "Role",
+    "Scope",
+    "TrustTier",
+]
 
 DEFAULT_TENANT = "default"
 """The tenant of keyless mode and of a gateway that serves one organisation (contract, section 1)."""
@@ -17,6 +28,50 @@ SYSTEM_TENANT = "_system"
 
 KEYLESS_AGENT = "local"
 """The agent that keyless mode stands for (contract, section 1)."""
+
+
+CLI_CREDENTIAL = "cli"
+"""The credential of the operator at the command line: the operating system vouches for the user of the socket."""
+
+
+class Scope(StrEnum):
+    """What a credential may be used for, one word per kind of route (contract, section 1)."""
+
+    INTENTS_WRITE = "intents:write"
+    INTENTS_READ = "intents:read"
+    AGENTS_WRITE = "agents:write"
+    AGENTS_READ = "agents:read"
+    APPROVALS_WRITE = "approvals:write"
+    APPROVALS_READ = "approvals:read"
+    AUDIT_READ = "audit:read"
+    POLICIES_WRITE = "policies:write"
+    POLICIES_READ = "policies:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    KEYS_WRITE = "keys:write"
+    MCP_CALL = "mcp:call"
+
+
+class Role(StrEnum):
+    """A named group of scopes; also what a rule may ask of an approver."""
+
+    VIEWER = "viewer"
+    AGENT = "agent"
+    OPERATOR = "operator"
+    POLICY_ADMIN = "policy_admin"
+    ADMIN = "admin"
+
+
+_READ = frozenset({Scope.INTENTS_READ, Scope.AGENTS_READ, Scope.APPROVALS_READ, Scope.AUDIT_READ, Scope.POLICIES_READ})
+_ACT = frozenset({Scope.INTENTS_WRITE, Scope.INTENTS_READ, Scope.AGENTS_READ, Scope.MCP_CALL})
+
+ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
+    Role.VIEWER: _READ,
+    Role.AGENT: _ACT,
+    Role.OPERATOR: _READ | {Scope.INTENTS_WRITE, Scope.AGENTS_WRITE, Scope.APPROVALS_WRITE},
+    Role.POLICY_ADMIN: _READ | {Scope.POLICIES_WRITE},
+    Role.ADMIN: frozenset(Scope),
+}
+"""What each role may do. An agent cannot approve: approving its own kind would make the human a formality."""
 
 
 class TrustTier(IntEnum):
@@ -31,11 +86,20 @@ class TrustTier(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """An authenticated agent of one tenant.
+    """Whom an authenticated credential of one tenant stands for.
 
-    `credential` names the credential (a key id, or `keyless`), never its secret.
+    `agent` is the slug of the agent in whose name it acts on the MCP front. `bound` is True where the credential is
+    that agent's alone: by REST it may then name no other. A credential that is not bound acts on MCP as an agent of
+    its own, named by the credential's id.
+    `credential` names the credential (`key_…`, `ps_…`, `keyless`, `cli`), never its secret. `human` is the `usr_…` of
+    a portal session, else empty. `per_minute` is the rate limit in requests; None where there is none.
     """
 
     tenant: str
     agent: str
     credential: str
+    scopes: frozenset[Scope] = frozenset()
+    role: Role | None = None
+    bound: bool = False
+    human: str = ""
+    per_minute: int | None = None

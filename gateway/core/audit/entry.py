@@ -28,6 +28,22 @@ class EntryType(StrEnum):
     GATEWAY_STARTED = "gateway.started"
     GATEWAY_STOPPED = "gateway.stopped"
     HEAD_ACCEPTED = "head.accepted"
+    APPROVAL_RESOLVED = "approval.resolved"
+    """A human said yes or no, or its time ran out; the reason is the new state."""
+    TOKEN_ISSUED = "token.issued"  # noqa: S105 - the name of an event
+    """An authority token was handed out after a human's yes; one that comes with an ALLOW is told by that entry."""
+    AGENT_REGISTERED = "agent.registered"
+    AGENT_CHANGED = "agent.changed"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
+    KEY_ROTATED = "key.rotated"
+    USER_CREATED = "user.created"
+    USER_CHANGED = "user.changed"
+    SESSION_OPENED = "session.opened"
+    SESSION_CLOSED = "session.closed"
+    SIGNING_KEY_CREATED = "signing-key.created"
+    SIGNING_KEY_RETIRED = "signing-key.retired"
+    THRESHOLDS_CHANGED = "thresholds.changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

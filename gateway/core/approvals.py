@@ -1,0 +1,67 @@
+"""The approval of one escalated intent: its value, and its states as a table.
+
+Owns which transition exists. Who may ask for one, and that it is durable before it takes effect, is
+`services/approvals.py`. Words of the AuthZEN access-request profile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.decision import ApprovalTerms
+
+__all__ = ["TRANSITIONS", "Approval", "ApprovalState", "may_become"]
+
+
+class ApprovalState(StrEnum):
+    """Where an approval stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """The yes could not be used: the decision at dispatch was no."""
+
+
+TRANSITIONS: Mapping[ApprovalState, frozenset[ApprovalState]] = {
+    ApprovalState.PENDING: frozenset(
+        {ApprovalState.APPROVED, ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.CANCELLED}
+    ),
+    ApprovalState.APPROVED: frozenset({ApprovalState.FAILED, ApprovalState.EXPIRED}),
+    ApprovalState.DENIED: frozenset(),
+    ApprovalState.EXPIRED: frozenset(),
+    ApprovalState.CANCELLED: frozenset(),
+    ApprovalState.FAILED: frozenset(),
+}
+"""From each state the states that may follow. Nothing leads back to pending, and no no becomes a yes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """One hold on one escalated intent. Times are RFC 3339; what has not happened yet is empty.
+
+    `requested_by` is the credential that submitted the intent: it, and its agent, may not resolve it. `claimed` is
+    who a body said the approver was: a claim, kept beside `resolved_by`, the credential of record.
+    """
+
+    id: str
+    tenant: str
+    intent_id: str
+    agent: str
+    requested_by: str
+    state: ApprovalState
+    reason: str
+    terms: ApprovalTerms
+    created: str
+    expires: str
+    resolved: str = ""
+    resolved_by: str = ""
+    claimed: str = ""
+    rationale: str = ""
+
+
+def may_become(state: ApprovalState, next_state: ApprovalState) -> bool:
+    """Return True where the table has the transition."""
+    return next_state in TRANSITIONS[state]
