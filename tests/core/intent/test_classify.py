@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.call import Call, Review
-from gateway.core.intent.classify import METHOD_TYPES, classify
+from gateway.core.intent.classify import _KNOWN as known_tools
+from gateway.core.intent.classify import CACHED_TOOLS, METHOD_TYPES, classify
 from gateway.core.intent.model import EffectClass, IntentContext, Mapping
 from gateway.core.intent.risk import RISK_FACTORS
 from gateway.core.intent.taxonomy import TAXONOMY, IntentType
@@ -312,6 +313,33 @@ def test_what_is_remembered_is_bounded_in_size() -> None:
     assert intent.effect_class is EffectClass.DESTRUCTIVE
     assert all(len(each.detail) < 500 for each in intent.evidence)
     assert all(len(each.evidence) < 500 for each in intent.factors)
+
+
+def test_a_tool_that_is_known_is_judged_as_when_it_was_new() -> None:
+    """Ours: what is remembered of a tool saves time and changes nothing; other mappings are another judgement."""
+    call, mapping = tool_call("get_file", {"path": "a.txt"}), Mapping(upstream="srv", tool="*", intent="files.delete")
+    for context in (IntentContext(), IntentContext(novel=False), IntentContext(mappings=(mapping,))):
+        afresh = classify(replace(call, tool=tool_call("get_file").tool), context)
+        assert classify(call, context) == classify(call, context) == afresh
+    assert classify(call, IntentContext()).effect_class is EffectClass.READ
+    assert classify(call, IntentContext(mappings=(mapping,))).effect_class is EffectClass.DESTRUCTIVE
+
+
+def test_a_judgement_of_dangerous_arguments_is_never_remembered() -> None:
+    """Ours: the next harmless call of the same tool must not carry it, nor this one the harmless call's."""
+    harmless = tool_call("get_file", {"path": "a.txt"})
+    dangerous = replace(harmless, arguments={"path": "/etc/shadow"})
+    before = classify(harmless, IntentContext())
+    assert "system-path" in codes(classify(dangerous, IntentContext()))
+    assert classify(harmless, IntentContext()) == before
+    assert "system-path" in codes(classify(dangerous, IntentContext()))
+
+
+def test_the_tools_that_are_known_are_bounded_in_number() -> None:
+    """Ours: upstreams may list new tools for ever."""
+    for number in range(CACHED_TOOLS + 10):
+        classify(tool_call(f"get_{number}"), IntentContext())
+    assert len(known_tools) <= CACHED_TOOLS
 
 
 def test_a_small_call_costs_microseconds() -> None:
