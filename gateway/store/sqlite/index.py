@@ -1,0 +1,310 @@
+# ruff: noqa: S608 - every piece of SQL that is put together here is a constant of this file; values are bound
+"""The index: questions about many intents and entries, answered from a projection of the chain in a file of its own.
+
+Off the path of a call: nothing is written here when an entry is. Before it answers, the index takes over what the
+store has more than it; all of that is SQL over the attached store, so that the event loop and other threads go on.
+The file is worth nothing: deleted, damaged, or of another store it is made anew. Evidence is only what
+`core/audit/verify.py` says of the chain itself.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+
+from gateway.core.audit.entry import EntryType, StoredEntry
+from gateway.core.projection import ANY, STATUS_AFTER
+from gateway.errors import StoreError
+from gateway.ports import EntryFilter, IntentFilter, IntentRow, Page
+from gateway.store.sqlite.schema import read_only_address
+
+__all__ = ["FILE", "SqliteIndex"]
+
+FILE = "index.sqlite3"
+VERSION = 1
+"""Of the tables below; a file of another version is made anew."""
+
+BATCH = 2_000
+"""Entries taken over in one transaction, some 20 ms: the store's log cannot be reset while it is read."""
+
+LOCK_S = 2.0
+TAKE_OVER_S = 20.0
+"""For what one question may have to take over before it is answered."""
+
+BEHIND = 10_000
+"""Entries that may wait for the next question before the index takes them over by itself."""
+AT_ONCE = 20_000
+"""Entries taken over by itself at most, some 0.3 s of one core."""
+LOOK_EVERY_S = 20.0
+
+Answer = TypeVar("Answer")
+Row = tuple[Any, ...]
+
+_TABLES = f"""
+CREATE TABLE progress (tenant TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE entries (
+    tenant TEXT NOT NULL, seq INTEGER NOT NULL, time TEXT NOT NULL, type TEXT NOT NULL,
+    agent TEXT NOT NULL, upstream TEXT NOT NULL, PRIMARY KEY (tenant, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entries_by_type ON entries (tenant, type, seq);
+CREATE INDEX entries_by_agent ON entries (tenant, agent, seq);
+CREATE TABLE intents (
+    tenant TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, agent TEXT NOT NULL, domain TEXT NOT NULL,
+    type TEXT NOT NULL, status TEXT NOT NULL, effect TEXT NOT NULL, risk INTEGER NOT NULL,
+    created TEXT NOT NULL, updated TEXT NOT NULL, PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX intents_in_order ON intents (tenant, seq);
+CREATE INDEX intents_by_status ON intents (tenant, status, seq);
+CREATE INDEX intents_by_agent ON intents (tenant, agent, seq);
+PRAGMA user_version = {VERSION};
+"""
+
+_FIELD = "coalesce(json_extract(content, '$.{}'), '')"
+_NEW = """
+SELECT seq, CAST(content AS TEXT) AS content, CAST(body AS TEXT) AS body FROM log.entries
+WHERE tenant = :tenant AND seq > :after AND seq <= :to AND json_valid(CAST(content AS TEXT))
+"""
+"""A damaged entry is left out: the chain's own verification tells of it, and the others must stay findable."""
+
+_TAKE_ENTRIES = f"""
+INSERT OR REPLACE INTO entries
+SELECT :tenant, seq, {_FIELD.format("time")}, {_FIELD.format("type")}, {_FIELD.format("agent")},
+       {_FIELD.format("upstream")} FROM ({_NEW})
+"""
+_TAKE_INTENTS = f"""
+INSERT OR IGNORE INTO intents
+SELECT :tenant, json_extract(content, '$.intentId'), seq, {_FIELD.format("agent")},
+       iif(json_valid(body), coalesce(json_extract(body, '$.intent.domain'), ''), ''),
+       iif(json_valid(body), coalesce(json_extract(body, '$.intent.type'), ''), ''),
+       '', '', coalesce(json_extract(content, '$.risk'), 0), {_FIELD.format("time")}, {_FIELD.format("time")}
+FROM ({_NEW})
+WHERE json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}' AND {_FIELD.format("intentId")} <> '' ORDER BY seq
+"""
+
+
+def _status_case() -> str:
+    """Return `STATUS_AFTER` as SQL over (type, word)."""
+    whens = []
+    for entry_type, words in STATUS_AFTER.items():
+        for word, status in words.items():
+            test = "" if word == ANY else f" AND word = '{word}'"
+            whens.append((word == ANY, f"WHEN type = '{entry_type}'{test} THEN '{status}'"))
+    return "CASE " + " ".join(text for _, text in sorted(whens, key=lambda one: one[0])) + " END"
+
+
+_MOVE_INTENTS = f"""
+UPDATE intents SET status = moved.status, updated = moved.time
+FROM (
+    SELECT id, status, time, max(seq) FROM (
+        SELECT id, time, seq, {_status_case()} AS status FROM (
+            SELECT seq, {_FIELD.format("intentId")} AS id, {_FIELD.format("time")} AS time,
+                   {_FIELD.format("type")} AS type,
+                   iif(json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}', {_FIELD.format("effect")},
+                       {_FIELD.format("reasons[0]")}) AS word
+            FROM ({_NEW})
+        )
+    ) WHERE status IS NOT NULL GROUP BY id
+) AS moved WHERE intents.tenant = :tenant AND intents.id = moved.id
+"""
+"""Of several entries of an intent the last decides: beside `max`, SQLite's bare columns are those of its row."""
+_JUDGE_INTENTS = f"""
+UPDATE intents SET effect = judged.effect, risk = judged.risk
+FROM (
+    SELECT {_FIELD.format("intentId")} AS id, {_FIELD.format("effect")} AS effect,
+           coalesce(json_extract(content, '$.risk'), 0) AS risk, max(seq) FROM ({_NEW})
+    WHERE json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}' GROUP BY 1
+) AS judged WHERE intents.tenant = :tenant AND intents.id = judged.id
+"""
+_INTENT = "SELECT id, agent, domain, type, status, effect, risk, created, updated FROM intents"
+
+
+class SqliteIndex:
+    """Implements `ports.RecordIndex` over one store. Used from one event loop; works in threads, one at a time."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._path = store.parent / FILE
+        self._lock = anyio.Lock()
+
+    async def intents(self, tenant: str, wanted: IntentFilter, *, page: int, page_size: int) -> Page[IntentRow]:
+        """As `ports.RecordIndex.intents`."""
+        where, values = _intents_where(tenant, wanted)
+
+        def ask(connection: sqlite3.Connection) -> Page[IntentRow]:
+            total = connection.execute(f"SELECT count(*) FROM intents {where}", values).fetchone()[0]
+            found = connection.execute(
+                f"{_INTENT} {where} ORDER BY seq DESC LIMIT ? OFFSET ?", (*values, page_size, (page - 1) * page_size)
+            )
+            return Page(items=tuple(map(_intent_row, found)), total=total)
+
+        return await self._ask(tenant, ask)
+
+    async def entries(self, tenant: str, wanted: EntryFilter, *, page: int, page_size: int) -> Page[StoredEntry]:
+        """As `ports.RecordIndex.entries`. Evaluation inputs are not read."""
+        where, values = _entries_where(tenant, wanted)
+
+        def ask(connection: sqlite3.Connection) -> Page[StoredEntry]:
+            total = connection.execute(f"SELECT count(*) FROM entries AS e {where}", values).fetchone()[0]
+            found = connection.execute(
+                f"""
+                SELECT seq, hash, content, salt, body FROM log.entries WHERE tenant = ? AND seq IN (
+                    SELECT seq FROM entries AS e {where} ORDER BY seq DESC LIMIT ? OFFSET ?
+                ) ORDER BY seq DESC
+                """,
+                (tenant, *values, page_size, (page - 1) * page_size),
+            )
+            return Page(items=tuple(_entry(tenant, row) for row in found), total=total)
+
+        return await self._ask(tenant, ask)
+
+    async def intent_counts(self, tenant: str, wanted: IntentFilter) -> Mapping[tuple[str, str, str], int]:
+        """As `ports.RecordIndex.intent_counts`."""
+        where, values = _intents_where(tenant, wanted)
+        query = f"SELECT agent, type, status, count(*) FROM intents {where} GROUP BY 1, 2, 3"
+
+        def ask(connection: sqlite3.Connection) -> Mapping[tuple[str, str, str], int]:
+            return {(agent, kind, status): count for agent, kind, status, count in connection.execute(query, values)}
+
+        return await self._ask(tenant, ask)
+
+    async def run(self) -> None:
+        """Keep the index from falling far behind while nobody asks; ends when cancelled."""
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            try:
+                async with self._lock:
+                    await anyio.to_thread.run_sync(self._catch_up_all)
+            except (sqlite3.Error, OSError):
+                continue  # the next question meets the same problem, and tells it to whoever asks
+
+    async def _ask(self, tenant: str, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Take over what is new, then answer; a file that cannot be used is made anew once. Raises StoreError."""
+        try:
+            async with self._lock:
+                try:
+                    return await anyio.to_thread.run_sync(self._answer, tenant, ask)
+                except sqlite3.DatabaseError:
+                    self._path.unlink(missing_ok=True)
+                    return await anyio.to_thread.run_sync(self._answer, tenant, ask)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the index cannot be read ({type(error).__name__})") from error
+
+    # --- in a thread --------------------------------------------------------------------------------------------------
+
+    def _answer(self, tenant: str, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        until = time.monotonic() + TAKE_OVER_S
+        with closing(self._open()) as connection:
+            while _take_over(connection, tenant):
+                if time.monotonic() > until:
+                    raise StoreError(f"the index is not up to date after {TAKE_OVER_S:.0f} s; ask again, it goes on")
+            return ask(connection)
+
+    def _catch_up_all(self) -> None:
+        with closing(self._open()) as connection:
+            heads = connection.execute("SELECT tenant, max(seq) FROM log.entries GROUP BY tenant").fetchall()
+            for tenant, head in heads:
+                left = AT_ONCE
+                while head - _progress(connection, tenant)[0] > BEHIND and left > 0:
+                    left -= _take_over(connection, tenant)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the index with the store attached, read-only. An index of another making is deleted first."""
+        connection = self._connect()
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            connection.close()
+            self._path.unlink()
+            connection = self._connect()
+            version = 0
+        if version == 0:
+            connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+        connection.execute("ATTACH DATABASE ? AS log", (read_only_address(self._store),))
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path.resolve().as_uri(), uri=True, timeout=LOCK_S, isolation_level=None)
+        for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        self._path.chmod(0o600)
+        return connection
+
+
+def _progress(connection: sqlite3.Connection, tenant: str) -> tuple[int, bytes]:
+    row = connection.execute("SELECT seq, hash FROM progress WHERE tenant = ?", (tenant,)).fetchone()
+    return row or (0, b"")
+
+
+def _take_over(connection: sqlite3.Connection, tenant: str) -> int:
+    """Take over the next entries of the tenant and return how many; what no longer fits the chain is forgotten."""
+    connection.execute("BEGIN IMMEDIATE")
+    after, known = _progress(connection, tenant)
+    if after and _hash_at(connection, tenant, after) != known:  # another store, or one from a backup
+        for table in ("entries", "intents"):
+            connection.execute(f"DELETE FROM {table} WHERE tenant = ?", (tenant,))
+        after = 0
+    found = connection.execute(
+        "SELECT max(seq) FROM (SELECT seq FROM log.entries WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?)",
+        (tenant, after, BATCH),
+    ).fetchone()[0]
+    to = after if found is None else int(found)
+    if to > after:
+        span = {"tenant": tenant, "after": after, "to": to}
+        for statement in (_TAKE_ENTRIES, _TAKE_INTENTS, _MOVE_INTENTS, _JUDGE_INTENTS):
+            connection.execute(statement, span)
+        place = (tenant, to, _hash_at(connection, tenant, to))
+        connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", place)
+    connection.execute("COMMIT")
+    return to - after
+
+
+def _hash_at(connection: sqlite3.Connection, tenant: str, seq: int) -> bytes | None:
+    row = connection.execute("SELECT hash FROM log.entries WHERE tenant = ? AND seq = ?", (tenant, seq)).fetchone()
+    return row[0] if row else None
+
+
+def _intents_where(tenant: str, wanted: IntentFilter) -> tuple[str, tuple[object, ...]]:
+    return _where(
+        tenant,
+        {
+            "status = ?": wanted.status,
+            "agent = ?": wanted.agent,
+            "domain = ?": wanted.domain,
+            "type = ?": wanted.intent_type,
+            "created >= ?": wanted.since,
+            "created < ?": wanted.until,
+        },
+    )
+
+
+def _entries_where(tenant: str, wanted: EntryFilter) -> tuple[str, tuple[object, ...]]:
+    return _where(
+        tenant,
+        {
+            "type = ?": wanted.type,
+            "agent = ?": wanted.agent,
+            "upstream = ?": wanted.upstream,
+            "time >= ?": wanted.since,
+            "time < ?": wanted.until,
+            "seq < ?": wanted.before,
+        },
+    )
+
+
+def _where(tenant: str, tests: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
+    """Return the WHERE of the tests that ask for something, and its values."""
+    asked: Sequence[tuple[str, object]] = [(test, value) for test, value in tests.items() if value]
+    return " AND ".join(["WHERE tenant = ?", *(test for test, _ in asked)]), (tenant, *(value for _, value in asked))
+
+
+def _intent_row(row: Row) -> IntentRow:
+    names = ("id", "agent", "domain", "type", "status", "effect", "risk", "created", "updated")
+    return IntentRow(**dict(zip(names, row, strict=True)))
+
+
+def _entry(tenant: str, row: Row) -> StoredEntry:
+    seq, hash_, content, salt, body = row
+    return StoredEntry(tenant=tenant, seq=seq, hash=hash_, content=content, salt=salt, body=body)

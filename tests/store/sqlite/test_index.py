@@ -1,0 +1,199 @@
+"""The index answers from what is durable, and is made anew whenever it does not fit the store."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from gateway.core.audit.entry import EntryDraft, EntryType
+from gateway.core.projection import STATUS_AFTER, status_after
+from gateway.errors import StoreError
+from gateway.ports import EntryFilter, IntentFilter
+from gateway.store.sqlite import index as module
+from gateway.store.sqlite.index import FILE, SqliteIndex
+from gateway.store.sqlite.store import DATABASE, StoreOptions, open_store
+from gateway.telemetry.clock import SystemClock
+
+ALL = IntentFilter()
+EVERY = EntryFilter()
+
+
+@pytest.fixture
+async def store(tmp_path: Path):
+    opened = await open_store(StoreOptions(data=tmp_path / "data", state=tmp_path / "state"), SystemClock())
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+def index(tmp_path: Path, store) -> SqliteIndex:
+    return SqliteIndex(tmp_path / "data" / DATABASE)
+
+
+def entry(number: int, kind: EntryType, *, intent: str = "", tenant: str = "acme", **fields) -> EntryDraft:
+    given = {"agent": "bot", "body": orjson.dumps({"intent": {"type": "files.read", "domain": "files"}})} | fields
+    return EntryDraft(
+        tenant=tenant,
+        id=f"evt_{number}",
+        type=kind,
+        time=f"2026-01-01T00:00:{number:02}.000Z",
+        intent_id=intent,
+        **given,
+    )
+
+
+def decided(number: int, effect: str, *, intent: str, **fields) -> EntryDraft:
+    return entry(number, EntryType.CALL_DECIDED, intent=intent, effect=effect, risk=number, reasons=("r",), **fields)
+
+
+async def ids(index: SqliteIndex, wanted: IntentFilter = ALL, page: int = 1, page_size: int = 20) -> list[str]:
+    return [row.id for row in (await index.intents("acme", wanted, page=page, page_size=page_size)).items]
+
+
+async def test_what_was_appended_is_in_the_next_answer(store, index):
+    """A user who creates an intent and lists expects to see it."""
+    await store.append(decided(1, "ALLOW", intent="int_1"))
+    assert await ids(index) == ["int_1"]
+    await store.append(decided(2, "DENY", intent="int_2"))
+    found = await index.intents("acme", ALL, page=1, page_size=20)
+    assert [row.id for row in found.items] == ["int_2", "int_1"]
+    assert found.total == 2
+    first = found.items[1]
+    assert (first.agent, first.domain, first.type, first.effect, first.risk) == (
+        "bot",
+        "files",
+        "files.read",
+        "ALLOW",
+        1,
+    )
+    assert (first.created, first.updated) == ("2026-01-01T00:00:01.000Z", "2026-01-01T00:00:01.000Z")
+
+
+@pytest.mark.parametrize("kind", list(STATUS_AFTER))
+async def test_the_status_is_that_of_the_table_for_every_word(store, index, kind):
+    """The table in the core is the rule; the index only does it for many at once."""
+    words = [*STATUS_AFTER[kind], "some other word"]
+    for number, word in enumerate(words, start=1):
+        effect, reasons = (word, ("r",)) if kind is EntryType.CALL_DECIDED else ("", (word,))
+        await store.append(decided(number, "ESCALATE", intent=f"int_{number}"))
+        await store.append(entry(number + 20, kind, intent=f"int_{number}", effect=effect, reasons=reasons))
+        status = status_after(kind, effect=effect, reason=word) or "pending"
+        found = await index.intents("acme", IntentFilter(status=status), page=1, page_size=50)
+        assert f"int_{number}" in [row.id for row in found.items]
+
+
+async def test_the_last_entry_decides_also_within_one_batch(store, index):
+    """Decided, approved and completed may all be new to the index at once."""
+    await store.append(decided(1, "ESCALATE", intent="int_1"))
+    await store.append(entry(2, EntryType.APPROVAL_RESOLVED, intent="int_1", reasons=("approved",)))
+    await store.append(decided(3, "ALLOW", intent="int_1"))
+    await store.append(entry(4, EntryType.CALL_COMPLETED, intent="int_1", reasons=("ok",)))
+    await store.append(entry(5, EntryType.TOKEN_ISSUED, intent="int_1"))
+    (row,) = (await index.intents("acme", ALL, page=1, page_size=20)).items
+    assert (row.status, row.effect, row.created[-6:], row.updated[-6:]) == ("completed", "ALLOW", "1.000Z", "4.000Z")
+
+
+async def test_filters_pages_and_totals_hold_together(store, index):
+    """`total` counts what the filter finds, not what the page shows."""
+    for number in range(1, 8):
+        await store.append(
+            decided(number, "ALLOW" if number % 2 else "DENY", intent=f"int_{number}", agent=f"bot-{number % 3}")
+        )
+    assert await ids(index, page=2, page_size=3) == ["int_4", "int_3", "int_2"]
+    assert await ids(index, IntentFilter(status="rejected")) == ["int_6", "int_4", "int_2"]
+    assert await ids(index, IntentFilter(agent="bot-1", domain="files", intent_type="files.read")) == [
+        "int_7",
+        "int_4",
+        "int_1",
+    ]
+    window = IntentFilter(since="2026-01-01T00:00:02.000Z", until="2026-01-01T00:00:04.000Z")
+    assert await ids(index, window) == ["int_3", "int_2"]
+    assert (await index.intents("acme", window, page=1, page_size=1)).total == 2
+    counts = await index.intent_counts("acme", ALL)
+    assert counts["bot-1", "files.read", "approved"] == 2
+    assert sum(counts.values()) == 7
+
+
+async def test_entries_are_found_by_type_agent_upstream_time_and_place(store, index):
+    """`GET /v1/audit` and the timeline."""
+    await store.append(decided(1, "ALLOW", intent="int_1", upstream="files"))
+    await store.append(entry(2, EntryType.KEY_CREATED, agent="", body=b"{}"))
+    await store.append(entry(3, EntryType.CALL_COMPLETED, intent="int_1", reasons=("ok",), upstream="files"))
+
+    async def seqs(wanted: EntryFilter) -> list[int]:
+        return [one.seq for one in (await index.entries("acme", wanted, page=1, page_size=20)).items]
+
+    assert await seqs(EVERY) == [3, 2, 1]
+    assert await seqs(EntryFilter(type="key.created")) == [2]
+    assert await seqs(EntryFilter(agent="bot", upstream="files")) == [3, 1]
+    assert await seqs(EntryFilter(since="2026-01-01T00:00:02.000Z", until="2026-01-01T00:00:03.000Z")) == [2]
+    assert await seqs(EntryFilter(before=3)) == [2, 1]
+    (newest, *_) = (await index.entries("acme", EVERY, page=1, page_size=1)).items
+    assert newest == (await store.last("acme", 1))[0]
+
+
+async def test_tenants_never_see_each_others_records(store, index):
+    """One file holds all tenants."""
+    await store.append(decided(1, "ALLOW", intent="int_1"))
+    await store.append(decided(1, "ALLOW", intent="int_x", tenant="other"))
+    assert await ids(index) == ["int_1"]
+    assert (await index.entries("other", EVERY, page=1, page_size=9)).total == 1
+    assert (await index.intents("nobody", ALL, page=1, page_size=9)).total == 0
+
+
+@pytest.mark.parametrize("content", [b"no database", b""], ids=["garbage", "empty"])
+async def test_a_damaged_index_is_made_anew(store, index, tmp_path, content):
+    """The file is worth nothing; a user must not have to know that it exists."""
+    await store.append(decided(1, "ALLOW", intent="int_1"))
+    assert await ids(index) == ["int_1"]
+    (tmp_path / "data" / FILE).write_bytes(content * 100)
+    assert await ids(index) == ["int_1"]
+
+
+async def test_an_index_of_another_version_or_another_store_is_made_anew(store, index, tmp_path):
+    """After an update, and after a restore of the store alone."""
+    await store.append(decided(1, "ALLOW", intent="int_1"))
+    await ids(index)
+    with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert await ids(index) == ["int_1"]
+    with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
+        connection.execute("UPDATE intents SET id = 'int_of_another_store'")
+        connection.execute("UPDATE progress SET hash = x'00'")
+        connection.commit()
+    assert await ids(index) == ["int_1"]
+
+
+async def test_more_than_one_batch_is_taken_over(store, index, monkeypatch):
+    """Batches are cut by sequence number; nothing may fall between two."""
+    monkeypatch.setattr(module, "BATCH", 2)
+    for number in range(1, 6):
+        await store.append(decided(number, "ALLOW", intent=f"int_{number}"))
+    assert len(await ids(index)) == 5
+
+
+async def test_an_answer_that_is_not_up_to_date_is_no_answer(store, index, monkeypatch):
+    """A list that silently lacks the newest would be taken for the truth."""
+    monkeypatch.setattr(module, "TAKE_OVER_S", -1.0)
+    await store.append(decided(1, "ALLOW", intent="int_1"))
+    with pytest.raises(StoreError, match="not up to date"):
+        await ids(index)
+    assert await ids(index) == ["int_1"]
+
+
+async def test_a_store_that_is_gone_is_an_error(tmp_path):
+    """No store, no answer; least of all an empty list."""
+    (tmp_path / "data").mkdir()
+    with pytest.raises(StoreError, match="cannot be read"):
+        await ids(SqliteIndex(tmp_path / "data" / DATABASE))
+
+
+async def test_the_index_catches_up_by_itself_when_far_behind(store, index, monkeypatch, tmp_path):
+    """The first question after a busy day must not wait for all of it."""
+    monkeypatch.setattr(module, "BEHIND", 0)
+    await store.append(decided(1, "ALLOW", intent="int_1"))
+    index._catch_up_all()
+    with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
+        assert connection.execute("SELECT count(*) FROM intents").fetchone() == (1,)
