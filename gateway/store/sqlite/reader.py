@@ -60,14 +60,13 @@ class SqliteReader:
 
     async def scan(self, tenant: str, prefix: str) -> Sequence[StateRow]:
         """As `ports.StateStore.scan`."""
-        # Keys are compared byte by byte, so those with the prefix follow it without a gap.
-        query = "SELECT key, version, value FROM state WHERE tenant = ? AND key >= ? ORDER BY key"
-        found = []
-        for row in await self._rows(query, tenant, prefix):
-            if not row[0].startswith(prefix):
-                break
-            found.append(_state_row(row))
-        return found
+        if not prefix:
+            rows = await self._rows("SELECT key, version, value FROM state WHERE tenant = ? ORDER BY key", tenant)
+        else:
+            # Keys are compared byte by byte, so those with the prefix lie between it and its successor.
+            query = "SELECT key, version, value FROM state WHERE tenant = ? AND key >= ? AND key < ? ORDER BY key"
+            rows = await self._rows(query, tenant, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))
+        return [_state_row(row) for row in rows]
 
     async def tenants(self) -> Sequence[str]:
         """As `ports.AuditReader.tenants`."""
