@@ -31,7 +31,7 @@ def normalise_uri(uri: str) -> str | None:
     if match is None or _suspect(uri):
         return None
     scheme, authority, path, query, fragment = match.groups()
-    if (authority is not None and ("@" in authority or "%" in authority)) or _has_path_tricks(path):
+    if (authority is not None and _is_trick(authority)) or _has_path_tricks(path):
         return None
     try:
         rest = "".join(_ESCAPE.sub(_written_out, part) for part in (path, query or "", fragment or ""))
@@ -52,6 +52,11 @@ def _invisible(char: str) -> bool:
     if char < "\x7f":
         return char < " "
     return unicodedata.category(char) in _REFUSED_CATEGORIES
+
+
+def _is_trick(authority: str) -> bool:
+    """Tell whether some reader could take the authority for user names, for an encoding, or for a step in a path."""
+    return "@" in authority or "%" in authority or authority in {".", ".."}
 
 
 def _has_path_tricks(path: str) -> bool:

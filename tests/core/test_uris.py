@@ -34,6 +34,8 @@ REFUSED = [
     "relative/path",
     "/etc/passwd",
     "//host/path",
+    "file://./etc/passwd",
+    "file://../etc/passwd",
     "1file:///x",
     "fi le:///x",
     "file:///a/../b",
