@@ -18,7 +18,7 @@ allow rule beside it: it is the operator's word that a human may allow the call 
 """
 
 from gateway.core.call import Call
-from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason
+from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.policy.bundle import Bundle
@@ -38,7 +38,7 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
     if definition is not None:
         return definition
     evaluation = evaluate(facts.bundle, policy_input(call, intent, facts))
-    return _judge_rules(evaluation, intent, facts)
+    return _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest)
 
 
 def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
@@ -106,9 +106,16 @@ def _judge_definition(call: Call, facts: Facts) -> Decision | None:
     return None
 
 
-def _judge_rules(evaluation: Evaluation, intent: Intent, facts: Facts) -> Decision:
-    """Rungs 4 to 10."""
+def _judge_rules(evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str) -> Decision:
+    """Rungs 4 to 10. They rest on the parameters and nothing else, so the answer is kept with the evaluation (4 µs)."""
+    place = (risk, int(tier), caps.allow_below, caps.deny_from, digest)
+    decision = evaluation.decisions.get(place)
+    if decision is None:
+        decision = evaluation.decisions[place] = _climb(evaluation, risk, tier, caps, digest)
+    return decision
 
+
+def _climb(evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str) -> Decision:
     def answer(rung: int, effect: Effect, reason: Reason, rules: tuple[MatchedRule, ...], text: str) -> Decision:
         deciding = rules[0] if rules else None
         return Decision(
@@ -117,14 +124,13 @@ def _judge_rules(evaluation: Evaluation, intent: Intent, facts: Facts) -> Decisi
             rung=rung,
             explanation=text,
             policy_set=deciding.policy_set if deciding else NO_POLICY,
-            policy_digest=facts.bundle.digest,
+            policy_digest=digest,
             rules=rules,
             approval=_terms(rules) if effect is Effect.ESCALATE else None,
             conditions=evaluation.conditions,
         )
 
     allow, escalate, deny = _by_effect(evaluation)
-    caps = facts.thresholds
     if evaluation.failed:
         broken = evaluation.failed[0]
         text = f"Rule '{broken.id}' of policy '{broken.policy_set}' could not be evaluated for this call."
@@ -133,19 +139,16 @@ def _judge_rules(evaluation: Evaluation, intent: Intent, facts: Facts) -> Decisi
         return answer(
             5, Effect.DENY, Reason.POLICY_DENY, deny + escalate + allow, _by_rule(deny[0], "forbids this call")
         )
-    if intent.risk >= caps.deny_from:
-        text = f"The risk of this call ({intent.risk}) is beyond what tier {facts.tier.name} may do at all."
+    if risk >= caps.deny_from:
+        text = f"The risk of this call ({risk}) is beyond what tier {tier.name} may do at all."
         return answer(6, Effect.DENY, Reason.TIER_DENY, escalate + allow, text)
     if escalate:
         text = _by_rule(escalate[0], "asks for a human")
         return answer(7, Effect.ESCALATE, Reason.POLICY_ESCALATE, escalate + allow, text)
-    if allow and intent.risk < caps.allow_below:
+    if allow and risk < caps.allow_below:
         return answer(8, Effect.ALLOW, Reason.POLICY_ALLOW, allow, _by_rule(allow[0], "allows this call"))
     if allow:
-        text = (
-            f"The risk of this call ({intent.risk}) is above what tier {facts.tier.name} may do alone"
-            f" (below {caps.allow_below})."
-        )
+        text = f"The risk of this call ({risk}) is above what tier {tier.name} may do alone (below {caps.allow_below})."
         return answer(9, Effect.ESCALATE, Reason.TIER_ESCALATE, allow, text)
     return answer(10, Effect.DENY, Reason.NO_RULE, (), "No policy rule allows this call.")
 

@@ -139,3 +139,16 @@ def test_a_rule_about_some_uris_does_not_hide_what_stands_for_any() -> None:
     template = Call(method="resources/read", upstream="u", name="", uri="", arguments={}, arguments_digest="")
     some = facts("{id: s, effect: allow, match: {methods: [resources/read], uris: ['notes://*']}, reason: s}")
     assert (is_hidden(template, some), is_hidden(template, some, any_uri=True)) == (True, False)
+
+
+def test_an_evaluation_that_stands_for_many_calls_is_judged_for_each_of_them() -> None:
+    """Ours: what the ladder remembers must not outlive a change of risk or of what a tier may do."""
+    given = facts(ALLOW, allow_below=41)
+    stricter = replace(given, thresholds=Thresholds(allow_below=40, deny_from=101))
+    higher = replace(stricter, tier=TrustTier.T2)
+    for _ in range(2):
+        assert decide(CALL, INTENT, given).effect is Effect.ALLOW
+        assert decide(CALL, INTENT, stricter).effect is Effect.ESCALATE
+        assert "tier T1" in decide(CALL, INTENT, stricter).explanation
+        assert "tier T2" in decide(CALL, INTENT, higher).explanation
+        assert decide(CALL, replace(INTENT, risk=41), given).effect is Effect.ESCALATE

@@ -11,9 +11,10 @@ from gateway.core.decision import MatchedRule
 from gateway.core.intent.model import Mapping
 from gateway.core.policy.cel import Condition, Engine
 from gateway.core.policy.glob import Globs
+from gateway.core.policy.model import Evaluation
 from gateway.core.principal import TrustTier
 
-__all__ = ["Budget", "Bundle", "Match", "Rule", "RuleIndex"]
+__all__ = ["Budget", "Bundle", "Match", "Plan", "Rule", "RuleIndex"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,14 @@ class RuleIndex:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rules that apply to calls of one kind, and what they say of each of them where none has a condition."""
+
+    rules: tuple[Rule, ...]
+    settled: Evaluation | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """A declared budget: conditions read it as `budget.NAME` (a sum) or `count.NAME`. Its value arrives as a fact.
 
@@ -120,3 +129,5 @@ class Bundle:
     warnings: tuple[str, ...] = ()
     index: MappingOf[str, RuleIndex] = field(default_factory=dict)
     engine: Engine | None = None
+    plans: dict[tuple[object, ...], Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `evaluate` has found to apply to calls of one kind; it follows from the rest, and ends with it."""

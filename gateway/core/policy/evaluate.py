@@ -7,12 +7,15 @@ rule is skipped, also not where an earlier one has already settled the answer: a
 from typing import Any
 
 from gateway.core.decision import Effect, MatchedRule
-from gateway.core.policy.bundle import Bundle, Rule
+from gateway.core.policy.bundle import Bundle, Plan, Rule
 from gateway.core.policy.cel import Fault
 from gateway.core.policy.model import Evaluation, FailedRule, PolicyInput
 from gateway.core.principal import TrustTier
 
 __all__ = ["could_pass", "evaluate"]
+
+PLANS_KEPT = 4096
+"""Kinds of calls of which a bundle remembers what applies; one more, and all are looked up anew once."""
 
 
 def evaluate(bundle: Bundle, given: PolicyInput) -> Evaluation:
@@ -21,8 +24,13 @@ def evaluate(bundle: Bundle, given: PolicyInput) -> Evaluation:
     A condition that errs, gives no BOOL, or cannot be asked because the call holds what must not reach the engine
     (NUL, non-finite numbers …) makes its rule a FailedRule.
     """
-    rules = _applicable(bundle, given)
-    activation = _activation(bundle, given, rules)
+    plan = _plan(bundle, given)
+    if plan.settled is not None:
+        return plan.settled
+    return _evaluated(plan.rules, _activation(bundle, given, plan.rules))
+
+
+def _evaluated(rules: tuple[Rule, ...], activation: Any) -> Evaluation:
     matched: list[MatchedRule] = []
     failed: list[FailedRule] = []
     conditions: dict[str, str] = {}
@@ -64,7 +72,32 @@ def could_pass(
     return possible
 
 
-def _applicable(bundle: Bundle, given: PolicyInput) -> list[Rule]:
+def _plan(bundle: Bundle, given: PolicyInput) -> Plan:
+    """What applies to calls of this kind: looked up once for a pinned tool, an agent and a judgement (4 µs a call).
+
+    The key is everything that a `match` may ask for. Names and URIs that an agent chooses freely are not remembered.
+    """
+    call, intent = given.call, given.intent
+    codes = [factor.code for factor in intent.factors]
+    if call.tool is None or call.uri:
+        return _planned(bundle, given, codes)
+    judged = (intent.type, intent.domain, intent.effect_class.value, *codes)
+    place = (call.method, call.upstream, call.name, given.principal, int(given.tier), judged)
+    plan = bundle.plans.get(place)
+    if plan is None:
+        if len(bundle.plans) >= PLANS_KEPT:
+            bundle.plans.clear()
+        plan = bundle.plans[place] = _planned(bundle, given, codes)
+    return plan
+
+
+def _planned(bundle: Bundle, given: PolicyInput, codes: list[str]) -> Plan:
+    rules = tuple(_applicable(bundle, given, codes))
+    asked = any(rule.condition is not None for rule in rules)
+    return Plan(rules=rules, settled=None if asked else _evaluated(rules, None))
+
+
+def _applicable(bundle: Bundle, given: PolicyInput, factors: list[str]) -> list[Rule]:
     """The rules whose `match` the call meets, in the bundle's order."""
     call, intent = given.call, given.intent
     index = bundle.index.get(call.method)
@@ -72,7 +105,7 @@ def _applicable(bundle: Bundle, given: PolicyInput) -> list[Rule]:
         return []
     upstream, name, uri = call.upstream, call.name, call.uri
     agent, tier = given.principal.agent, given.tier
-    effect, factors = intent.effect_class.value, [factor.code for factor in intent.factors]
+    effect = intent.effect_class.value
     return [
         rule
         for rule in index.judged(effect).candidates(name)
@@ -81,15 +114,14 @@ def _applicable(bundle: Bundle, given: PolicyInput) -> list[Rule]:
     ]
 
 
-def _activation(bundle: Bundle, given: PolicyInput, rules: list[Rule]) -> Any:
+def _activation(bundle: Bundle, given: PolicyInput, rules: tuple[Rule, ...]) -> Any:
     """The call's values for the engine, once for all conditions; None where there is none to evaluate."""
-    reads, conditional = 0, False
+    if bundle.engine is None:
+        return None
+    reads = 0
     for rule in rules:
         if rule.condition is not None:
             reads |= rule.condition.reads
-            conditional = True
-    if not conditional or bundle.engine is None:
-        return None
     return bundle.engine.activation(given, reads)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.core.call import Call
-from gateway.core.decision import MatchedRule
+from gateway.core.decision import Decision, MatchedRule
 from gateway.core.intent.model import Intent
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.value import value
@@ -53,3 +53,5 @@ class Evaluation:
     matched: tuple[MatchedRule, ...]
     failed: tuple[FailedRule, ...]
     conditions: Mapping[str, str]
+    decisions: dict[tuple[object, ...], Decision] = field(default_factory=dict, repr=False, compare=False)
+    """What the ladder has made of it: one evaluation may stand for many calls (`evaluate.py`)."""

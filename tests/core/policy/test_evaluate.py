@@ -8,11 +8,12 @@ from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from gateway.core.call import PinnedTool
 from gateway.core.decision import Effect
 from gateway.core.intent.model import EffectClass
 from gateway.core.policy.cel import Engine
-from gateway.core.policy.evaluate import could_pass, evaluate
-from gateway.core.policy.model import Evaluation
+from gateway.core.policy.evaluate import PLANS_KEPT, could_pass, evaluate
+from gateway.core.policy.model import Evaluation, PolicyInput
 from gateway.core.principal import TrustTier
 from tests.core.policy.builders import bundle, given, rule
 
@@ -301,3 +302,45 @@ def test_what_is_hidden_is_never_allowed_nor_escalated(
     effects = {matched.effect for matched in evaluation.matched}
     possible = bool(effects) and Effect.DENY not in effects and not evaluation.failed
     assert seen or not possible
+
+
+def of_tool(one: PolicyInput) -> PolicyInput:
+    """The same, of a pinned tool: only of these a bundle remembers what applies."""
+    tool = PinnedTool(upstream=one.call.upstream, name=one.call.name, pin="", definition={})
+    return replace(one, call=replace(one.call, tool=tool))
+
+
+ASKED = st.builds(
+    given,
+    st.sampled_from([{}, {"n": 1}]),
+    name=st.sampled_from(["t", "o"]),
+    upstream=st.sampled_from(["default", "other"]),
+    agent=st.sampled_from(["local", "worker"]),
+    tier=st.sampled_from([TrustTier.T0, TrustTier.T4]),
+    type=st.sampled_from(["files.read", "mcp.complete"]),
+    effect=st.sampled_from([EffectClass.READ, EffectClass.SEND]),
+    risk=st.sampled_from([0, 100]),
+    factors=st.sampled_from([(), ("bulk",), ("bulk", "novel")]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@forall(RULES, st.lists(ASKED, min_size=2, max_size=12))
+def test_what_a_bundle_remembers_of_one_call_never_answers_another(
+    rules: list[dict[str, Any]], asked: list[PolicyInput]
+) -> None:
+    """Ours: a bundle that has seen other calls before says of each what a fresh one says."""
+    policies = bundle(*({"id": f"r{number}", **each} for number, each in enumerate(rules)))
+    for one in asked:
+        assert evaluate(policies, of_tool(one)) == evaluate(policies, one)
+        assert evaluate(policies, of_tool(one)) == evaluate(policies, one)
+
+
+def test_what_a_bundle_remembers_is_bounded_and_no_part_of_its_value() -> None:
+    """Ours: agents and tools come and go for as long as a bundle is in force."""
+    policies = bundle(rule("a"))
+    for number in range(PLANS_KEPT + 10):
+        evaluate(policies, of_tool(given(agent=f"agent-{number}")))
+    assert 0 < len(policies.plans) <= PLANS_KEPT
+    assert replace(policies) == policies
+    assert replace(policies).plans == {}
