@@ -6,11 +6,11 @@ ASGI is an asyncio protocol in every server that we run under; `gone` uses nothi
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 
-__all__ = ["Answer", "Message", "Receive", "Send"]
+__all__ = ["DIRECT", "Answer", "Direct", "Message", "Receive", "Send"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -26,6 +26,26 @@ _STREAM_HEADERS: Final = [
 """The last one keeps nginx from holding events back."""
 
 
+DIRECT: Final = "so.intended/direct"
+"""Where a scope's `extensions` have what our own server offers beside `receive` and `send`: a `Direct`."""
+
+
+class Direct(Protocol):
+    """The short way for small messages (`cycle.py`). What it does not take goes by ASGI."""
+
+    def gone(self) -> bool:
+        """Return whether nobody is there any more."""
+        ...
+
+    def whole_body(self) -> bytes | None:
+        """Return the request's body, once, if all of it is there."""
+        ...
+
+    def answer(self, status: int, body: bytes) -> bool:
+        """Send the whole answer, as JSON; False where that must be done by `send`."""
+        ...
+
+
 class _Phase(Enum):
     NEW = 0
     STREAM = 1
@@ -35,11 +55,12 @@ class _Phase(Enum):
 class Answer:
     """The answer to one HTTP request. Every method may be called after the agent has left; it then does nothing."""
 
-    __slots__ = ("_gone", "_lock", "_phase", "_receive", "_send", "_watched")
+    __slots__ = ("_direct", "_gone", "_lock", "_phase", "_receive", "_send", "_watched")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, direct: Direct | None = None) -> None:
         self._receive = receive
         self._send = send
+        self._direct = direct
         self._phase = _Phase.NEW
         self._gone = False
         self._watched = False
@@ -58,7 +79,7 @@ class Answer:
     def gone(self) -> bool:
         """Return whether the agent has closed its connection. To be asked only after the body was read."""
         if not self._gone and not self._watched:
-            self._gone = _disconnected(self._receive)
+            self._gone = _disconnected(self._receive) if self._direct is None else self._direct.gone()
         return self._gone
 
     async def watch(self) -> None:
@@ -76,6 +97,8 @@ class Answer:
         if self._phase is not _Phase.NEW:
             return
         self._phase = _Phase.DONE
+        if self._direct is not None and body and not headers and self._direct.answer(status, body):
+            return
         length = (b"content-length", b"%d" % len(body))
         lines = [_JSON, length, *headers] if body else [length, *headers]
         await self._pass({"type": "http.response.start", "status": status, "headers": lines})

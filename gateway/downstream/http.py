@@ -26,7 +26,7 @@ from gateway.core.message import Inbound, Kind, Rejection
 from gateway.core.principal import Principal
 from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.core.wire import classify, encode_error, encode_result
-from gateway.downstream.answer import Answer, Receive, Send
+from gateway.downstream.answer import DIRECT, Answer, Direct, Receive, Send
 from gateway.downstream.bounds import FrontLimits
 from gateway.downstream.head import LAST_EVENT_ID, SESSION_ID, TENANT, VERSION, Gate, Head
 from gateway.downstream.modern import ModernCaller
@@ -52,12 +52,13 @@ _log = logging.getLogger(__name__)
 class _Exchange:
     """One HTTP request on its way through the front."""
 
-    __slots__ = ("answer", "caller", "head", "inbound", "principal", "receive", "scope")
+    __slots__ = ("answer", "caller", "direct", "head", "inbound", "principal", "receive", "scope")
 
     def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
-        self.answer = Answer(receive, send)
+        self.direct: Direct | None = scope["extensions"].get(DIRECT) if "extensions" in scope else None
+        self.answer = Answer(receive, send, self.direct)
         self.head = Head(scope["headers"])
         self.principal: Principal | None = None
         self.inbound: Inbound | None = None
@@ -226,7 +227,10 @@ class McpFront:
     async def _read(self, exchange: _Exchange) -> bytes | None:
         """Return the whole body, or None where that was answered, or the agent left before it was whole."""
         bound = self._limits.wire.body_bytes
-        if exchange.head.declared_length() <= bound:
+        whole = None if exchange.direct is None else exchange.direct.whole_body()
+        if whole is not None and len(whole) <= bound:
+            return whole
+        if whole is None and exchange.head.declared_length() <= bound:
             body = bytearray()
             while True:
                 message = await exchange.receive()

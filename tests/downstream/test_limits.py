@@ -38,6 +38,10 @@ class Application:
         if scope["path"] == "/early":
             await self.answer(send, b"early")
             return
+        if scope["path"] == "/tail":
+            await self.answer(send, b"tail")
+            await self.release.wait()
+            return
         if scope["path"] == "/lump":
             await self.answer(send, b"x" * 20_000_000)
             return
@@ -196,6 +200,19 @@ async def test_a_long_answer_that_is_fetched_arrives_whole() -> None:
     async with serving(body_timeout_s=WAIT_S) as application:
         answer = await converse(application, HEAD.replace(b"/mcp", b"/flood") + b"Content-Length: 0\r\n\r\n")
     assert answer.count(b"x") == 400 * 100_000
+
+
+async def test_a_request_does_not_wait_for_what_the_one_before_does_after_its_answer() -> None:
+    """Requests of one connection share a task, and an application may go on after it has answered."""
+    async with serving() as application:
+        reader, writer = await asyncio.open_connection("127.0.0.1", application.port)
+        with anyio.fail_after(WAIT_S):
+            for path in (b"/tail", b"/tail", b"/early"):
+                writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = await reader.readuntil(path[1:])
+                assert answer.startswith(b"HTTP/1.1 200")
+        application.release.set()
+        writer.close()
 
 
 async def test_a_second_request_after_the_answer_is_served_on_the_same_connection() -> None:
