@@ -35,12 +35,14 @@ __all__ = [
     "PolicySource",
     "RecordIndex",
     "Relay",
+    "SealedKey",
     "StateRow",
     "StateStore",
     "TokenSigner",
     "Upstream",
     "UpstreamSession",
     "UpstreamSupport",
+    "UseLog",
 ]
 
 Item = TypeVar("Item")
@@ -170,6 +172,21 @@ class AuditReader(Protocol):
         ...
 
 
+class UseLog(Protocol):
+    """When credentials were last used: kept beside the chain, since an entry for each use would drown it."""
+
+    def note(self, name: str, at: str) -> None:
+        """Keep that `name` was used at this time (RFC 3339), for good within about two seconds.
+
+        Never waits and never fails. A crash, or a store that cannot be written, may lose what was not kept yet.
+        """
+        ...
+
+    async def uses(self) -> Mapping[str, str]:
+        """Return name → time of everything that was kept. Raises StoreError."""
+        ...
+
+
 # --- questions about many records -------------------------------------------------------------------------------------
 
 
@@ -269,19 +286,38 @@ class Credentials(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedKey:
+    """A signing key as it may be stored: its name, its public half as a JWK, and the private half encrypted.
+
+    `kid` is the thumbprint of the public half (RFC 7638).
+    """
+
+    kid: str
+    public: JsonObject
+    sealed: bytes = field(repr=False)
+
+
 class TokenSigner(Protocol):
-    """Signs with a tenant's own key, off the event loop. Private keys never leave it."""
+    """Makes RSA keys and signs with them, off the event loop. Private keys leave it only encrypted.
 
-    def ready(self) -> str:
-        """Return an empty string while tokens can be signed, else the reason why not."""
+    Whose key signs when is `services/tokens.py`. Every method raises SigningError where it cannot do its work.
+    """
+
+    async def make(self, tenant: str) -> SealedKey:
+        """Make a key for a tenant and hold it ready to sign."""
         ...
 
-    async def sign(self, tenant: str, claims: JsonObject) -> str:
-        """Return the compact JWS (RS256, `typ` `authority+jwt`) of the claims. Raises SigningError."""
+    async def open(self, tenant: str, key: SealedKey) -> None:
+        """Hold a stored key ready to sign. It opens for the tenant that it was made for only."""
         ...
 
-    def public_keys(self, tenant: str) -> Sequence[JsonObject]:
-        """Return the tenant's public keys as JWKs: the one in use, and older ones until their last token expired."""
+    async def sign(self, kid: str, claims: JsonObject) -> str:
+        """Return the compact JWS (RS256, `typ` `authority+jwt`) of the claims."""
+        ...
+
+    def forget(self, kid: str) -> None:
+        """Drop a private key from memory; one that is not held is no error."""
         ...
 
 
