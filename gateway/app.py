@@ -261,32 +261,33 @@ class Gateway:
         self._tasks = None
         tasks.cancel_scope.cancel()
 
-    async def _policies_changed(self, news: Bundle | PolicyError) -> None:
-        """Tell a reload, and record it as soon as the store takes it; the next reload waits for that.
+    async def _policies_changed(self, news: Bundle | PolicyError, texts: Mapping[str, str]) -> None:
+        """Record a reload as soon as the store takes it, and tell it; new policies come into force after that.
 
         Giving up would leave decisions whose policy is nowhere on record, once the store is well again.
         """
-        self._tell_policies(news)
+        if isinstance(news, PolicyError):
+            self._tell_policies(news)
         while True:
             try:
                 if isinstance(news, PolicyError):
                     await self._lifecycle.policies_rejected(news, self._policies.current())
                 else:
-                    await self._lifecycle.policies_loaded(news, self._policies.texts())
+                    await self._lifecycle.policies_loaded(news, texts)
+                    self._tell_policies(news)
             except StoreError:
                 await anyio.sleep(RECORD_AGAIN_S)
             else:
                 return
 
     def _tell_policies(self, news: Bundle | PolicyError) -> None:
-        """Say at once whether an edit is in force: who saved it looks at the terminal, not at a probe."""
-        in_force = self._policies.current().digest[:12]
+        """Say whether an edit is in force: who saved it looks at the terminal, not at a probe."""
         if not isinstance(news, PolicyError):
-            _log.info("policies reloaded, digest %s", in_force)
+            _log.info("policies reloaded, digest %s", news.digest[:12])
             for warning in news.warnings:
                 _log.warning("%s", " ".join(warning.split()))
             return
-        _log.error("policies NOT reloaded, digest %s stays in force", in_force)
+        _log.error("policies NOT reloaded, digest %s stays in force", self._policies.current().digest[:12])
         for problem in news.problems:
             _log.error("%s", " ".join(str(problem).split()))
 

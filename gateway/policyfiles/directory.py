@@ -5,7 +5,7 @@ files: an editor's atomic save and a ConfigMap's link swap replace what a name s
 deleted and made anew, a network disk), so the files are also looked at every few seconds.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from gateway.policyfiles.files import PolicyText, compile_texts, folder_warnings
 
 __all__ = ["OnChange", "PolicyDirectory"]
 
-OnChange = Callable[[Bundle | PolicyError], Awaitable[None]]
+OnChange = Callable[[Bundle | PolicyError, Mapping[str, str]], Awaitable[None]]
+"""Called with a new bundle and its texts by path before it comes into force (so that it is on record when it decides),
+or with the refusal of new files and the texts that stay in force."""
 """Called after each reload with the bundle now in force, or with why the new files are not. Must not raise."""
 
 LOOK_S = 3.0
@@ -73,7 +75,7 @@ class PolicyDirectory:
 
     def texts(self) -> dict[str, str]:
         """Return the texts of the bundle in force, by path."""
-        return {text.path: text.text for text in self._in_force}
+        return _by_path(self._in_force)
 
     async def run(self) -> None:
         """Watch and reload until cancelled. Owned by `app.py`; the first look comes at once."""
@@ -103,8 +105,8 @@ class PolicyDirectory:
                 bundle = await to_thread.run_sync(self._compiled, texts)
             except PolicyError as error:
                 return await self._reject(error, texts)
+            await self._tell(bundle, texts)
             self._bundle, self._error, self._tried, self._in_force = bundle, None, texts, texts
-            await self._tell(bundle)
             return bundle
 
     async def _watch(self, folders: tuple[Path, ...], stop: anyio.Event) -> None:
@@ -151,12 +153,16 @@ class PolicyDirectory:
         known = self.problem() == str(error)
         self._error, self._tried = error, texts
         if not known:
-            await self._tell(error)
+            await self._tell(error, self._in_force)
         return error
 
-    async def _tell(self, news: Bundle | PolicyError) -> None:
+    async def _tell(self, news: Bundle | PolicyError, texts: Texts) -> None:
         if self._on_change is not None:
-            await self._on_change(news)
+            await self._on_change(news, _by_path(texts))
+
+
+def _by_path(texts: Texts) -> dict[str, str]:
+    return {text.path: text.text for text in texts}
 
 
 def _read(path: Path) -> Texts | PolicyError:

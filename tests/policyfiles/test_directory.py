@@ -1,6 +1,7 @@
 """Reload: one broken file keeps the last good bundle, and says so; never ALLOW by absence."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -23,7 +24,7 @@ class Listener:
         self.told: list[News] = []
         self._send, self._receive = anyio.create_memory_object_stream[News](100)
 
-    async def __call__(self, news: News) -> None:
+    async def __call__(self, news: News, texts: Mapping[str, str]) -> None:
         self.told.append(news)
         await self._send.send(news)
 
@@ -77,6 +78,21 @@ async def test_sound_files_come_into_force_as_a_whole(tmp_path: Path, listener: 
     assert ids(source.current()) == ["b"]
     assert ids(before) == ["a"]
     assert listener.told == [after]
+
+
+async def test_new_policies_are_told_before_they_are_in_force(tmp_path: Path) -> None:
+    """Whoever listens records them: nothing may be decided by a policy that is nowhere on record."""
+    seen: list[tuple[list[str], list[str], list[str]]] = []
+
+    async def record(news: News, texts: Mapping[str, str]) -> None:
+        assert isinstance(news, Bundle)
+        seen.append((ids(news), ids(source.current()), list(texts)))
+
+    source = PolicyDirectory(write(tmp_path / "p.yaml"), on_change=record, settle_s=0)
+    write(tmp_path / "p.yaml", "b")
+    await source.reload()
+    assert seen == [(["b"], ["a"], list(source.texts()))]
+    assert ids(source.current()) == ["b"]
 
 
 async def test_a_reload_of_the_same_files_changes_and_tells_nothing(tmp_path: Path, listener: Listener) -> None:
