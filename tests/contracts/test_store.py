@@ -1,4 +1,4 @@
-"""What every store does: `AuditLog`, `StateStore` and `AuditReader`, for every adapter and for the fake.
+"""What every store does: `AuditLog`, `StateStore`, `AuditReader` and `UseLog`, for every adapter and for the fake.
 
 A new store joins by adding a line to `STORES`: a function that opens a fresh one in a folder as an async context.
 """
@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from gateway.core.audit.chain import first_prev
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put, StoredEntry
 from gateway.errors import AuditUnavailable
-from gateway.ports import Appended, AuditLog, AuditReader, Conflict, OpenCall, StateRow, StateStore
+from gateway.ports import Appended, AuditLog, AuditReader, Conflict, OpenCall, StateRow, StateStore, UseLog
 from gateway.store.sqlite.store import StoreOptions, open_store
 from gateway.telemetry.clock import SystemClock
 from tests.simulate.store import MemoryStore
 
 
-class Store(AuditLog, StateStore, AuditReader, Protocol):
-    """All three ports at once, as every store here offers them."""
+class Store(AuditLog, StateStore, AuditReader, UseLog, Protocol):
+    """All four ports at once, as every store here offers them."""
 
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Store]]
@@ -275,6 +276,19 @@ async def test_an_allowed_call_is_open_until_it_is_completed(store: Store) -> No
     await appended(store, type=EntryType.CALL_COMPLETED, intent_id="int_1", closes=True)
     await appended(store, type=EntryType.CALL_COMPLETED, intent_id="int_9", closes=True)
     assert list(await store.open_calls()) == [OpenCall(tenant="other", intent_id="int_2", seq=1)]
+
+
+async def test_what_was_noted_is_kept_with_its_last_time(store: Store) -> None:
+    """Contract, 1: the last use of a key is shown after a restart too."""
+    assert dict(await store.uses()) == {}
+    for name, at in (("key_1", "2026-11-22T08:00:00.000Z"), ("key_2", ""), ("key_1", "2026-11-22T08:01:00.000Z")):
+        store.note(name, at)
+    await appended(store)  # a busy store keeps notes sooner
+    with anyio.fail_after(5):
+        while len(await store.uses()) < 2:
+            await anyio.lowlevel.checkpoint()
+    assert dict(await store.uses()) == {"key_1": "2026-11-22T08:01:00.000Z", "key_2": ""}
+    assert [entry.seq for entry in await chain(store)] == [1]
 
 
 SURROGATES: dict[str, dict[str, object]] = {

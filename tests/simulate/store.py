@@ -1,10 +1,10 @@
-"""A store in memory that implements `AuditLog`, `StateStore` and `AuditReader`, and breaks when it is told to.
+"""A store in memory: `AuditLog`, `StateStore`, `AuditReader` and `UseLog`, which breaks when it is told to.
 
 It passes `tests/contracts/test_store.py` like every real store, so what a service sees here is what it will see there.
 Not durable, bound to one event loop, and in no hurry: every append passes a checkpoint of the loop.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -52,6 +52,7 @@ class MemoryStore:
     _rows: dict[tuple[str, str], StateRow] = field(default_factory=dict)
     _open: dict[tuple[str, str], OpenCall] = field(default_factory=dict)
     _floor: int = 0
+    _uses: dict[str, str] = field(default_factory=dict)
 
     def break_append(
         self,
@@ -193,6 +194,17 @@ class MemoryStore:
         """As `ports.AuditReader.open_calls`."""
         await self._readable()
         return sorted(self._open.values(), key=lambda call: (call.tenant, call.seq))
+
+    # --- UseLog ---
+
+    def note(self, name: str, at: str) -> None:
+        """As `ports.UseLog.note`."""
+        self._uses[name] = at
+
+    async def uses(self) -> Mapping[str, str]:
+        """As `ports.UseLog.uses`."""
+        await self._readable()
+        return dict(self._uses)
 
     async def _readable(self) -> None:
         await anyio.lowlevel.checkpoint()

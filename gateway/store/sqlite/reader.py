@@ -5,7 +5,7 @@ a transaction for longer than a page of entries, or the log could not be reset.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,10 @@ class SqliteReader:
         """As `ports.AuditReader.open_calls`."""
         rows = await self._rows("SELECT tenant, intent_id, seq FROM open_calls ORDER BY tenant, seq")
         return [OpenCall(tenant=tenant, intent_id=intent_id, seq=seq) for tenant, intent_id, seq in rows]
+
+    async def uses(self) -> Mapping[str, str]:
+        """As `ports.UseLog.uses`."""
+        return dict(await self._rows("SELECT name, at FROM uses"))
 
     async def _rows(self, query: str, *values: object) -> list[Any]:
         """Run one query to its end. Raises StoreError."""

@@ -7,7 +7,7 @@ what the migrations make: a trigger that someone added would write in our name.
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -61,7 +61,7 @@ def store_id(connection: sqlite3.Connection) -> str:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date, each migration in a transaction of its own, and check it.
+    """Check the schema, bring it up to date, each migration in a transaction of its own, and check it again.
 
     Raises:
         StoreRefused: as `check_schema`.
@@ -72,6 +72,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         connection.execute(_LEDGER)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
+    check_schema(connection)  # before anything is changed in what may not be as we left it
     done = _ledger(connection)
     for number, name, text in _migrations():
         if number not in done:
@@ -82,7 +83,9 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def check_schema(connection: sqlite3.Connection) -> None:
-    """Check that the file is a store with exactly the schema of this program.
+    """Check that the file is a store with exactly the schema that its migrations make, and that they are ours.
+
+    An older store passes: it can be read as it is, and the next start of the gateway brings it up to date.
 
     Raises:
         StoreRefused: it is foreign, newer, of an edited migration, or has a schema of another making.
@@ -94,12 +97,12 @@ def check_schema(connection: sqlite3.Connection) -> None:
             f"the store has schema {max(done)}, this program knows up to {max(known)}",
             remedy="run the newer version of the gateway that wrote it",
         )
-    if done != known:
+    if any(known[number] != digest for number, digest in done.items()):
         raise StoreRefused(
             "the store was made by other migrations than this program has",
             remedy="run the version of the gateway that wrote it, or restore the data folder from a backup",
         )
-    if _objects(connection) != _expected():
+    if _objects(connection) != _expected(done):
         raise StoreRefused(
             "the schema of the store was changed by someone else",
             remedy="restore the data folder from a backup, or look with `sqlite3` what was added or removed",
@@ -158,10 +161,11 @@ def _objects(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     return connection.execute(query).fetchall()
 
 
-def _expected() -> list[tuple[str, str, str]]:
-    """Return the schema that the migrations make, by making it."""
+def _expected(done: Container[int]) -> list[tuple[str, str, str]]:
+    """Return the schema that these migrations make, by making it."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(_LEDGER)
         for number, name, text in _migrations():
-            _apply(connection, number, name, text)
+            if number in done:
+                _apply(connection, number, name, text)
         return _objects(connection)

@@ -1,12 +1,12 @@
 """The embedded store as the services see it, and the procedure by which it is opened.
 
 Owns the order of the start: lock, files, schema, tail of each chain, copy of the heads, a real write. Implements
-`AuditLog`, `StateStore` and `AuditReader` by handing over to `writer.py` and `reader.py`.
+`AuditLog`, `StateStore`, `AuditReader` and `UseLog` by handing over to `writer.py` and `reader.py`.
 """
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Opening:
 
 
 class SqliteStore:
-    """All three store ports over one data folder. Made by `open_store`; ended by `aclose`."""
+    """Those four ports over one data folder. Made by `open_store`; ended by `aclose`."""
 
     def __init__(self, opening: Opening, *, reader: SqliteReader, lock: FolderLock) -> None:
         self.opening = opening
@@ -138,6 +138,14 @@ class SqliteStore:
     async def open_calls(self) -> Sequence[OpenCall]:
         """As `ports.AuditReader.open_calls`."""
         return await self._reader.open_calls()
+
+    def note(self, name: str, at: str) -> None:
+        """As `ports.UseLog.note`."""
+        self._writer.note(name, at)
+
+    async def uses(self) -> Mapping[str, str]:
+        """As `ports.UseLog.uses`."""
+        return await self._reader.uses()
 
     async def aclose(self) -> None:
         """Write what is queued, copy the heads, close; bounded in time, never raises.

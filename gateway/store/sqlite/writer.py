@@ -45,6 +45,10 @@ RETRY_S = 0.2
 HEAD_COPY_S = 1.0
 CHECKPOINT_COMMITS = 256
 """Commits between checkpoints, large ones counted for several; keeps the log at about 5 MiB."""
+NOTES_S = 1.0
+"""Between two transactions of notes: each costs a sync, for which appends wait."""
+MAX_NOTES = 10_000
+"""Notes that wait for the writer; beyond that the oldest are dropped."""
 PURGE_S = 60.0
 PURGE_ROWS = 200
 """Inputs looked at in one slice of purging: a few milliseconds of the writer's time."""
@@ -75,6 +79,7 @@ class _Times:
     """When the writer did what it does now and then, on the monotonic clock."""
 
     head_copy: float = 0.0
+    notes: float = 0.0
     purge: float = 0.0
     attempt: float = 0.0
     commits: int = 0
@@ -111,13 +116,14 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._waiting: deque[_Ticket] = deque()
+        self._notes: deque[tuple[str, str]] = deque(maxlen=MAX_NOTES)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._problem = ""
         self._final = False
         self.head_copy_problem = ""
         now = clock.monotonic()
-        self._times = _Times(head_copy=now, purge=now - PURGE_S)
+        self._times = _Times(head_copy=now, notes=now - NOTES_S, purge=now - PURGE_S)
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
 
     # --- on the event loop ---
@@ -139,6 +145,10 @@ class Writer:
             self._timer = self._loop.call_at(ticket.deadline, self._time_is_up)
         self._queue.put(ticket)
         return ticket.future
+
+    def note(self, name: str, at: str) -> None:
+        """Leave a note that is written when there is time."""
+        self._notes.append((name, at))
 
     def problem(self) -> str:
         """Return an empty string while entries can be made durable, else why not."""
@@ -305,6 +315,8 @@ class Writer:
             self._look()
         if not self._times.heads_written and now - self._times.head_copy >= HEAD_COPY_S:
             self._copy_heads(now)
+        if self._notes and now - self._times.notes >= NOTES_S:
+            self._write_notes(now)
         if self._times.commits >= CHECKPOINT_COMMITS:
             self._checkpoint("PASSIVE")
         if now - self._times.purge >= PURGE_S:
@@ -351,6 +363,23 @@ class Writer:
             self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
         self._files.remember(checkpointed=True)
 
+    def _write_notes(self, now: float) -> None:
+        """Write what was noted; what cannot be written is dropped: nothing rests on it."""
+        self._times.notes = now
+        if self._files.problem():
+            return  # noticed at the next append; nothing goes into a file of someone else
+        notes = {}
+        while self._notes:  # the event loop may add to it meanwhile
+            name, at = self._notes.popleft()
+            notes[name] = at
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR REPLACE INTO uses VALUES (?, ?)", notes.items())
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            self._roll_back()
+        self._files.remember()
+
     def _purge(self, now: float) -> None:
         """Delete a slice of the inputs whose time is over, oldest first; goes on at once while there are more."""
         cut = self._now() - self._keep_input_s
@@ -378,6 +407,8 @@ class Writer:
         if not self._problem:
             if not self._times.heads_written:
                 self._copy_heads(self._clock.monotonic())
+            if self._notes:
+                self._write_notes(self._clock.monotonic())
             self._checkpoint("TRUNCATE")
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()

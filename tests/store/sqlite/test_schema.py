@@ -45,8 +45,25 @@ def test_a_fresh_file_becomes_a_store_once(path: Path) -> None:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-        ((number, file, digest),) = connection.execute("SELECT * FROM migrations")
-        assert (number, file, len(digest)) == (1, "0001_audit.sql", 64)
+        done = [(number, file, len(digest)) for number, file, digest in connection.execute("SELECT * FROM migrations")]
+        assert done == [(1, "0001_audit.sql", 64), (2, "0002_uses.sql", 64)]
+
+
+def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_the_next_start(path: Path) -> None:
+    """Ours: a new version of the program can look at the chain before it is started for the first time."""
+    with closing(connect(path, wait_s=0.1)) as connection:
+        connection.execute("DROP TABLE uses")
+        connection.execute("DELETE FROM migrations WHERE number = 2")
+        check_schema(connection)
+        migrate(connection)
+        assert connection.execute("SELECT count(*) FROM uses").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("which", ["number = 2", "true"])
+def test_nothing_is_brought_up_to_date_that_is_not_as_it_was_left(path: Path, which: str) -> None:
+    """Ours: the check comes before the first change, not after it."""
+    statement = f"DELETE FROM migrations WHERE {which}"
+    assert "changed by someone else" in changed(path, lambda connection: connection.execute(statement))
 
 
 def test_the_file_of_another_program_is_refused(path: Path) -> None:
@@ -67,8 +84,8 @@ def test_a_database_without_a_name_is_refused_where_it_holds_something(tmp_path:
 
 def test_a_newer_store_is_refused(path: Path) -> None:
     """Issue: newer schema is refused, with the remedy to run the newer version."""
-    statement = "INSERT INTO migrations VALUES (2, '0002_more.sql', 'ab')"
-    assert "schema 2, this program knows up to 1" in changed(path, lambda connection: connection.execute(statement))
+    statement = "INSERT INTO migrations VALUES (3, '0003_more.sql', 'ab')"
+    assert "schema 3, this program knows up to 2" in changed(path, lambda connection: connection.execute(statement))
 
 
 def test_a_store_of_an_edited_migration_is_refused(path: Path) -> None:

@@ -346,3 +346,39 @@ async def test_the_memory_of_rows_is_bounded(tmp_path: Path, monkeypatch: pytest
             await record(store, puts=(Put(key=f"k{number}", value=b""),))
         assert len(store._rows) <= 10
         assert await store.get("default", "k0") == StateRow(key="k0", version=1, value=b"")
+
+
+async def test_notes_are_kept_over_a_stop(tmp_path: Path) -> None:
+    """Ours: the last use of a key is shown after a restart."""
+    async with opened(tmp_path, clock=SetClock()) as store:
+        store.note("key_1", "then")
+    async with opened(tmp_path) as store:
+        assert dict(await store.uses()) == {"key_1": "then"}
+
+
+async def test_notes_that_cannot_be_written_harm_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: nothing rests on them, so neither an append nor the store's health may."""
+    failed = threading.Event()
+    async with opened(tmp_path, clock=SetClock(), wait_s=0.2) as store:
+        monkeypatch.setattr(store._writer, "_roll_back", failed.set)
+        with locked(tmp_path):
+            store.note("key_1", "lost")
+            await until(failed.is_set)
+        await record(store)
+        assert store.ready() == ""
+        assert dict(await store.uses()) == {}
+
+
+async def test_notes_never_go_into_a_file_of_someone_else(tmp_path: Path) -> None:
+    """Ours: as the entries do not."""
+    async with opened(tmp_path) as store:
+        await record(store)
+        writer = store._writer
+        before = database(tmp_path).read_bytes()
+        database(tmp_path).rename(tmp_path / "moved")
+        database(tmp_path).write_bytes(before)
+        store.note("key_1", "then")
+        writer._write_notes(0.0)
+        assert list(writer._notes) == [("key_1", "then")]
+        await until(lambda: store.ready() != "")
+        assert database(tmp_path).read_bytes() == before
