@@ -11,10 +11,10 @@ import time
 __all__ = ["RandomIds"]
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-TRIPLES = [a + b + c for a in ALPHABET for b in ALPHABET for c in ALPHABET]
-"""Fifteen bits at a time: 16 random characters are five look-ups and one."""
+RANDOM_CHARS = 16
+CHAR_OF_BYTE = (ALPHABET * 8).encode()
+"""A random byte picks one of 32 characters; 256 is eight times that, so each is as likely as any other."""
 
-RANDOM_BYTES = 10
 DRAWN_AT_ONCE = 64
 """Each draw is a system call that lets go of the interpreter's lock, and a busy writer thread then keeps it."""
 
@@ -25,7 +25,7 @@ class RandomIds:
     """ULIDs from the system's clock and random source. Used from one thread."""
 
     def __init__(self) -> None:
-        self._chances: list[bytes] = []
+        self._chances: list[str] = []
         self._millisecond = -1
         self._time = ""
 
@@ -34,17 +34,11 @@ class RandomIds:
         millisecond = time.time_ns() // 1_000_000
         if millisecond != self._millisecond:
             self._millisecond = millisecond
-            high = TRIPLES[millisecond >> 30 & 32767] + TRIPLES[millisecond >> 15 & 32767]
-            self._time = ALPHABET[millisecond >> 45] + high + TRIPLES[millisecond & 32767]
+            self._time = "".join([ALPHABET[millisecond >> shift & 31] for shift in range(45, -1, -5)])
         if not self._chances:
-            drawn = os.urandom(RANDOM_BYTES * DRAWN_AT_ONCE)
-            self._chances = [drawn[at : at + RANDOM_BYTES] for at in range(0, len(drawn), RANDOM_BYTES)]
-        chance = int.from_bytes(self._chances.pop(), "big")
-        return (
-            f"{prefix}_{self._time}"
-            f"{TRIPLES[chance >> 65]}{TRIPLES[chance >> 50 & 32767]}{TRIPLES[chance >> 35 & 32767]}"
-            f"{TRIPLES[chance >> 20 & 32767]}{TRIPLES[chance >> 5 & 32767]}{ALPHABET[chance & 31]}"
-        )
+            drawn = os.urandom(RANDOM_CHARS * DRAWN_AT_ONCE).translate(CHAR_OF_BYTE).decode("ascii")
+            self._chances = [drawn[at : at + RANDOM_CHARS] for at in range(0, len(drawn), RANDOM_CHARS)]
+        return f"{prefix}_{self._time}{self._chances.pop()}"
 
     def secret(self) -> str:
         """Return 256 random bits as URL-safe text."""

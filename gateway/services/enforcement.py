@@ -16,7 +16,7 @@ from typing import Protocol
 
 import anyio
 
-from gateway.core.audit.body import completed_body, decided_body, evaluation_input, timestamp
+from gateway.core.audit.body import completed_body, decided, timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Put
 from gateway.core.call import Call
 from gateway.core.decide import decide, is_hidden, refuse
@@ -214,6 +214,7 @@ class Enforcement:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
         call, facts, decision = judged.call, judged.facts, judged.decision
         allowed = decision.effect is Effect.ALLOW
+        body, whole = decided(call, judged.intent, decision, facts, show_arguments=self._show_arguments)
         return EntryDraft(
             tenant=judged.principal.tenant,
             id=self._ids.new("evt"),
@@ -229,8 +230,8 @@ class Enforcement:
             risk=judged.intent.risk,
             confidence=f"{judged.intent.confidence:.2f}",
             args_digest=call.arguments_digest,
-            body=decided_body(call, judged.intent, decision, facts, show_arguments=self._show_arguments),
-            evaluation_input=evaluation_input(call, facts),
+            body=body,
+            evaluation_input=whole,
             opens=allowed,
             expects=() if decision.effect is Effect.DENY else facts.expects,
             puts=(Put(key=seen_key(judged.principal, call), value=b"1"),) if allowed and facts.novel else (),

@@ -4,8 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import orjson
+from hypothesis import given as forall
+from hypothesis import strategies as st
 
-from gateway.core.audit.body import completed_body, decided_body, evaluation_input, timestamp
+from gateway.core.audit import body as body_module
+from gateway.core.audit.body import KEPT, completed_body, decided, decided_body, evaluation_input, timestamp
 from gateway.core.call import Call
 from gateway.core.decide import decide
 from gateway.core.intent.classify import classify
@@ -30,6 +33,12 @@ def test_a_timestamp_is_utc_with_milliseconds() -> None:
     moment = datetime(2026, 11, 22, 13, 0, 0, 1999, tzinfo=timezone(timedelta(hours=1)))
     assert timestamp(moment) == "2026-11-22T12:00:00.001Z"
     assert timestamp(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02T00:00:00.000Z"
+
+
+@forall(st.datetimes(timezones=st.just(UTC)))
+def test_a_timestamp_is_cut_and_never_rounded_at_any_moment(moment: datetime) -> None:
+    """Ours: the quick way writes what the standard library writes."""
+    assert timestamp(moment) == f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def test_a_body_shows_the_decision_and_its_facts_but_no_secret() -> None:
@@ -83,3 +92,32 @@ def test_a_call_without_tool_has_no_pin() -> None:
 def test_a_completed_body_is_its_details() -> None:
     """How the call ended, never what it returned."""
     assert orjson.loads(completed_body({"completion": "ok"})) == {"completion": "ok"}
+
+
+def test_body_and_evaluation_input_are_each_one_value_encoded_in_one_piece() -> None:
+    """Ours: what is kept encoded from call to call is byte for byte what encoding the whole would give."""
+    given = facts(ALLOW)
+    for _ in range(2):
+        intent = classify(CALL, IntentContext())
+        body, whole = decided(CALL, intent, decide(CALL, intent, given), given, show_arguments=True)
+        assert body == decided_body(CALL, intent, decide(CALL, intent, given), given, show_arguments=True)
+        assert whole == evaluation_input(CALL, given)
+        assert body == orjson.dumps(orjson.loads(body))
+        assert whole == orjson.dumps(orjson.loads(whole))
+        assert [*orjson.loads(body)] == ["call", "decision", "intent", "facts"]
+
+
+def test_another_decision_or_intent_is_never_written_as_one_that_is_kept() -> None:
+    """Ours: kept by identity, with the value; and bounded, since some policies decide each call anew."""
+    given = facts(ALLOW)
+    intent = classify(CALL, IntentContext())
+    decision = decide(CALL, intent, given)
+    for number in range(KEPT + 10):
+        body = decided_body(
+            CALL, replace(intent, risk=number, type=f"t{number}"), replace(decision, rung=number), given,
+            show_arguments=False,
+        )  # fmt: skip
+        shown = orjson.loads(body)
+        assert (shown["intent"]["type"], shown["decision"]["rung"]) == (f"t{number}", number)
+    assert len(body_module._DECISIONS) <= KEPT
+    assert len(body_module._INTENTS) <= KEPT
