@@ -4,13 +4,13 @@ Owns which transition exists. Who may ask for one, and that it is durable before
 `services/approvals.py`. Words of the AuthZEN access-request profile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.core.decision import ApprovalTerms
+from gateway.core.decision import ApprovalTerms, Effect, MatchedRule
 
-__all__ = ["TRANSITIONS", "Approval", "ApprovalState", "may_become"]
+__all__ = ["TRANSITIONS", "Approval", "ApprovalState", "Granted", "may_become"]
 
 
 class ApprovalState(StrEnum):
@@ -60,6 +60,21 @@ class Approval:
     resolved_by: str = ""
     claimed: str = ""
     rationale: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """A human's yes as a fact of the next decision on the same call.
+
+    `rules` are the escalating rules that it answers, by id and digest: one that is new or changed since asks again.
+    """
+
+    id: str
+    rules: frozenset[tuple[str, str]] = frozenset()
+
+    def covers(self, rules: Iterable[MatchedRule]) -> bool:
+        """Return True where every escalating rule of these is one that the human has seen as it is."""
+        return all((rule.id, rule.digest) in self.rules for rule in rules if rule.effect is Effect.ESCALATE)
 
 
 def may_become(state: ApprovalState, next_state: ApprovalState) -> bool:

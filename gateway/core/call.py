@@ -11,7 +11,13 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.schema import ArgumentSchema
 from gateway.core.value import value
 
-__all__ = ["Call", "Era", "HeaderMark", "PinnedTool", "Review"]
+__all__ = ["INTENT_METHOD", "MAX_ACTION_CHARS", "Call", "Era", "HeaderMark", "PinnedTool", "Review", "Told"]
+
+INTENT_METHOD = "intent"
+"""The method of a call that no MCP message is: an intent that a program submits by REST, to be told yes or no."""
+
+MAX_ACTION_CHARS = 512
+"""Of an action so much is the call's name, as entries and policies see it; a longer one is classified as unknown."""
 
 
 class Era(StrEnum):
@@ -58,6 +64,20 @@ class PinnedTool:
     header_marks: tuple[HeaderMark, ...] | str = field(default="its header marks were not read", compare=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a program says of the intent that it submits, beside the action and its arguments. It can only raise.
+
+    `type` is the intent type that it declares, empty where it does not. `action` is the whole text where the call's
+    name is only its beginning, else empty.
+    """
+
+    type: str = ""
+    action: str = ""
+    description: str = ""
+    justification: str = ""
+
+
 @value
 class Call:
     """One message that needs a decision, as the single strict parse read it.
@@ -65,6 +85,8 @@ class Call:
     `arguments` is the very object that is evaluated, digested, stored and forwarded. For methods other than
     `tools/call` it holds what the message carries to the other side (a prompt's arguments, a sampling request's
     params); it is empty for a resource read.
+    An intent that a program submits (`INTENT_METHOD`) has its system in `upstream`, its action in `name`, its params in
+    `arguments`, and what else it says in `told`.
     `name` is a tool's or prompt's own name, `uri` a resource's; the one that does not apply is empty.
     `arguments_digest` is the lower-case hex SHA-256 of the RFC 8785 form of `arguments`.
     `answers` are those to questions of an earlier round (`inputResponses`): they go to the upstream like arguments,
@@ -79,6 +101,12 @@ class Call:
     arguments_digest: str
     tool: PinnedTool | None = None
     answers: JsonObject = field(default_factory=dict)
+    told: Told | None = None
+
+    @property
+    def action(self) -> str:
+        """The whole action of a submitted intent."""
+        return (self.told.action if self.told is not None else "") or self.name
 
     @property
     def target(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 
+from gateway.core.agents import Restriction
+from gateway.core.approvals import Granted
 from gateway.core.audit.entry import Expect
 from gateway.core.decision import Thresholds
 from gateway.core.policy.compile import Bundle
@@ -20,9 +22,9 @@ __all__ = ["Facts"]
 class Facts:
     """What `decide` rests on.
 
-    `novel` is True where this agent was never allowed
-    this tool before. `expects` are the state rows that were read and must not have changed when the decision is
-    recorded.
+    `novel` is True where this agent was never allowed this tool before. `restriction` is what the agent declared for
+    itself, None where it declared nothing. `approval` is a human's yes to this very call, where there is one. `expects`
+    are the state rows that were read and must not have changed when the decision is recorded.
     """
 
     principal: Principal
@@ -36,3 +38,5 @@ class Facts:
     budgets: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     expects: tuple[Expect, ...] = ()
+    restriction: Restriction | None = None
+    approval: Granted | None = None

@@ -22,6 +22,8 @@ STATUS_AFTER: Mapping[EntryType, Mapping[str, IntentStatus]] = {
     },
     EntryType.APPROVAL_RESOLVED: {
         "approved": IntentStatus.APPROVED,
+        # One yes of several that are asked for.
+        "pending": IntentStatus.PENDING,
         "expired": IntentStatus.EXPIRED,
         ANY: IntentStatus.REJECTED,
     },

@@ -4,13 +4,14 @@ Owns the values between the dialects and the services. The dialects' own field n
 become the same record, read from their audit entries.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 
-__all__ = ["IntentRecord", "IntentStatus", "Outcome", "Submission"]
+__all__ = ["TRANSITIONS", "IntentRecord", "IntentStatus", "Outcome", "Submission", "may_become"]
 
 
 class IntentStatus(StrEnum):
@@ -26,6 +27,31 @@ class IntentStatus(StrEnum):
     EXPIRED = "expired"
 
 
+TRANSITIONS: Mapping[IntentStatus, frozenset[IntentStatus]] = {
+    IntentStatus.PENDING: frozenset({IntentStatus.APPROVED, IntentStatus.REJECTED, IntentStatus.EXPIRED}),
+    IntentStatus.APPROVED: frozenset(
+        {
+            IntentStatus.COMPLETED,
+            IntentStatus.FAILED,
+            IntentStatus.EXPIRED,
+            # A yes is decided again before it is used: the policy of that moment may say no, or ask again.
+            IntentStatus.REJECTED,
+            IntentStatus.PENDING,
+        }
+    ),
+    IntentStatus.REJECTED: frozenset(),
+    IntentStatus.COMPLETED: frozenset(),
+    IntentStatus.FAILED: frozenset(),
+    IntentStatus.EXPIRED: frozenset(),
+}
+"""From each status those that may follow."""
+
+
+def may_become(status: IntentStatus, next_status: IntentStatus) -> bool:
+    """Return True where the table has the transition."""
+    return next_status in TRANSITIONS[status]
+
+
 class Outcome(StrEnum):
     """How the submitting program says that its allowed act went."""
 
@@ -39,6 +65,7 @@ class Submission:
 
     `agent` is the agent's name as the body has it. `action` is free text or an intent type; `declared_type` and
     `domain` are set only where the dialect has the program declare them (Ops, or Ref's `{"type", "params"}`).
+    A `domain` is declared by Ops only: agent and type must then be known, and the type be of that domain.
     `params` is what the token binds by its digest: Ops' and Ref's `params`, else Ref's `metadata`.
     """
 

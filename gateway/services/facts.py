@@ -3,17 +3,18 @@
 All reads of a decision are here. What cannot be read raises; nothing is replaced by a default.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Protocol
 
+from gateway.core.agents import Restriction
 from gateway.core.call import Call
 from gateway.core.decide import hides
 from gateway.core.decision import Thresholds
 from gateway.core.facts import Facts
 from gateway.core.principal import Principal, TrustTier
 from gateway.ports import Clock, PolicySource, StateStore
+from gateway.services.standing import Standing
 
-__all__ = ["FactSource", "Standing", "seen_key"]
+__all__ = ["Caps", "FactSource", "Restrictions", "Standing", "seen_key"]
 
 SEEN_KEPT = 100_000
 """Rows of `seen_key` remembered as present; a miss is read from the store, so this only bounds memory."""
@@ -25,27 +26,42 @@ POINTS_PER_TIER = 25
 """A tier from configuration has no record behind it; its score is the lower end of its quarter of 0..100."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The trust tiers in force: of single agents by name, of all others, and what each tier may do."""
+class Caps(Protocol):
+    """What a tenant's tiers may do; kept in memory, since every decision asks."""
 
-    default: TrustTier
-    agents: Mapping[str, TrustTier]
-    thresholds: Mapping[TrustTier, Thresholds]
+    def caps(self, tenant: str, tier: TrustTier) -> Thresholds:
+        """Return the thresholds in force."""
+        ...
 
-    def tier(self, agent: str) -> TrustTier:
-        """Return the tier of `agent`."""
-        return self.agents.get(agent, self.default)
+
+class Restrictions(Protocol):
+    """What agents have declared for themselves; kept in memory, since every decision asks."""
+
+    def restriction(self, tenant: str, agent: str) -> Restriction | None:
+        """Return the declaration of the agent of that slug, None where it declared nothing."""
+        ...
 
 
 class FactSource:
     """Reads policies, standing and state into the facts of one call."""
 
-    def __init__(self, *, policies: PolicySource, state: StateStore, clock: Clock, standing: Standing) -> None:
+    def __init__(
+        self,
+        *,
+        policies: PolicySource,
+        state: StateStore,
+        clock: Clock,
+        standing: Standing,
+        thresholds: Caps | None = None,
+        agents: Restrictions | None = None,
+    ) -> None:
+        """Without `thresholds` those of the configuration hold; without `agents` none has declared anything."""
         self._policies = policies
         self._state = state
         self._clock = clock
         self._standing = standing
+        self._caps = thresholds or standing
+        self._agents = agents
         self._seen: set[tuple[str, str]] = set()
 
     async def gather(self, principal: Principal, call: Call) -> Facts:
@@ -60,10 +76,11 @@ class FactSource:
             principal=principal,
             tier=tier,
             score=tier * POINTS_PER_TIER,
-            thresholds=self._standing.thresholds[tier],
+            thresholds=self._caps.caps(principal.tenant, tier),
             bundle=bundle,
             now=self._clock.now(),
             novel=not await self._was_allowed(principal, call),
+            restriction=None if self._agents is None else self._agents.restriction(principal.tenant, principal.agent),
         )
 
     def hides(self, principal: Principal, call: Call, *, any_uri: bool = False) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.core.audit.canonical import digest
-from gateway.core.call import Call, PinnedTool, Review
+from gateway.core.call import INTENT_METHOD, Call, PinnedTool, Review, Told
 from gateway.core.decision import Decision, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent, IntentContext, RiskFactor
@@ -141,21 +141,23 @@ def _differences(
 
 def _call(case: CallDocument) -> Call:
     name = case.tool or ""
+    submitted = case.method == INTENT_METHOD
     return Call(
         method=case.method,
-        upstream=case.upstream,
+        upstream=case.place,
         name=name,
         uri=case.uri or "",
         arguments=case.arguments,
         arguments_digest=digest(case.arguments),
         tool=_tool(case, name) if case.method == "tools/call" else None,
+        told=Told(type=case.type or "", description=case.description) if submitted else None,
     )
 
 
 def _tool(case: CallDocument, name: str) -> PinnedTool:
     """The tool as its upstream would list it; a case need not repeat a schema that does not matter to it."""
     definition = {"inputSchema": {"type": "object"}, **case.definition, "name": name}
-    return replace(pin_tool(case.upstream, definition), review=Review(case.review))
+    return replace(pin_tool(case.place, definition), review=Review(case.review))
 
 
 def _intent(case: IntentDocument) -> Intent:

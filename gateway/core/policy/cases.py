@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, StrictBool, StrictFloat, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.core.call import INTENT_METHOD, MAX_ACTION_CHARS
 from gateway.core.intent.model import EffectClass
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.document import GATED_METHODS, NAMED_METHODS, Method, Section, Sentence, Tier, Word
@@ -34,8 +35,12 @@ class CallDocument(Section):
     """The call of a case, by the upstream's own names."""
 
     method: Method = "tools/call"
-    upstream: Word = "default"
-    tool: Word | None = Field(default=None, description="Name of the tool, or of the prompt for prompts/get.")
+    upstream: Word = Field(default="default", description="Id of the upstream; intent: the system, none by default.")
+    tool: Annotated[str, Field(min_length=1, max_length=MAX_ACTION_CHARS)] | None = Field(
+        default=None, description="Name of the tool, of the prompt for prompts/get, or the action for intent."
+    )
+    type: Word | None = Field(default=None, description="The intent type that an intent declares.")
+    description: Annotated[str, Field(max_length=4096)] = Field(default="", description="The description of an intent.")
     uri: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     definition: dict[str, Any] = Field(
@@ -49,8 +54,16 @@ class CallDocument(Section):
         if self.method not in GATED_METHODS:
             raise PydanticCustomError("case", "a case is of one method, not of `*`")
         if self.method in NAMED_METHODS and self.tool is None and self.uri is None:
-            raise PydanticCustomError("case", "`tool` is missing: the name of the tool or prompt")
+            raise PydanticCustomError("case", "`tool` is missing: the name of the tool or prompt, or the action")
+        if self.method != INTENT_METHOD and (self.type is not None or self.description):
+            raise PydanticCustomError("case", "`type` and `description` belong to `method: intent`")
         return self
+
+    @property
+    def place(self) -> str:
+        """The upstream of the call; of an intent the system, which it need not name."""
+        named = self.method != INTENT_METHOD or "upstream" in self.model_fields_set
+        return self.upstream if named else ""
 
 
 class IntentDocument(Section):

@@ -11,11 +11,13 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.core.call import INTENT_METHOD
 from gateway.core.intent.model import EffectClass
 
 __all__ = [
     "API_VERSION",
     "CONDITION_CHARS",
+    "DEFAULT_METHODS",
     "GATED_METHODS",
     "ID_PATTERN",
     "NAMED_METHODS",
@@ -46,6 +48,7 @@ ITEMS = 1000
 
 GATED_METHODS = (
     "tools/call",
+    INTENT_METHOD,
     "prompts/get",
     "resources/read",
     "resources/subscribe",
@@ -54,10 +57,14 @@ GATED_METHODS = (
     "elicitation/create",
     "roots/list",
 )
-"""The methods that are decided (research/protocol.md 1.2); `*` in a rule stands for all of them."""
+"""The methods that are decided (research/protocol.md 1.2, and intents submitted by REST); `*` in a rule stands for all.
+"""
 
-NAMED_METHODS = frozenset({"tools/call", "prompts/get", "completion/complete"})
-"""Methods that carry a tool's or prompt's name, which `match.tools` reads."""
+DEFAULT_METHODS = ("tools/call", INTENT_METHOD)
+"""What a rule is about that names no methods: acts, whichever front they come through."""
+
+NAMED_METHODS = frozenset({"tools/call", INTENT_METHOD, "prompts/get", "completion/complete"})
+"""Methods that carry the name of a tool, an action or a prompt, which `match.tools` reads."""
 
 URI_METHODS = frozenset({"resources/read", "resources/subscribe", "completion/complete", "elicitation/create"})
 """Methods that carry a URI (of a resource, or the page that a person is asked to open): `match.uris` reads it."""
@@ -143,7 +150,10 @@ class Section(BaseModel):
 class MatchDocument(Section):
     """To which calls a rule applies: all keys must hold (AND), one item of a list is enough (OR), absent is any."""
 
-    methods: Several[Method] = Field(default=("tools/call",), description="MCP methods; `*` is every decided one.")
+    methods: Several[Method] = Field(
+        default=DEFAULT_METHODS,
+        description="MCP methods, and `intent` for what is submitted by REST; `*` is every decided one.",
+    )
     intents: Several[Word] | None = Field(default=None, description="Intent types of the taxonomy.")
     domains: Several[Word] | None = Field(default=None, description="Domains of the taxonomy.")
     effects: Several[EffectClass] | None = Field(
@@ -152,9 +162,12 @@ class MatchDocument(Section):
     factors: Several[Word] | None = Field(
         default=None, description="Codes of risk factors, of which one must have been seen in the call."
     )
-    upstreams: Several[Glob] | None = Field(default=None, description="Globs over upstream ids.")
+    upstreams: Several[Glob] | None = Field(
+        default=None, description="Globs over upstream ids (intent: over the system that it names)."
+    )
     tools: Several[Glob] | None = Field(
-        default=None, description="Globs over the upstream's own tool names (for prompts/get: prompt names)."
+        default=None,
+        description="Globs over the upstream's own tool names (prompts/get: prompt names; intent: the action).",
     )
     uris: Several[Glob] | None = Field(
         default=None, description="Globs over the URI of a resource, or of an elicitation's page."
@@ -174,8 +187,8 @@ class MatchDocument(Section):
             raise PydanticCustomError(
                 "match",
                 "no call can match: none of the rule's methods has both the names and the URIs that it asks for"
-                " (`tools` needs tools/call or prompts/get, `uris` needs resources/read; `methods` defaults to"
-                " tools/call)",
+                " (`tools` needs tools/call, intent or prompts/get, `uris` needs resources/read; `methods` defaults to"
+                " tools/call and intent)",
             )
         return self
 

@@ -24,12 +24,22 @@ def test_a_case_needs_a_name_a_call_and_what_is_expected_and_nothing_else() -> N
     assert case.intent is None
 
 
+def test_an_intent_names_a_system_only_where_the_case_does() -> None:
+    """A program need not say on which system it acts; a tool call is always on an upstream."""
+    calls = [{"method": "intent", "tool": "deploy"}, {"method": "intent", "tool": "deploy", "upstream": "github"}]
+    places = [read({**CASE, "call": call}).cases[0].call.place for call in (*calls, {"tool": "deploy"})]
+    assert places == ["", "github", "default"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"call": {"method": "*", "tool": "x"}}, "a case is of one method"),
         ({"call": {}}, "`tool` is missing"),
         ({"call": {"method": "prompts/get"}}, "`tool` is missing"),
+        ({"call": {"method": "intent"}}, "`tool` is missing"),
+        ({"call": {"tool": "x", "type": "files.read"}}, "belong to `method: intent`"),
+        ({"call": {"tool": "x", "description": "y"}}, "belong to `method: intent`"),
         ({"expect": {"effect": "allow"}}, "'allow' is not one of ALLOW, ESCALATE, DENY"),
         ({"expect": {"effect": "ALLOW", "rules": []}}, "an empty list"),
         ({"agent": {"tier": "T9"}}, "'T9' is not one of"),

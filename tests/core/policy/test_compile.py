@@ -58,7 +58,7 @@ def test_a_compiled_rule_says_everything_that_a_decision_records() -> None:
     assert compiled.matched.reason == "Over 100."
     assert compiled.matched.approval == ApprovalTerms(role="finance", approvers=2, expires_s=900)
     assert compiled.match.tiers == {TrustTier.T0, TrustTier.T1}
-    assert compiled.methods == {"tools/call"}
+    assert compiled.methods == {"tools/call", "intent"}
     assert len(compiled.matched.digest) == 64
 
 
@@ -158,7 +158,7 @@ def test_budgets_are_declared_to_conditions_and_handed_on() -> None:
         "refunds",
         "agent",
         86_400,
-        {"tools/call"},
+        {"tools/call", "intent"},
     )
     assert refunds.amount is not None
     assert refunds.match.tools is not None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.call import INTENT_METHOD
 from gateway.core.methods import TABLE, Treatment
 from gateway.core.policy.document import GATED_METHODS, PolicyDocument, RuleDocument, duration_s
 from gateway.errors import PolicyError
@@ -18,12 +19,14 @@ def refusal(*rules: Any, **top: Any) -> str:
 
 def test_every_gated_method_of_the_table_can_be_named_and_no_other() -> None:
     """A method that policy cannot name could never be allowed, or never be denied."""
-    assert set(GATED_METHODS) == {row.method for row in TABLE if row.treatment is Treatment.GATE}
+    gated = {row.method for row in TABLE if row.treatment is Treatment.GATE}
+    assert set(GATED_METHODS) == gated | {INTENT_METHOD}
+    assert INTENT_METHOD not in {row.method for row in TABLE}
 
 
-def test_methods_default_to_tool_calls() -> None:
-    """A rule says nothing about prompts or sampling unless it names them (design, section 4)."""
-    assert RuleDocument(id="a", effect="allow").match.methods == ("tools/call",)
+def test_methods_default_to_acts_of_either_front() -> None:
+    """A rule about refunds holds for those asked by REST too; prompts and sampling it must name (design, section 4)."""
+    assert RuleDocument(id="a", effect="allow").match.methods == ("tools/call", "intent")
 
 
 @pytest.mark.parametrize(
