@@ -1,0 +1,23 @@
+"""One running service for all tests of the documents."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
+import pytest
+
+from gateway.demo.upstream import DemoUpstream
+from gateway.demo.upstream import running as upstream_running
+from tests.documents import live
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Service]:
+    """A service with keys for the documents' tenants, and the guide's agents in `tenant123`."""
+    folder: Path = tmp_path_factory.mktemp("service")
+    with anyio.from_thread.start_blocking_portal() as portal:
+        with portal.wrap_async_context_manager(upstream_running(DemoUpstream())) as upstream:
+            with live.running(folder, upstream) as started:
+                live.register_agents(started, "tenant123")
+                yield started
