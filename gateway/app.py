@@ -18,6 +18,7 @@ import platformdirs
 from anyio.abc import TaskGroup
 
 from gateway import __version__
+from gateway.admin.application import App, OperatorApp
 from gateway.api.probes import probes_app
 from gateway.core.audit.entry import EntryDraft
 from gateway.core.intent.taxonomy import TAXONOMY
@@ -139,6 +140,11 @@ class Gateway:
             await self._front(scope, receive, send)
         else:
             await self._probes(scope, receive, send)
+
+    @property
+    def operator(self) -> App:
+        """The REST application as the operator at the command line sees it: for the admin socket, or in process."""
+        return OperatorApp(self._probes)
 
     def drain(self) -> None:
         """Begin to stop: unready from now on; streams that only wait are ended, calls in flight go on."""

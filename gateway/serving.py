@@ -1,19 +1,23 @@
-"""The HTTP server around a gateway: uvicorn with bounds of our own, one port, TLS where configured, a bounded drain.
+"""The HTTP servers around a gateway: uvicorn with bounds of our own, TLS where configured, a bounded drain.
 
-Owns the socket and the signals. What is served is `app.py`'s. Waits for uvicorn's own tasks in asyncio's terms.
+One listens on the port, for everybody; one on the unix socket in the data folder, for the operator. Owns both sockets
+and the signals. What is served is `app.py`'s. Waits for uvicorn's own tasks in asyncio's terms.
 """
 
 import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
 
 import anyio
 import uvicorn
 
-from gateway.app import Gateway
+from gateway.admin.address import bind
+from gateway.admin.protocol import guarded
+from gateway.app import Gateway, data_folder
 from gateway.downstream.limits import protocol_class
 from gateway.errors import ConfigurationError, Problem
 from gateway.settings import Settings
@@ -35,21 +39,23 @@ CUT_S = 5.0
 class Serving:
     """A gateway that listens. `url` is its base, with the port that was really bound."""
 
-    def __init__(self, settings: Settings, port: int, server: uvicorn.Server, gateway: Gateway) -> None:
+    def __init__(self, settings: Settings, port: int, servers: Sequence[uvicorn.Server], gateway: Gateway) -> None:
         scheme = "http" if settings.tls_certificate is None else "https"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"{scheme}://{host}:{port}"
-        self._server = server
+        self._servers = servers
         self._gateway = gateway
 
     def stop(self) -> None:
         """Begin to stop: readiness goes false, streams that only wait end, calls in flight may finish."""
         self._gateway.drain()
-        self._server.should_exit = True
+        for server in self._servers:
+            server.should_exit = True
 
     def cut(self) -> None:
         """Wait no longer for what is in flight: it is cancelled, and still writes its entry."""
-        self._server.force_exit = True
+        for server in self._servers:
+            server.force_exit = True
 
 
 class _Server(uvicorn.Server):
@@ -79,18 +85,25 @@ async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[Serving
     """Listen while the context is open; on the way out drain for at most `drain_s`.
 
     Raises:
-        ConfigurationError: the address cannot be bound, or the certificate cannot be used.
+        ConfigurationError: the address or the admin socket cannot be bound, or the certificate cannot be used.
     """
-    server = _Server(_config(gateway, settings))
-    listener = _bind(settings)
-    served = Serving(settings, listener.getsockname()[1], server, gateway)
-    async with anyio.create_task_group() as group:
-        group.start_soon(_run, server, listener)
-        try:
-            await server.ready.wait()
-            yield served
-        finally:
-            served.stop()
+    public = _Server(_config(gateway, settings))
+    admin = _Server(_admin_config(gateway, settings))
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(_bind(settings))
+        unix = bind(data_folder(settings))
+        sockets.callback(unix.close)
+        served = Serving(settings, listener.getsockname()[1], (public, admin), gateway)
+        async with anyio.create_task_group() as group:
+            # Without uvicorn's own signal handling: `serve` owns that.
+            group.start_soon(public._serve, [listener])
+            group.start_soon(admin._serve, [unix.listener])
+            try:
+                await public.ready.wait()
+                await admin.ready.wait()
+                yield served
+            finally:
+                served.stop()
 
 
 async def serve(gateway: Gateway, settings: Settings, *, started: Callable[[Serving], None]) -> None:
@@ -125,23 +138,31 @@ async def _cut_on_signal(signals: AsyncIterator[signal.Signals], served: Serving
     served.cut()
 
 
-async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Run uvicorn without its own signal handling: `serve` owns that."""
-    with listener:
-        await server._serve(sockets=[listener])
-
-
 def _config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
-    limits = settings.limits
-    config = uvicorn.Config(
+    config = _bounded(
         gateway.asgi,
-        http=protocol_class(
-            header_bytes=limits.header_bytes,
-            header_count=limits.header_count,
-            header_timeout_s=limits.header_timeout_s,
-            body_timeout_s=limits.body_timeout_s,
-            connections_per_address=limits.connections_per_address,
-        ),
+        settings,
+        http=_protocol(settings),
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise _problem("tls_certificate", f"the certificate or its key cannot be used: {error}") from error
+    return config
+
+
+def _admin_config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
+    """Return how the admin socket is served: within the same bounds, to the gateway's own user."""
+    config = _bounded(gateway.operator, settings, http=guarded(_protocol(settings)))
+    config.load()
+    return config
+
+
+def _bounded(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         loop="none",
         ws="none",
         lifespan="off",
@@ -153,14 +174,19 @@ def _config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
         backlog=BACKLOG,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
+        **more,
     )
-    try:
-        config.load()
-    except OSError as error:
-        raise _problem("tls_certificate", f"the certificate or its key cannot be used: {error}") from error
-    return config
+
+
+def _protocol(settings: Settings) -> type[asyncio.Protocol]:
+    limits = settings.limits
+    return protocol_class(
+        header_bytes=limits.header_bytes,
+        header_count=limits.header_count,
+        header_timeout_s=limits.header_timeout_s,
+        body_timeout_s=limits.body_timeout_s,
+        connections_per_address=limits.connections_per_address,
+    )
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import ssl
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,10 +20,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from mcp.server import MCPServer
 
+from gateway.admin.address import NAME
 from gateway.app import Gateway
 from gateway.demo.upstream import on_loopback
 from gateway.errors import ConfigurationError
 from gateway.records import reading
+from gateway.services.operator import OPERATOR_KEY
+from gateway.services.operator import operator as operator_principal
 from gateway.serving import Serving, serve, serving
 from gateway.settings import Settings, UpstreamSettings
 
@@ -225,5 +229,60 @@ async def test_a_certificate_that_cannot_be_used_is_a_clear_error(tmp_path: Path
     settings = settings_in(tmp_path, tls_certificate=tmp_path / "c.pem", tls_key=tmp_path / "c.pem")
     async with Gateway.open(settings) as gateway:
         with pytest.raises(ConfigurationError, match="certificate"):
+            async with serving(gateway, settings):
+                pass
+
+
+def over_the_socket(settings: Settings) -> httpx.AsyncClient:
+    assert settings.data is not None
+    transport = httpx.AsyncHTTPTransport(uds=str(settings.data / NAME))
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=5)
+
+
+async def test_the_operator_is_served_on_a_socket_of_its_own_while_the_gateway_serves(tmp_path: Path) -> None:
+    """In the data folder, for its owner alone, gone when the gateway is."""
+    settings = settings_in(tmp_path)
+    async with Gateway.open(settings) as gateway, serving(gateway, settings) as served:
+        file = tmp_path / "data" / NAME
+        assert stat.S_IMODE(file.lstat().st_mode) == 0o600
+        async with over_the_socket(settings) as operator, httpx.AsyncClient(base_url=served.url) as stranger:
+            assert (await operator.get("/livez")).status_code == 200
+            assert (await operator.get("/livez", headers={"x-tenant-id": "_system"})).status_code == 400
+            assert (await stranger.get("/livez", headers={"x-tenant-id": "_system"})).status_code == 200
+    assert not file.exists()
+
+
+async def test_nobody_becomes_the_operator_over_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scope of a request from the port never has the operator's key, whatever was sent."""
+    settings = settings_in(tmp_path)
+    seen: dict[str, list[Any]] = {"port": [], "socket": []}
+
+    def watching(place: str, app: Any) -> Any:
+        async def watch(scope: Any, receive: Any, send: Any) -> None:
+            seen[place].append(scope.get(OPERATOR_KEY))
+            await app(scope, receive, send)
+
+        return watch
+
+    forged = {OPERATOR_KEY: "cli", "x-tenant-id": "default", "x-intended-operator": "cli"}
+    async with Gateway.open(settings) as gateway:
+        probes = gateway._probes
+        monkeypatch.setattr(gateway, "_probes", watching("socket", probes))
+        monkeypatch.setattr(gateway, "asgi", watching("port", gateway.asgi))
+        async with serving(gateway, settings) as served, over_the_socket(settings) as operator:
+            async with httpx.AsyncClient(base_url=served.url) as stranger:
+                await stranger.get("/livez", headers=forged, params=forged)
+            assert seen["socket"] == [None]
+            await operator.get("/livez")
+    assert seen["port"] == [None]
+    assert seen["socket"][1:] == [operator_principal("default")]
+
+
+async def test_what_lies_where_the_socket_belongs_stops_the_start(tmp_path: Path) -> None:
+    """With the place; the port is free again."""
+    settings = settings_in(tmp_path)
+    async with Gateway.open(settings) as gateway:
+        (tmp_path / "data" / NAME).write_text("mine")
+        with pytest.raises(ConfigurationError, match=r"admin\.sock"):
             async with serving(gateway, settings):
                 pass
