@@ -32,7 +32,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.downstream.answer import DIRECT
-from gateway.downstream.cycle import Cycle
+from gateway.downstream.cycle import Cycle, Outbox
 
 __all__ = ["protocol_class"]
 
@@ -98,6 +98,8 @@ class _LimitedProtocol(HttpToolsProtocol):
     body_timeout_s: float
     connections_per_address: int
     open_by_address: Counter[str]
+    outbox: Outbox | None = None
+    """Of all connections of the class; made with the first of them."""
     cycle: Cycle
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -146,6 +148,21 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._next is not None and not self._next.done():
             self._next.set_result(None)
+
+    def eof_received(self) -> None:
+        """The transport closes with the peer's end: an answer that is on its way goes out before."""
+        self._shared_outbox().flush()
+
+    def shutdown(self) -> None:
+        """Close if idle, else after the answer; one that is on its way goes out before."""
+        self._shared_outbox().flush()
+        super().shutdown()
+
+    def _shared_outbox(self) -> Outbox:
+        kind = type(self)
+        if kind.outbox is None:
+            kind.outbox = Outbox(self.loop)
+        return kind.outbox
 
     def pause_writing(self) -> None:
         """The peer reads slower than we write: see that it goes on reading."""
@@ -248,6 +265,7 @@ class _LimitedProtocol(HttpToolsProtocol):
             scope,
             self.transport,
             self.flow,
+            self._shared_outbox(),
             self.server_state.default_headers,
             self.on_response_complete,
             expect_100_continue=self.expect_100_continue,
@@ -380,6 +398,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def _answer(self, status: int, message: str) -> None:
         """Write the whole answer and close; the peer has a moment to read it."""
+        self._shared_outbox().flush()
         body = message.encode("ascii")
         self.transport.write(
             STATUS_LINE[status]

@@ -1,12 +1,14 @@
 """The short way past ASGI: what it takes, what it leaves to ASGI, and the bytes of its answers."""
 
+import asyncio
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from gateway.downstream.cycle import Cycle
+from gateway.downstream.cycle import Cycle, Outbox
 
 
 class Wire:
@@ -42,10 +44,12 @@ class Made:
         self.wire: Any = Wire()
         self.flow = FlowControl(self.wire)
         self.completed = 0
+        self.outbox = Outbox(asyncio.get_running_loop())
         self.cycle = Cycle(
             {"method": method, "http_version": "1.1"},
             self.wire,
             self.flow,
+            self.outbox,
             [(b"date", date)],
             self._complete,
             expect_100_continue=expects,
@@ -62,29 +66,43 @@ class Made:
         return self
 
 
-def test_head_and_body_of_an_answer_are_one_write() -> None:
+async def test_head_and_body_of_an_answer_are_one_write() -> None:
     """Each write is a system call, the dearest thing that an answer does."""
     made = Made().whole(b"{}")
     assert made.cycle.answer(200, b'{"a":1}')
+    made.outbox.flush()
     assert made.wire.writes == [
         b'HTTP/1.1 200 OK\r\ndate: now\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{"a":1}'
     ]
     assert (made.completed, made.wire.closed, made.cycle.response_complete) == (1, False, True)
 
 
-def test_the_date_is_that_of_the_server() -> None:
+async def test_the_date_is_that_of_the_server() -> None:
     """uvicorn renews it each second; what was written before must not be repeated."""
     for date in (b"monday", b"tuesday"):
         made = Made(date=date).whole()
         assert made.cycle.answer(200, b"{}")
+        made.outbox.flush()
         assert b"date: " + date in made.wire.writes[0]
 
 
-def test_a_connection_that_is_not_kept_is_told_so_and_closed() -> None:
+async def test_a_connection_that_is_not_kept_is_told_so_and_closed() -> None:
     """The peer must not send a second request into it."""
     made = Made(keep=False).whole()
     assert made.cycle.answer(404, b"{}")
     assert (b"\r\nconnection: close\r\n\r\n{}" in made.wire.writes[0], made.wire.closed) == (True, True)
+
+
+async def test_the_answers_of_one_turn_are_written_together_and_in_order() -> None:
+    """Each write wakes a peer; whose connection is closing meanwhile gets nothing, and the others get theirs."""
+    first, closing, last = (Made().whole() for _ in range(3))
+    for made in (first, closing, last):
+        made.cycle.outbox = first.outbox
+        assert made.cycle.answer(200, b"{}")
+    closing.wire.close()
+    assert [made.wire.writes for made in (first, closing, last)] == [[], [], []]
+    await anyio.lowlevel.checkpoint()
+    assert [len(made.wire.writes) for made in (first, closing, last)] == [1, 0, 1]
 
 
 @pytest.mark.parametrize("why", ["head", "slow", "gone", "begun", "answered"])
@@ -104,7 +122,7 @@ async def test_what_does_not_fit_is_left_to_asgi(why: str) -> None:
     assert made.wire.writes == before
 
 
-def test_a_body_is_handed_over_once_and_only_whole() -> None:
+async def test_a_body_is_handed_over_once_and_only_whole() -> None:
     """Half of a message is none, and the same bytes twice would be two messages."""
     made = Made()
     assert made.cycle.whole_body() is None
@@ -115,7 +133,7 @@ def test_a_body_is_handed_over_once_and_only_whole() -> None:
 
 
 @pytest.mark.parametrize("why", ["expects", "gone"])
-def test_a_body_that_needs_more_than_handing_over_is_received_by_asgi(why: str) -> None:
+async def test_a_body_that_needs_more_than_handing_over_is_received_by_asgi(why: str) -> None:
     """`100 Continue` and a peer that has left are events of ASGI."""
     made = Made(expects=why == "expects").whole(b"ab")
     made.cycle.disconnected = why == "gone"
@@ -154,7 +172,7 @@ async def _receive(cycle: Cycle, events: list[Any]) -> None:
     events.append(await cycle.receive())
 
 
-def test_nobody_is_there_once_the_peer_has_left_or_was_answered() -> None:
+async def test_nobody_is_there_once_the_peer_has_left_or_was_answered() -> None:
     """An allowed call is not forwarded for nobody."""
     left, answered, waiting = (Made().whole() for _ in range(3))
     left.cycle.disconnected = True
