@@ -21,3 +21,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Service]:
             with live.running(folder, upstream) as started:
                 live.register_agents(started, "tenant123")
                 yield started
+
+
+@pytest.fixture(scope="package")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Service]:
+    """A service whose store was deleted while it runs."""
+    folder: Path = tmp_path_factory.mktemp("broken")
+    with anyio.from_thread.start_blocking_portal() as portal:
+        with portal.wrap_async_context_manager(upstream_running(DemoUpstream())) as upstream:
+            with live.running(folder, upstream) as started:
+                for file in (folder / "data").glob("audit.db*"):
+                    file.unlink()
+                yield started

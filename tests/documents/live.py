@@ -70,7 +70,16 @@ def refund(note: str) -> dict[str, Any]:
 
 def command(folder: Path, *arguments: str) -> list[str]:
     """Return a call of the command line on the folder's store."""
-    return [sys.executable, "-m", "gateway", *arguments, "--data", str(folder / "data"), "--state", str(folder / "state")]
+    return [
+        sys.executable,
+        "-m",
+        "gateway",
+        *arguments,
+        "--data",
+        str(folder / "data"),
+        "--state",
+        str(folder / "state"),
+    ]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ CURL = HERE + "test_curl.py::test_the_line_runs_as_written"
 SHAPES = HERE + "test_shapes.py::"
 TYPESCRIPT = "tests/clients/test_documents_typescript.py::"
 PYTHON = HERE + "test_python.py::"
+UNFORESEEN = "tests/api/test_errors.py::test_what_nobody_foresaw_is_an_internal_error_in_both_dialects"
 FRAMEWORKS = "tests/clients/test_frameworks.py::"
 
 
@@ -56,9 +57,7 @@ def block(id_: str, document: str, first: int, last: int, **where: str) -> Itera
     yield Row(id=id_, document=document, first=first, last=last, **where)
 
 
-def table(
-    prefix: str, document: str, first: int, last: int, *, name: str = r"\W*(\S+)", **where: str
-) -> Iterator[Row]:
+def table(prefix: str, document: str, first: int, last: int, *, name: str = r"\W*(\S+)", **where: str) -> Iterator[Row]:
     """A row for each line, named after what `name` finds at its beginning."""
     for number in range(first, last + 1):
         found = re.match(name, lines(document)[number - 1])
@@ -81,7 +80,9 @@ def _ops() -> Iterator[Row]:
     yield from block("answer/submit-intent", OPS, 125, 131, test=SHAPES + "test_an_answer_has_the_shape_of_the_example")
     yield from table("domain", OPS, 140, 146, test=SHAPES + "test_a_domain_of_the_guide_takes_intents")
     for first, last in ((151, 160), (165, 174), (179, 188), (193, 202), (207, 216), (221, 230), (235, 249)):
-        yield from table("intent-type", OPS, first, last, test=SHAPES + "test_an_intent_type_is_taken_and_has_its_value")
+        yield from table(
+            "intent-type", OPS, first, last, test=SHAPES + "test_an_intent_type_is_taken_and_has_its_value"
+        )
     yield from block("curl/sales-create-opportunity", OPS, 255, 271, test=CURL)
     yield from block("curl/compliance-process-dsar", OPS, 275, 290, test=CURL)
     yield from block("curl/identity-initiate-access-review", OPS, 294, 309, test=CURL)
@@ -91,12 +92,17 @@ def _ops() -> Iterator[Row]:
     yield from block("code/metrics", OPS, 372, 398, waits="metrics")
     yield from block("code/collector", OPS, 404, 427, waits="metrics")
     yield from block("answer/error", OPS, 435, 441, test=SHAPES + "test_an_error_has_the_shape_of_the_guide")
-    yield from table("error", OPS, 446, 453, test=SHAPES + "test_an_error_code_of_the_guide_is_answered")
+    yield from table("error", OPS, 446, 452, test=SHAPES + "test_an_error_code_of_the_guide_is_answered")
+    yield from table("error", OPS, 453, 453, test=UNFORESEEN)
     yield from block("answer/validation-error", OPS, 459, 474, test=SHAPES + "test_the_validation_error_of_the_guide")
     yield from block("typescript/submit-intent", OPS, 480, 509, test=TYPESCRIPT + "test_the_guides_function_runs")
     yield from block("python/submit-intent", OPS, 513, 541, test=PYTHON + "test_the_guides_function_runs_as_written")
-    yield from table("limit", OPS, 547, 548, name=r"\W*(\w+ \w+)", test=SHAPES + "test_a_thousand_requests_a_minute_and_then_none")
-    yield from block("answer/rate-limit", OPS, 554, 559, test=SHAPES + "test_a_thousand_requests_a_minute_and_then_none")
+    yield from table(
+        "limit", OPS, 547, 548, name=r"\W*(\w+ \w+)", test=SHAPES + "test_a_thousand_requests_a_minute_and_then_none"
+    )
+    yield from block(
+        "answer/rate-limit", OPS, 554, 559, test=SHAPES + "test_a_thousand_requests_a_minute_and_then_none"
+    )
     yield from block("typescript/retry", OPS, 564, 583, test=TYPESCRIPT + "test_the_guides_retry_gets_through_a_limit")
     yield from block("answer/webhook", OPS, 607, 618, waits="webhooks")
     yield from table("webhook-event", OPS, 623, 629, waits="webhooks")
@@ -111,7 +117,9 @@ def _ops() -> Iterator[Row]:
 
 
 def _ref() -> Iterator[Row]:
-    yield from block("header/bearer", REF, 17, 17, test=SHAPES + "test_a_credential_goes_in_the_header_of_the_reference")
+    yield from block(
+        "header/bearer", REF, 17, 17, test=SHAPES + "test_a_credential_goes_in_the_header_of_the_reference"
+    )
     yield from block("header/key", REF, 21, 21, test=SHAPES + "test_a_credential_goes_in_the_header_of_the_reference")
     yield from block(
         "header/session", REF, 27, 27, test=SHAPES + "test_a_credential_goes_in_the_header_of_the_reference"
@@ -119,26 +127,41 @@ def _ref() -> Iterator[Row]:
     yield from block("header/tenant", REF, 33, 33, test=SHAPES + "test_another_tenants_header_is_refused")
     yield from block("curl/intent", REF, 36, 48, test=CURL)
     for first, last in ((57, 58), (63, 65), (69, 70), (74, 75), (79, 79)):
-        yield from table("endpoint", REF, first, last, name=ENDPOINT, test=SHAPES + "test_an_endpoint_of_the_reference_answers")
+        yield from table(
+            "endpoint", REF, first, last, name=ENDPOINT, test=SHAPES + "test_an_endpoint_of_the_reference_answers"
+        )
     yield from table("endpoint", REF, 59, 59, name=ENDPOINT, waits="evidence")
     yield from block("body/intent", REF, 86, 94, test=SHAPES + "test_the_decision_of_the_reference")
     yield from block("answer/decision", REF, 97, 108, test=SHAPES + "test_the_decision_of_the_reference")
     yield from block("npm/gateway", REF, 117, 117, outside="npm packages")
     yield from block("embed", REF, 120, 128, test=PYTHON + "test_the_five_lines_of_the_gateway_in_python")
-    yield from block("pip/intended", REF, 141, 141, test="tests/clients/test_published_client.py::test_it_is_the_published_one")
+    yield from block(
+        "pip/intended", REF, 141, 141, test="tests/clients/test_published_client.py::test_it_is_the_published_one"
+    )
     yield from block("python/quick-start", REF, 144, 154, test=PYTHON + "test_the_quick_start_runs_as_written")
     yield from block("python/langchain", REF, 162, 178, test=FRAMEWORKS + "test_the_langchain_snippet_runs_as_written")
-    yield from block("python/pydantic-ai", REF, 186, 202, test=FRAMEWORKS + "test_the_pydantic_ai_snippet_runs_as_written")
+    yield from block(
+        "python/pydantic-ai", REF, 186, 202, test=FRAMEWORKS + "test_the_pydantic_ai_snippet_runs_as_written"
+    )
     yield from block("sdk/typescript", REF, 209, 213, outside="npm packages")
     yield from block("sdk/python", REF, 215, 219, test=PYTHON + "test_the_quick_start_runs_as_written")
     yield from block("sdk/gateway", REF, 221, 225, test=PYTHON + "test_the_five_lines_of_the_gateway_in_python")
     yield from block("sdk/go", REF, 227, 229, outside="Go packages")
     yield from table("plan", REF, 236, 239, name=r"([A-Z][a-z]+)", test=SHAPES + "test_a_plan_has_its_limit")
     yield from block("answer/error", REF, 246, 250, test=SHAPES + "test_an_error_has_the_shape_of_the_reference")
-    yield from table("error", REF, 253, 260, name=STATUS_AND_CODE, test=SHAPES + "test_an_error_code_of_the_reference_is_answered")
+    for first, last in ((253, 258), (260, 260)):
+        where = (
+            "test_what_is_missing_is_never_allowed"
+            if first == 260
+            else "test_an_error_code_of_the_reference_is_answered"
+        )
+        yield from table("error", REF, first, last, name=STATUS_AND_CODE, test=SHAPES + where)
+    yield from table("error", REF, 259, 259, name=STATUS_AND_CODE, test=UNFORESEEN)
     yield from table("webhook-event", REF, 268, 272, name=r"\W*([a-z.]+)", waits="webhooks")
     yield from block("answer/webhook", REF, 279, 286, waits="webhooks")
-    yield from block("fact/latency", REF, 291, 295, test=SHAPES + "test_the_benchmark_of_decisions_prints_its_figures")
+    yield from block(
+        "fact/latency", REF, 291, 295, test="tests/benchmarks/test_decisions.py::test_the_benchmark_prints_both_figures"
+    )
     yield from block("fact/tokens", REF, 297, 301, test=SHAPES + "test_a_token_is_signed_as_the_reference_says")
     yield from block("fact/limits", REF, 303, 307, test=SHAPES + "test_a_plan_has_its_limit")
     yield from block("fact/fail-closed", REF, 309, 313, test=SHAPES + "test_what_is_missing_is_never_allowed")
