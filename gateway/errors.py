@@ -6,7 +6,8 @@ GatewayError
 │   └── PolicyError           …in a policy file
 ├── CanonicalError            a value has no canonical JSON form
 ├── StoreError
-│   ├── StoreRefused          the store must not be opened as it is (cut, rolled back, foreign, locked, unwritable)
+│   ├── StoreRefused          the store must not be opened as it is (cut, rolled back, foreign, unwritable)
+│   │   └── StoreInUse        …because another process has it
 │   └── AuditUnavailable      an entry could not be made durable; nothing may be forwarded
 ├── SigningError              a token could not be signed; nothing may be handed out instead
 ├── RequestError              a request of the REST API cannot be answered as asked; says what the client can do
@@ -52,6 +53,7 @@ __all__ = [
     "SigningError",
     "StateConflict",
     "StoreError",
+    "StoreInUse",
     "StoreRefused",
     "Unauthenticated",
     "Unavailable",
@@ -114,6 +116,10 @@ class StoreRefused(StoreError):
     def __init__(self, message: str, *, remedy: str) -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class StoreInUse(StoreRefused):
+    """Another process has the store; one at a time may."""
 
 
 class AuditUnavailable(StoreError):

@@ -385,10 +385,17 @@ def _elsewhere(table: dict[str, _One], tenant: str) -> dict[str, _One]:
     return {key: one for key, one in table.items() if one.tenant != tenant}
 
 
+_PLAIN_ROLES: Final = frozenset({Role.VIEWER, Role.AGENT})
+"""Roles that are their scopes and no more; any other is a standing too, for example as an approver."""
+
+
 def _require_standing(by: Principal, role: Role) -> None:
     """Let nobody hand out, take away or log in to what it may not do itself. Raises Forbidden."""
     missing = ({Scope.KEYS_WRITE} | ROLE_SCOPES[role]) - by.scopes
     if missing:
         named = ", ".join(sorted(missing))
         msg = f"To manage users of the role `{role}` a credential needs their scopes too; this one lacks {named}."
+        raise Forbidden(msg)
+    if by.bound or (role not in _PLAIN_ROLES and by.role not in (role, Role.ADMIN)):
+        msg = f"Users of the role `{role}` are managed by an admin."
         raise Forbidden(msg)

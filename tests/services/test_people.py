@@ -322,6 +322,38 @@ async def test_nobody_makes_a_user_who_may_more_than_itself() -> None:
     assert await house.user(role=Role.VIEWER, by=limited(Scope.KEYS_WRITE, *ROLE_SCOPES[Role.VIEWER]))
 
 
+@pytest.mark.parametrize(
+    ("by", "role"),
+    [
+        (Principal(tenant="acme", agent="x", credential="key_1", scopes=frozenset(Scope)), Role.OPERATOR),
+        (
+            Principal(tenant="acme", agent="x", credential="key_1", scopes=frozenset(Scope), role=Role.OPERATOR),
+            Role.ADMIN,
+        ),
+        (
+            Principal(
+                tenant="acme", agent="x", credential="key_1", scopes=frozenset(Scope), role=Role.ADMIN, bound=True
+            ),
+            Role.VIEWER,
+        ),
+    ],
+    ids=["no role", "another role", "an agent's own"],
+)
+async def test_scopes_alone_do_not_make_a_standing(by: Principal, role: Role) -> None:
+    """A role is more than its scopes: rules ask for approvers and thresholds for admins by role."""
+    house = House()
+    with pytest.raises(Forbidden, match="by an admin"):
+        await house.user(role=role, by=by)
+    assert house.store.attempts == []
+
+
+async def test_a_role_manages_its_own() -> None:
+    """Who has the scope for it and is an operator may add an operator."""
+    house = House()
+    by = Principal(tenant="acme", agent="x", credential="ps_1", scopes=frozenset(Scope), role=Role.OPERATOR)
+    assert await house.user(by=by)
+
+
 async def test_nobody_changes_or_becomes_a_user_who_may_more_than_itself() -> None:
     """A login code for an admin is an admin's session."""
     house = House()

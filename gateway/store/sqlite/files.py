@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.errors import StoreRefused
+from gateway.errors import StoreInUse, StoreRefused
 
 __all__ = ["FolderLock", "StoreFiles", "private_folder"]
 
@@ -41,7 +41,8 @@ class FolderLock:
         """Take the lock without waiting.
 
         Raises:
-            StoreRefused: another process holds it, or the folder cannot be written.
+            StoreInUse: another process holds it.
+            StoreRefused: the folder cannot be written.
         """
         path = folder / "lock"
         try:
@@ -57,7 +58,7 @@ class FolderLock:
         except OSError as error:
             holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
-            raise StoreRefused(
+            raise StoreInUse(
                 f"another gateway (process {holder}) uses the data folder {folder}",
                 remedy="stop that one first, or give this one a data folder of its own with `--data`",
             ) from error
