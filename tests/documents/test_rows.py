@@ -35,5 +35,5 @@ def test_no_two_rows_share_a_name_or_a_line() -> None:
 def test_no_code_is_taken_for_prose(document: str, prefixes: tuple[str, ...]) -> None:
     """A code block that no row covers would be missed silently."""
     numbered = ("  1. ", "  2. ", "  3. ", "  4. ", "  • ")
-    code = [line for line in prose(document) if (text := line.partition(": ")[2]).startswith(prefixes)]
+    code = [line for line in prose(document) if line.partition(": ")[2].startswith(prefixes)]
     assert [line for line in code if not line.partition(": ")[2].startswith(numbered)] == []
