@@ -24,6 +24,7 @@ from gateway.core.message import Inbound, Kind, Rejection, WireLimits
 from gateway.core.methods import NAME_MEMBER
 from gateway.core.paramheaders import check_param_headers, invalid_x_mcp_header
 from gateway.core.strictjson import Unreadable, read_call
+from gateway.core.tokens import without_authority
 from gateway.core.versions import HANDSHAKE_VERSIONS, KNOWN_VERSIONS, MODERN_VERSIONS
 
 __all__ = [
@@ -171,7 +172,7 @@ def _inbound(envelope: Envelope, era: Era, version: str, params: tuple[tuple[str
         version=version,
         id=envelope.id,
         method=envelope.method,
-        params=envelope.params,
+        params=without_authority(envelope.params),
         message=envelope.answer,
         param_headers=params,
     )

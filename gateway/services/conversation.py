@@ -13,6 +13,7 @@ from gateway.core.capabilities import agent_capabilities, merge_capabilities, se
 from gateway.core.codes import INTERNAL_ERROR, INVALID_PARAMS
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
+from gateway.core.tokens import AUTHORITY_HEADER, with_authority
 from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.core.wire import Inbound
 from gateway.errors import (
@@ -186,9 +187,12 @@ class SessionLine:
         relay: Relay,
         *,
         headers: tuple[tuple[str, str], ...] = (),
+        authority: str = "",
         timeout_s: float | None = None,
     ) -> JsonObject:
         """Send one request in the session. A lost session is forgotten, never re-tried with. Raises UpstreamError."""
+        if authority:
+            params, headers = with_authority(params, authority), (*headers, (AUTHORITY_HEADER, authority))
         try:
             return await self._session.request(
                 Outbound(

@@ -20,6 +20,7 @@ from gateway.core.versions import KNOWN_VERSIONS
 from gateway.core.wire import Inbound, Rejection
 from gateway.errors import UpstreamError
 from gateway.ports import Caller, Channel, Mount, Upstream, UpstreamSupport
+from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.conversation import OPEN_TIMEOUT_S, SERVER_INFO, Conversation, open_conversation, side_by_side
 from gateway.services.enforcement import Enforcement
@@ -50,7 +51,9 @@ class Dispatch:
         catalog: Catalog,
         facts: FactSource,
         refusals: Refusals,
+        authority: Authority | None = None,
     ) -> None:
+        """Without `authority` no call carries a token."""
         self._owners = owners = Owners()
         self._upstreams = upstreams
         self._timeouts = timeouts
@@ -58,7 +61,9 @@ class Dispatch:
         self._catalog = catalog
         self._facts = facts
         self._refusals = refusals
-        self._gating = Gating(enforcement=enforcement, catalog=catalog, owners=owners, refusals=refusals)
+        self._gating = Gating(
+            enforcement=enforcement, catalog=catalog, owners=owners, refusals=refusals, authority=authority
+        )
         self._listing = Listing(catalog=catalog, facts=facts, owners=owners, enforcement=enforcement)
         self._listening = Listening(catalog=catalog, enforcement=enforcement, owners=owners)
 

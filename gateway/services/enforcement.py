@@ -28,12 +28,12 @@ from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.core.value import value
-from gateway.errors import AuditUnavailable, StoreError, UpstreamError
+from gateway.errors import AuditUnavailable, SigningError, StoreError, UpstreamError
 from gateway.ports import AuditLog, Clock, Conflict, Ids
 from gateway.services.facts import FactSource, seen_key
 from gateway.services.inflight import InFlight
 
-__all__ = ["Completion", "Enforcement", "Forward", "Outcome", "OutcomeKind", "Presence"]
+__all__ = ["Completion", "Enforcement", "Forward", "Judged", "Outcome", "OutcomeKind", "Prepare", "Presence"]
 
 ATTEMPTS = 3
 """How often a call starts again because what its decision rested on changed meanwhile (design, section 3)."""
@@ -82,6 +82,8 @@ class Completion(StrEnum):
     """The agent hung up before the first byte; it did not run."""
     DISOWNED = "disowned"
     """The decision became durable only after its call had been refused as unrecorded; it did not run."""
+    UNSIGNED = "unsigned"
+    """The authority token that the upstream asks for could not be signed; it did not run."""
     FAULT = "fault"
     """An unforeseen fault of the gateway; it may have run."""
     IN_DOUBT = "in-doubt"
@@ -113,6 +115,10 @@ class Judged:
     facts: Facts
 
 
+Prepare = Callable[[Judged], Awaitable[None]]
+"""Makes what the forwarded call is to carry, once it is durably allowed. Raises SigningError; nothing is then sent."""
+
+
 class Enforcement:
     """Decides, records, then forwards."""
 
@@ -137,17 +143,29 @@ class Enforcement:
         self._show_arguments = show_arguments
         self._observe = observe
 
-    async def call(self, principal: Principal, call: Call, forward: Forward, presence: Presence) -> Outcome:
-        """Take one call to its outcome; `forward` is awaited at most once, and only after a durable ALLOW."""
+    async def call(
+        self, principal: Principal, call: Call, forward: Forward, presence: Presence, *, prepare: Prepare | None = None
+    ) -> Outcome:
+        """Take one call to its outcome; `forward` is awaited at most once, and only after a durable ALLOW.
+
+        `prepare` is awaited once between the two.
+        """
         entered = self._in_flight.enter(principal, call.upstream)
         try:
-            return await self._call(principal, call, forward, presence, busy=not entered)
+            return await self._call(principal, call, forward, presence, prepare, busy=not entered)
         finally:
             if entered:
                 self._in_flight.leave(principal, call.upstream)
 
     async def _call(
-        self, principal: Principal, call: Call, forward: Forward, presence: Presence, *, busy: bool
+        self,
+        principal: Principal,
+        call: Call,
+        forward: Forward,
+        presence: Presence,
+        prepare: Prepare | None,
+        *,
+        busy: bool,
     ) -> Outcome:
         intent_id = self._ids.new("int")
         # A caller that hangs up cannot suppress an entry or leave its call half known: whatever is recorded is
@@ -159,8 +177,10 @@ class Enforcement:
                 outcome = _unrecorded(intent_id, error)
             else:
                 self._observe(judged)
-                allowed = judged.decision.effect is Effect.ALLOW
-                outcome = await self._forward(judged, forward, presence, shield) if allowed else _not_allowed(judged)
+                if judged.decision.effect is not Effect.ALLOW:
+                    return _not_allowed(judged)
+                outcome = None if prepare is None else await self._prepare(prepare, judged)
+                outcome = outcome or await self._forward(judged, forward, presence, shield)
         return outcome
 
     async def deny(
@@ -238,6 +258,17 @@ class Enforcement:
         )
 
     # --- f and g: forward, durable completion -------------------------------------------------------------------------
+
+    async def _prepare(self, prepare: Prepare, judged: Judged) -> Outcome | None:
+        """Do what comes between the durable ALLOW and the forwarding; an Outcome where that fails: nothing was sent."""
+        try:
+            await prepare(judged)
+        except SigningError as error:
+            return await self._end(judged, Completion.UNSIGNED, f"No authority token: {error}.", may_have_run=False)
+        except BaseException:
+            await self._end(judged, Completion.FAULT, "", may_have_run=False)
+            raise
+        return None
 
     async def _forward(
         self, judged: Judged, forward: Forward, presence: Presence, shield: anyio.CancelScope

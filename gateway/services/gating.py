@@ -19,8 +19,9 @@ from gateway.core.refusal import Refusal, RefusalKind, refusal_message, unknown_
 from gateway.core.wire import Inbound, Rejection, check_param_headers
 from gateway.errors import CanonicalError, StoreError, UpstreamBroken, UpstreamError
 from gateway.ports import Caller
+from gateway.services.authority import NO_AUTHORITY, Authority
 from gateway.services.catalog import Catalog
-from gateway.services.enforcement import Enforcement, Outcome, OutcomeKind
+from gateway.services.enforcement import Enforcement, Judged, Outcome, OutcomeKind
 from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
 from gateway.services.refusals import Refusals
@@ -45,8 +46,18 @@ TASK_FIELD = "task"
 class Gating:
     """Takes gated requests to their answers."""
 
-    def __init__(self, *, enforcement: Enforcement, catalog: Catalog, owners: Owners, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        *,
+        enforcement: Enforcement,
+        catalog: Catalog,
+        owners: Owners,
+        refusals: Refusals,
+        authority: Authority | None = None,
+    ) -> None:
+        """Without `authority` no call carries a token."""
         self._enforcement = enforcement
+        self._authority = authority or NO_AUTHORITY
         self._catalog = catalog
         self._owners = owners
         self._refusals = refusals
@@ -165,11 +176,17 @@ class Gating:
             party, call.upstream, caller, catalog=self._catalog, owners=self._owners, enforcement=self._enforcement
         )
 
+        token = ""
+
+        async def authorise(judged: Judged) -> None:
+            nonlocal token
+            token = await self._authority.token(judged)
+
         async def forward() -> JsonObject:
             subscribes = call.method == "resources/subscribe" and call.uri not in interests.resources
             if subscribes:  # before it is asked, for an update may overtake the answer
                 interests.resources.add(call.uri)
-            message = await line.request(call.method, params, relay, headers=headers)
+            message = await line.request(call.method, params, relay, headers=headers, authority=token)
             result = message.get("result")
             if result is None:
                 if subscribes:
@@ -180,7 +197,8 @@ class Gating:
                 raise UpstreamBroken(problem, may_have_run=True)
             return {"result": _for_one(call.method, party.era, result)}
 
-        outcome = await self._enforcement.call(party.principal, call, forward, caller)
+        prepare = authorise if self._authority.wanted(call) else None
+        outcome = await self._enforcement.call(party.principal, call, forward, caller, prepare=prepare)
         if outcome.kind is OutcomeKind.ANSWERED and party.era is Era.MODERN:
             refused = await self._refused_input(party, call, outcome, caller)
             if refused is not None:

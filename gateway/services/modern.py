@@ -6,6 +6,7 @@ from gateway.core.call import Era
 from gateway.core.capabilities import agent_capabilities
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
+from gateway.core.tokens import AUTHORITY_HEADER, with_authority
 from gateway.core.wire import Inbound
 from gateway.errors import UpstreamUnreachable
 from gateway.ports import Mount, Outbound, Relay, Upstream
@@ -43,11 +44,14 @@ class ModernLine:
         relay: Relay,
         *,
         headers: tuple[tuple[str, str], ...] = (),
+        authority: str = "",
         timeout_s: float | None = None,
     ) -> JsonObject:
         """Send one request with this hop's `_meta`, whatever is in `params`. Raises UpstreamError."""
         if params.get(META) is not self._meta and params.get(META) is not self._own_meta:
             params = {**params, META: self._meta}
+        if authority:
+            params, headers = with_authority(params, authority), (*headers, (AUTHORITY_HEADER, authority))
         return await self._upstream.request(
             Outbound(
                 method=method,

@@ -65,11 +65,13 @@ class Line(Protocol):
         relay: Relay,
         *,
         headers: tuple[tuple[str, str], ...] = (),
+        authority: str = "",
         timeout_s: float | None = None,
     ) -> JsonObject:
         """Send one request, once; return `{"result": …}` or `{"error": …}`. Raises UpstreamError.
 
-        `timeout_s` overrides the upstream's own bound.
+        `authority` is the token that goes with it, in `_meta` and as a header. `timeout_s` overrides the upstream's
+        own bound.
         """
         ...
 

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from gateway.core.headers import encode_value
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.methods import NAME_MEMBER
+from gateway.core.tokens import AUTHORITY_HEADER
 from gateway.errors import ConfigurationError, Problem, UpstreamUnreachable
 from gateway.upstream.connection import Connection, ConnectionLimits, Head
 from gateway.upstream.pool import Address, Pool
@@ -35,6 +36,7 @@ FORBIDDEN_IN_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 OWN_HEADERS: Final = frozenset(
     {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect"}
     | {"keep-alive", "last-event-id", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+    | {AUTHORITY_HEADER.lower()}
 )
 """What the exchange writes itself. Set by an operator, these would break its framing."""
 
@@ -149,10 +151,14 @@ def session_headers(version: str, session_id: str, last_event_id: str = "") -> b
 
 
 def param_headers(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Return the agent's `Mcp-Param-*` headers unchanged. Raises UpstreamUnreachable for any other."""
+    """Return the call's own headers unchanged: the agent's `Mcp-Param-*`, and the gateway's authority token.
+
+    Raises UpstreamUnreachable for any other.
+    """
     lines = []
     for name, value in headers:
-        if not name.lower().startswith("mcp-param-") or TOKEN.fullmatch(name) is None or _unsafe(value):
+        passed = name == AUTHORITY_HEADER or name.lower().startswith("mcp-param-")
+        if not passed or TOKEN.fullmatch(name) is None or _unsafe(value):
             msg = (
                 "a header that must not be passed on was given (Mcp-Param-*, one line, was expected); nothing was sent"
             )

@@ -300,6 +300,16 @@ def test_an_unsupported_version_is_told_what_is_supported() -> None:
     assert answer.data == {"supported": list(MODERN_VERSIONS), "requested": "2099-01-01"}
 
 
+@pytest.mark.parametrize("name", ["so.intended/authority", "So.Intended/Authority"])
+@pytest.mark.parametrize("headers", [MODERN, MEDIA])
+def test_an_agent_cannot_bring_an_authority_token_of_its_own(headers: Headers, name: str) -> None:
+    """Whatever passes from here on has none; only the gateway puts one in."""
+    meta = {name: "forged", "com.acme/a": 1}
+    inbound = send(params(_meta={**META, **meta}) if headers is MODERN else params(_meta=meta), headers)
+    assert isinstance(inbound, Inbound)
+    assert inbound.params["_meta"] == ({**META, "com.acme/a": 1} if headers is MODERN else {"com.acme/a": 1})
+
+
 def test_escapes_are_read_before_anything_is_compared() -> None:
     """`tools\\/call` is tools/call to every JSON reader."""
     answer = send(TEXT.replace(b"tools/call", b"\\u0074ools\\/call"))

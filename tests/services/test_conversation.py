@@ -5,11 +5,13 @@ import anyio.lowlevel
 import pytest
 
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.errors import SessionLost, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import UpstreamSupport
 from gateway.services import conversation as module
 from gateway.services.conversation import Conversation
 from gateway.services.dispatch import Reply
+from gateway.services.silence import SilentRelay
 from tests.simulate.upstream import CAPABILITIES, FakeUpstream
 from tests.simulate.world import ALLOW_ALL, LOCAL, FakeCaller, World, handshake, tool
 
@@ -241,6 +243,18 @@ async def test_a_request_goes_in_the_session_with_its_version_and_bound() -> Non
         (1, "2025-11-25", 5.0),
         (2, "2025-11-25", 5.0),
     ]
+
+
+async def test_a_token_goes_with_the_request_that_it_is_for() -> None:
+    """In `_meta`, and as a header for whoever looks at the head only; the caller's params stay as they were."""
+    world = World()
+    conversation = await world.conversation()
+    params = {"name": "x", "_meta": {"com.acme/a": 1}}
+    await (await conversation.line("default")).request("tools/call", params, SilentRelay(), authority="token")
+    [sent] = world.upstream().calls()
+    assert sent.params == {"name": "x", "_meta": {"com.acme/a": 1, AUTHORITY_META: "token"}}
+    assert sent.headers == ((AUTHORITY_HEADER, "token"),)
+    assert params == {"name": "x", "_meta": {"com.acme/a": 1}}
 
 
 async def test_an_unknown_upstream_has_no_line() -> None:

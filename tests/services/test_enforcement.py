@@ -9,8 +9,8 @@ from gateway.core.call import Call
 from gateway.core.decision import Effect, Reason
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import TrustTier
-from gateway.errors import UpstreamTimeout, UpstreamUnreachable
-from gateway.services.enforcement import Completion, Outcome, OutcomeKind
+from gateway.errors import SigningError, UpstreamTimeout, UpstreamUnreachable
+from gateway.services.enforcement import Completion, Judged, Outcome, OutcomeKind
 from tests.simulate.store import Moment
 from tests.simulate.world import LOCAL, FakeCaller, World
 
@@ -192,6 +192,61 @@ async def test_an_unforeseen_fault_is_raised_and_still_closes_the_call() -> None
     with pytest.raises(ZeroDivisionError):
         await take(world, Other(world, ZeroDivisionError()))
     assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.FAULT,)
+
+
+async def test_what_a_call_is_to_carry_is_prepared_between_the_durable_allow_and_the_forwarding() -> None:
+    """A token for a decision that is not durable would be authority that nobody granted."""
+    world = World()
+    other = Other(world)
+    prepared: list[tuple[str, list[EntryType], int]] = []
+
+    async def prepare(judged: Judged) -> None:
+        prepared.append((judged.intent_id, [draft.type for draft in world.entries()], other.reached))
+
+    outcome = await world.enforcement.call(LOCAL, READ, other, FakeCaller(), prepare=prepare)
+    assert outcome.kind is OutcomeKind.ANSWERED
+    assert prepared == [(outcome.intent_id, [EntryType.CALL_DECIDED], 0)]
+    assert other.reached == 1
+
+
+async def test_a_call_that_cannot_be_given_its_token_reaches_nobody() -> None:
+    """It did not run, and its end says so."""
+    world = World()
+    other = Other(world)
+
+    async def prepare(judged: Judged) -> None:
+        raise SigningError("no key")
+
+    outcome = await world.enforcement.call(LOCAL, READ, other, FakeCaller(), prepare=prepare)
+    assert (outcome.kind, outcome.reason, outcome.may_have_run) == (OutcomeKind.FAILED, Completion.UNSIGNED, False)
+    assert (outcome.explanation, other.reached) == ("No authority token: no key.", 0)
+    assert opened_and_closed(world) == ([outcome.intent_id], [outcome.intent_id])
+
+
+async def test_a_fault_while_a_call_is_prepared_is_raised_and_closes_the_call() -> None:
+    """A bug of ours must be loud, but it must not leave the call in doubt."""
+    world = World()
+    other = Other(world)
+
+    async def prepare(judged: Judged) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await world.enforcement.call(LOCAL, READ, other, FakeCaller(), prepare=prepare)
+    [completed] = world.bodies(EntryType.CALL_COMPLETED)
+    assert (completed["completion"], completed["mayHaveRun"], other.reached) == (Completion.FAULT, False, 0)
+
+
+async def test_a_caller_that_leaves_while_its_call_is_prepared_is_not_served() -> None:
+    """The last look is just before the first byte."""
+    world = World()
+    caller, other = FakeCaller(), Other(world)
+
+    async def prepare(judged: Judged) -> None:
+        caller.left = True
+
+    outcome = await world.enforcement.call(LOCAL, READ, other, caller, prepare=prepare)
+    assert (outcome.reason, other.reached) == (Completion.CALLER_GONE, 0)
 
 
 async def test_a_cancelled_call_closes_its_entry() -> None:

@@ -7,6 +7,7 @@ from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.naming import exposed_name
 from gateway.core.refusal import DECISION_META
+from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Relay
 from gateway.services import gating as module
@@ -49,6 +50,14 @@ async def test_an_allowed_call_reaches_the_upstream_once_as_it_was_sent() -> Non
     assert {name: value for name, value in call.params.items() if name != "_meta"} == params
     assert call.params["_meta"]["com.acme/trace"] == "1"
     assert call.timeout_s == 5.0
+
+
+async def test_a_call_carries_a_token_where_its_upstream_asks_for_one() -> None:
+    """What is in it is `test_authority.py`."""
+    world = World(upstreams=[FakeUpstream(tools=[ECHO])], audiences={"default": "notes"})
+    await world.call("echo", {})
+    [sent] = world.upstream().calls()
+    assert sent.headers == ((AUTHORITY_HEADER, sent.params["_meta"][AUTHORITY_META]),)
 
 
 async def test_a_denied_call_never_reaches_the_upstream_and_reads_as_an_error_result() -> None:

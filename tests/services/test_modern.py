@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.errors import UpstreamUnreachable
 from gateway.services.modern import ModernParty
 from tests.simulate.upstream import FakeUpstream
@@ -10,6 +11,7 @@ from tests.simulate.world import ALLOW_ALL, LOCAL, MODERN_META, World, handshake
 
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 ECHO = tool("echo")
+MARKED = {"type": "object", "properties": {"room": {"type": "string", "x-mcp-header": "Room"}}}
 NO_SAMPLING = ALLOW_ALL + "  - {id: none, effect: deny, match: {methods: [sampling/createMessage]}, reason: no}\n"
 URLS_ONLY = """
 apiVersion: intended/v1
@@ -33,6 +35,17 @@ async def test_a_request_keeps_its_own_meta() -> None:
     assert sent_meta(world) == {**MODERN_META, **meta}
     (sent,) = world.upstream().calls()
     assert (sent.version, sent.session, sent.timeout_s) == ("2026-07-28", 0, 5.0)
+
+
+async def test_a_token_goes_beside_the_request_s_own_meta_and_the_agent_s_headers() -> None:
+    """Neither takes the other's place."""
+    upstream = FakeUpstream(tools=[tool("echo", inputSchema=MARKED)])
+    world = World(upstreams=[upstream], audiences={"default": "notes"})
+    marked = (("mcp-param-room", "7"),)
+    await world.call("echo", {"room": "7"}, meta={"com.acme/a": 1}, param_headers=marked)
+    token = sent_meta(world)[AUTHORITY_META]
+    assert sent_meta(world) == {**MODERN_META, "com.acme/a": 1, AUTHORITY_META: token}
+    assert upstream.calls()[0].headers == (*marked, (AUTHORITY_HEADER, token))
 
 
 async def test_what_the_gateway_asks_on_the_way_has_neither_progress_token_nor_log_level() -> None:

@@ -20,6 +20,7 @@ from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import Mount
+from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.conversation import Conversation
 from gateway.services.dispatch import Dispatch, Reply
@@ -27,6 +28,8 @@ from gateway.services.enforcement import Enforcement, Judged
 from gateway.services.facts import FactSource, Standing
 from gateway.services.inflight import InFlight
 from gateway.services.refusals import Refusals
+from gateway.services.tokens import Tokens
+from tests.simulate.signer import QuickSigner
 from tests.simulate.store import MemoryStore
 from tests.simulate.upstream import FakeUpstream
 
@@ -145,7 +148,9 @@ class World:
         thresholds: Thresholds | None = None,
         calls_per_agent: int = 100,
         show_arguments: bool = True,
+        audiences: Mapping[str, str] | None = None,
     ) -> None:
+        """`audiences` names the upstreams whose calls carry a token, with its audience."""
         self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
         self.store = MemoryStore()
         self.clock = FakeClock()
@@ -171,6 +176,15 @@ class World:
         )
         self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)
         self.refusals = Refusals(audit=self.store, clock=self.clock, ids=self.ids)
+        self.signer = QuickSigner()
+        self.tokens = Tokens(
+            signer=self.signer,
+            audit=self.store,
+            state=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            issuer="intended-gateway",
+        )
         self.dispatch = Dispatch(
             upstreams=self.upstreams,
             timeouts=dict.fromkeys(self.upstreams, 5.0),
@@ -178,6 +192,7 @@ class World:
             catalog=self.catalog,
             facts=self.facts,
             refusals=self.refusals,
+            authority=Authority(tokens=self.tokens, audiences=audiences, ttl_s=120) if audiences else None,
         )
         self.mount = Mount(upstreams=tuple(self.upstreams), prefixed=len(self.upstreams) > 1)
 

@@ -54,6 +54,12 @@ async def test_the_agents_parameter_headers_pass_unchanged() -> None:
     assert b"Mcp-Param-Region: =?base64?w6Q=?=\r\nmcp-param-x: a b\r\n" in request.raw_head
 
 
+async def test_the_authority_token_of_a_call_goes_out_as_a_header() -> None:
+    """A proxy in front of the upstream can look at it without reading the body."""
+    request = await _sent(headers=(("Intended-Authority", "a.b.c"),))
+    assert b"\r\nIntended-Authority: a.b.c\r\n" in request.raw_head
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -129,6 +135,7 @@ def test_a_url_that_cannot_be_used_is_refused_at_start_without_showing_it(url: s
         ("transfer-encoding", "chunked"),
         ("Accept", "x"),
         ("Mcp-Session-Id", "x"),
+        ("intended-authority", "x"),
         ("Bad Name", "x"),
         ("", "x"),
         ("Authorization", "secret\r\nX: y"),

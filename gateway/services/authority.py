@@ -1,0 +1,56 @@
+"""Which forwarded calls carry an authority token, and what theirs is bound to.
+
+Owns the way from a judged tool call to its Grant. Keys and signatures are `services/tokens.py`.
+"""
+
+from collections.abc import Mapping
+
+from gateway.core.audit.canonical import digest
+from gateway.core.call import Call
+from gateway.core.tokens import Grant
+from gateway.errors import SigningError
+from gateway.services.enforcement import Judged
+from gateway.services.tokens import Tokens
+
+__all__ = ["NO_AUTHORITY", "Authority"]
+
+
+class Authority:
+    """`audiences` names each upstream whose tool calls carry a token, with the audience of its tokens.
+
+    A call to any other upstream costs no signature.
+    """
+
+    def __init__(self, *, tokens: Tokens | None, audiences: Mapping[str, str], ttl_s: int) -> None:
+        self._tokens = tokens
+        self._audiences = audiences
+        self._ttl_s = ttl_s
+
+    def wanted(self, call: Call) -> bool:
+        """Return whether the call is to carry a token, if it is allowed."""
+        return call.method == "tools/call" and call.upstream in self._audiences
+
+    async def token(self, judged: Judged) -> str:
+        """Return the token of an allowed call. Raises SigningError; the call must then not be forwarded."""
+        if self._tokens is None:
+            raise SigningError("this gateway issues none")
+        call = judged.call
+        return await self._tokens.issue(
+            Grant(
+                tenant=judged.principal.tenant,
+                agent=judged.principal.agent,
+                intent_id=judged.intent_id,
+                intent_type=judged.intent.type,
+                args_digest=call.arguments_digest,
+                policy_digest=judged.decision.policy_digest,
+                audience=self._audiences[call.upstream],
+                ttl_s=self._ttl_s,
+                upstream=call.upstream,
+                tool=call.name,
+                answers_digest=digest(call.answers) if call.answers else "",
+            )
+        )
+
+
+NO_AUTHORITY = Authority(tokens=None, audiences={}, ttl_s=0)
+"""For a gateway of whose upstreams none asks for tokens."""
