@@ -1,4 +1,4 @@
-"""The guide's TypeScript, run by Node as written: only the host is ours, and what a snippet leaves out comes before it."""
+"""The guide's TypeScript, run by Node as written: only the host is ours; what a snippet leaves out comes first."""
 
 import json
 import subprocess
