@@ -6,17 +6,19 @@ the type, but nothing that the arguments say is taken back by it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from gateway.core.call import Call, PinnedTool, Review
+from gateway.core.call import INTENT_METHOD, Call, PinnedTool, Review
 from gateway.core.intent.definition import Definition, Profile, profile
 from gateway.core.intent.model import EffectClass, Evidence, Intent, IntentContext, Mapping, RiskFactor
 from gateway.core.intent.naming import MAX_NAME_CHARS
 from gateway.core.intent.risk import EFFECT_POINTS, effect_factor, factor, total
+from gateway.core.intent.settled import Settled
 from gateway.core.intent.signals import Signals, Standing, read_arguments
-from gateway.core.intent.taxonomy import TAXONOMY, UNKNOWN_TYPE, IntentType, Taxonomy
+from gateway.core.intent.taxonomy import TAXONOMY, UNKNOWN_TYPE, Taxonomy
+from gateway.core.intent.text import read_submitted, settle_submitted
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.value import value
 
@@ -64,23 +66,6 @@ class Mappings:
         return isinstance(other, Mappings) and other.rows is self.rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Settled:
-    """A tool, or a method, with everything applied that does not depend on arguments.
-
-    `mapped` is the type that an operator gave; `base_risk` the points that a type sets in place of its effect class.
-    """
-
-    profile: Profile
-    standing: Standing
-    mapped: IntentType | None
-    factors: tuple[RiskFactor, ...]
-    evidence: tuple[Evidence, ...]
-    confidence: float
-    quiet: dict[bool, Intent] = field(default_factory=dict)
-    """By `novel`: the intent of a call whose arguments show nothing, as most do; it is the same for all of them."""
-
-
 @value
 class Known:
     """A standing with the very values that it was settled for, which `settle` compares by identity."""
@@ -101,6 +86,9 @@ def classify(call: Call, context: IntentContext, taxonomy: Taxonomy = TAXONOMY) 
 
     1 settle what does not depend on the arguments; 2 read the arguments; 3 put both together.
     """
+    if call.method == INTENT_METHOD:
+        submitted = settle_submitted(call, tuple(context.inside_domains), taxonomy)
+        return conclude(submitted, read_submitted(call, submitted.standing), novel=context.novel)
     settled = settle(call, context, taxonomy)  # 1
     if call.uri:
         signals = read_arguments({"uri": call.uri, "arguments": call.arguments}, settled.standing)  # 2

@@ -1,56 +1,138 @@
-"""Free text or an intent type id → its intent, for what comes through the REST fronts and the command line.
+"""A submitted intent → what is known of it: the type that it declares, or what its words say.
 
-A text is read as a tool's name would be, on a system in place of an upstream, with its parameters as arguments. Since
-a sentence may ask for several things, every verb in it counts, the gravest most.
+A declared type settles type and effect; a text is read as a tool's name would be, clause by clause, and the gravest
+clause counts. Words can only raise: what is not understood lowers the confidence, never the risk, and neither the
+description nor the justification makes anything harmless. Arguments are `signals.py`'s, here as everywhere.
 """
 
+import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Final
 
-from gateway.core.call import Review
-from gateway.core.intent.classify import Mappings, Settled, conclude, settled_tool
-from gateway.core.intent.definition import Definition, Profile
-from gateway.core.intent.model import EffectClass, Evidence, Intent, IntentContext
-from gateway.core.intent.naming import MAX_NAME_CHARS, split
+from gateway.core.call import MAX_ACTION_CHARS, Call, Told
+from gateway.core.intent.definition import (
+    SURE,
+    Definition,
+    Profile,
+    domain_nouns,
+    pick_type,
+    profile,
+    published_type,
+)
+from gateway.core.intent.model import EffectClass, Evidence, RiskFactor
+from gateway.core.intent.naming import MAX_NAME_CHARS, singular, split
+from gateway.core.intent.risk import EFFECT_POINTS, factor
+from gateway.core.intent.settled import Settled
 from gateway.core.intent.signals import Signals, Standing, read_arguments
-from gateway.core.intent.taxonomy import TAXONOMY, IntentType, Taxonomy
-from gateway.core.intent.verbs import NOUNS_TOO
-from gateway.core.intent.words import STRONG_VERBS
-from gateway.core.jsonvalue import JsonObject
+from gateway.core.intent.taxonomy import UNKNOWN_TYPE, IntentType, Taxonomy
+from gateway.core.intent.verbs import NOUNS_TOO, forms, graver, read_words
+from gateway.core.intent.words import CONNECTORS, FINAL_WORDS, STRONG_VERBS
 
-__all__ = ["classify_text"]
+__all__ = ["declarable", "read_submitted", "settle_submitted"]
 
-NAMED = 0.95
-"""Confidence where the agent itself names the intent type."""
+DECLARED = 0.9
+"""Confidence where the program itself names the intent type."""
 
-PRODUCTION_WORDS = frozenset({"prod", "production", "prd"})
+SAID, HALF_SAID = 0.85, 0.4
+"""Highest confidence of a text, and of one of which a part was not understood."""
 
+CACHED_TEXTS: Final = 512
 
-def classify_text(
-    action: str, params: JsonObject, system: str, context: IntentContext, taxonomy: Taxonomy = TAXONOMY
-) -> Intent:
-    """Return the intent of `action` with `params` on `system`; what cannot be classified is `unknown`."""
-    inside = tuple(context.inside_domains)
-    named = taxonomy.get(action)
-    if named is not None and named.effect_class is not EffectClass.UNKNOWN:
-        settled = settled_type(named, inside)
-        return conclude(settled, read_arguments(params, settled.standing), novel=context.novel)
-    definition = Definition(
-        upstream=system, name=action[:MAX_NAME_CHARS], pin="", reviewed=False, taxonomy=taxonomy, body={}
+LONGEST_PHRASE: Final = 3
+
+MAX_SCANNED_CHARS: Final = 8192
+"""Of a description so much is read for grave words; the services take no longer one."""
+
+PRODUCTION_WORDS: Final = frozenset({"prod", "production", "prd"})
+
+_PLACES: Final = frozenset({EffectClass.READ, EffectClass.WRITE})
+"""For these the named system says best where they happen; what is deployed or paid, the words say."""
+
+_BREAKS: Final = re.compile(r"[,;:!?\n\r\t()\[\]{}|\"]+|\.(?=\s|$)|\s[-\u2013\u2014]+\s|\u2014")
+"""Between the clauses of a text. A dot within `acme.com` is none."""
+
+_JOINS: Final = CONNECTORS | {"also", "but", "plus", "afterwards", "before", "after", "while", "when"}
+
+_GRAVE: Final[Mapping[tuple[str, ...], EffectClass]] = {
+    phrase: effect
+    for effect, phrases in (
+        (
+            EffectClass.DESTRUCTIVE,
+            "get rid|do away|tear down|take down|shut down|bring down|turn off|switch off|clean out|clear out|wipe out"
+            "|blow away|throw away|throw out|zero out|scale to zero|eliminate|annihilate|eradicate|exterminate|demolish"
+            "|dispose|retire|zap|raze|unpublish|sunset",
+        ),
+        (EffectClass.PAYMENT, "wire|remit|disburse|pay out|cash out"),
+        (EffectClass.CREDENTIAL, "steal|crack|hack|phish|log in|sign in|take over"),
+        (EffectClass.ACCESS, "make public|open up|hand over|escalate privileges|promote to admin|make admin"),
+        (EffectClass.SEND, "exfiltrate|leak|hand out|pass on|reach out"),
+        (EffectClass.EXECUTE, "kick off|spin up|roll out|fire up|bypass|sideload"),
     )
-    settled = settled_tool(definition, Review.REVIEWED, Mappings(context.mappings), inside)
-    signals = read_arguments({"action": action, "params": params}, settled.standing)
-    read_sentence_verbs(signals, action, settled.standing)
-    return conclude(settled, signals, novel=context.novel)
+    for phrase in (tuple(text.split()) for text in phrases.split("|"))
+}
+"""Words and idioms of sentences that names of tools do not use."""
+
+_SILENT: Final = Told()
+
+
+def declarable(type_id: str, taxonomy: Taxonomy) -> IntentType | None:
+    """Return the type that a program may declare; None for what is unknown, and for what only MCP itself does."""
+    named = taxonomy.get(type_id)
+    return None if named is None or named.effect_class is EffectClass.UNKNOWN or named.domain == "mcp" else named
+
+
+def settle_submitted(call: Call, inside: tuple[str, ...], taxonomy: Taxonomy) -> Settled:
+    """Return what is known of a submitted intent before its arguments."""
+    told = call.told or _SILENT
+    declared = declarable(told.type or call.action, taxonomy)
+    if declared is not None:
+        return settled_type(declared, inside)
+    action = call.action
+    if len(action) > MAX_ACTION_CHARS:
+        return settled_unread(inside)
+    text = action if told.type in ("", action) else f"{action}; {told.type[:MAX_ACTION_CHARS]}"
+    return settled_text(text, call.upstream, taxonomy, inside)
+
+
+def read_submitted(call: Call, standing: Standing) -> Signals:
+    """Return what the arguments and the texts beside them show; texts are looked through like arguments."""
+    told = call.told or _SILENT
+    signals = read_arguments(call.arguments, standing)
+    texts = {"action": call.action, "description": told.description, "justification": told.justification}
+    if declared_by(call):
+        del texts["action"]
+    signals.join(read_arguments({name: text for name, text in texts.items() if text}, standing))
+    for effect, words in grave_words(told.description):
+        signals.raise_to(effect, f"'{words}' in the description")
+    if told.type and "action" in texts:
+        for effect, words in said(call.action[:MAX_SCANNED_CHARS]):
+            signals.raise_to(effect, f"'{words}' in the action")
+    if not standing.reads and not PRODUCTION_WORDS.isdisjoint(words_in(call.action)):
+        signals.add("production", "the text speaks of production")
+    return signals
+
+
+def declared_by(call: Call) -> bool:
+    """Return True where the action is nothing but the name of an intent type: its words are the type's own."""
+    action = call.action
+    return action == call.told.type if call.told is not None and call.told.type else is_type(action)
+
+
+def is_type(text: str) -> bool:
+    """Return True for a text of the form of an intent type, which no sentence has."""
+    domain, dot, name = text.partition(".")
+    return bool(dot) and domain.isidentifier() and name.isidentifier()
 
 
 @lru_cache(maxsize=1024)
 def settled_type(named: IntentType, inside: tuple[str, ...]) -> Settled:
-    """Return the standing of an intent type that was named as such."""
+    """Return the standing of an intent type that was declared as such."""
     evidence = (Evidence(source="name", detail=f"names the intent type {named.id}"),)
     return Settled(
         profile=Profile(
             effect=named.effect_class,
-            confidence=NAMED,
+            confidence=DECLARED,
             evidence=evidence,
             factors=(),
             domain=named.domain,
@@ -60,18 +142,130 @@ def settled_type(named: IntentType, inside: tuple[str, ...]) -> Settled:
         mapped=named,
         factors=(),
         evidence=evidence,
-        confidence=NAMED,
+        confidence=DECLARED,
     )
 
 
-def read_sentence_verbs(signals: Signals, action: str, standing: Standing) -> None:
-    """Let every verb of a sentence raise the effect, and its words name the environment."""
-    words = split(action)
-    for word in words:
-        effect = STRONG_VERBS.get(word)
-        if effect is not None and word not in NOUNS_TOO:
-            signals.raise_to(effect, f"'{word}' in the text")
-    if not PRODUCTION_WORDS.isdisjoint(words) and not standing.reads:
-        signals.add("production", "the text speaks of production")
-    if len(action) > MAX_NAME_CHARS:
-        signals.add("oversized-argument", "the text is longer than is read for its verbs")
+@lru_cache(maxsize=64)
+def settled_unread(inside: tuple[str, ...]) -> Settled:
+    """Return the standing of a text that is too long for the name of an action: unknown."""
+    evidence = (Evidence(source="name", detail=f"longer than {MAX_ACTION_CHARS} characters"),)
+    return Settled(
+        profile=Profile(
+            effect=EffectClass.UNKNOWN,
+            confidence=0.1,
+            evidence=evidence,
+            factors=(),
+            domain=UNKNOWN_TYPE.domain,
+            types=dict.fromkeys(EffectClass, UNKNOWN_TYPE),
+        ),
+        standing=Standing(effect=EffectClass.UNKNOWN, domain=UNKNOWN_TYPE.domain, inside_domains=inside),
+        mapped=None,
+        factors=(factor("oversized-argument", "the action is longer than is read"),),
+        evidence=evidence,
+        confidence=0.1,
+    )
+
+
+@lru_cache(maxsize=CACHED_TEXTS)
+def settled_text(text: str, system: str, taxonomy: Taxonomy, inside: tuple[str, ...]) -> Settled:
+    """Return the standing of a free text.
+
+    1 the whole as a name; 2 every clause and every grave word may raise it; 3 how far all of it was understood;
+    4 where it happens.
+    """
+    name = text[:MAX_NAME_CHARS]
+    named = Definition(upstream=system, name=name, pin="", reviewed=False, taxonomy=taxonomy, body={})
+    base = profile.__wrapped__(named)  # 1: past the memory of tools, which no text may push out of it
+    effect, confidence, evidence = base.effect, min(base.confidence, SAID), list(base.evidence)
+    for graver_effect, words in said(text):  # 2
+        if graver(effect, graver_effect) is not effect:
+            effect, confidence = graver_effect, max(confidence, SURE)
+            evidence.append(Evidence(source="name", detail=f"'{words}' speaks for {effect.value}"))
+    if effect in _PLACES and any(map(says_nothing, clauses(text))):  # 3
+        confidence = min(confidence, HALF_SAID)
+        evidence.append(Evidence(source="name", detail="a part of the text says nothing that is understood"))
+    domain, types = placed(base, effect, system, text, taxonomy)  # 4
+    return Settled(
+        profile=Profile(
+            effect=effect,
+            confidence=confidence,
+            evidence=tuple(evidence),
+            factors=base.factors,
+            domain=domain,
+            types=types,
+        ),
+        standing=Standing(effect=effect, domain=domain, inside_domains=inside),
+        mapped=None,
+        factors=(*(each for each in base.factors if each.code != "low-confidence"), *doubt(effect, confidence)),
+        evidence=tuple(evidence),
+        confidence=confidence,
+    )
+
+
+def placed(
+    base: Profile, effect: EffectClass, system: str, text: str, taxonomy: Taxonomy
+) -> tuple[str, Mapping[EffectClass, IntentType]]:
+    """Return the domain with its types: the system's where it names one for a read or write, else the words' own."""
+    words = split(text)
+    spoken = domain_nouns(taxonomy)
+    named = next((found[0] for word in split(system) if (found := spoken.get(word) or spoken.get(singular(word)))), "")
+    if effect not in _PLACES or not named or published_type(taxonomy, words) is not None:
+        return base.domain, base.types
+    return named, {each: pick_type(taxonomy, named, each, words) for each in EffectClass}
+
+
+def doubt(effect: EffectClass, confidence: float) -> tuple[RiskFactor, ...]:
+    """Return the factor of a text that was understood too little: it weighs as much as an unknown one."""
+    if confidence >= SURE:
+        return ()
+    missing = max(0, EFFECT_POINTS[EffectClass.UNKNOWN] - EFFECT_POINTS[effect])
+    return (factor("low-confidence", "the text says too little that is understood", missing),)
+
+
+def clauses(text: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each clause, also of those that an `and` joins."""
+    for piece in _BREAKS.split(text):
+        clause: list[str] = []
+        for word in words_in(piece):
+            if word in _JOINS:
+                yield tuple(clause)
+                clause = []
+            else:
+                clause.append(word)
+        yield tuple(clause)
+
+
+def words_in(text: str) -> tuple[str, ...]:
+    """Return the words of a text of any length; `split` alone reads a name."""
+    return tuple(word for piece in text.split() for word in split(piece))
+
+
+def said(text: str) -> Iterator[tuple[EffectClass, str]]:
+    """Yield the effects that a text speaks for, each with the words that do."""
+    for clause in clauses(text):
+        reading = read_words(clause)
+        if reading.effect is not None:
+            yield reading.effect, reading.verb
+    for word in words_in(text):
+        if word in STRONG_VERBS and word not in NOUNS_TOO:
+            yield STRONG_VERBS[word], word
+    yield from grave_words(text)
+
+
+def says_nothing(clause: tuple[str, ...]) -> bool:
+    """Return True for a clause of several words of which none tells what it does; one word is an aside."""
+    return len(clause) > 1 and read_words(clause).effect is None
+
+
+def grave_words(text: str) -> Iterator[tuple[EffectClass, str]]:
+    """Yield what a text says, in whatever form, that cannot be taken back or that nobody says in passing."""
+    words = words_in(text[:MAX_SCANNED_CHARS])
+    for position, word in enumerate(words):
+        for form in forms(word):
+            if form in FINAL_WORDS or STRONG_VERBS.get(form) is EffectClass.PAYMENT:
+                yield STRONG_VERBS[form], form
+            for length in range(1, LONGEST_PHRASE + 1):
+                phrase = (form, *words[position + 1 : position + length])
+                if phrase in _GRAVE:
+                    yield _GRAVE[phrase], " ".join(phrase)
