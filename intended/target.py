@@ -1,0 +1,81 @@
+"""Where requests go and what they carry: base URL, key and bounds of one client, checked when it is made."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from intended import __version__
+
+__all__ = ["BASE_URL_VARIABLE", "DEFAULT_BASE_URL", "Target", "target"]
+
+DEFAULT_BASE_URL: Final = "http://127.0.0.1:8787"
+"""The gateway's own default address. Never a public host: a key is sent only where somebody said so."""
+
+BASE_URL_VARIABLE: Final = "INTENDED_API_URL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A service and the credential for it. The key and the headers that carry it are not in the representation."""
+
+    base_url: str
+    tenant_id: str
+    timeout: float
+    retries: int
+    key: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    def hide(self, text: str) -> str:
+        """Return a text of the service without the key, should it have been echoed."""
+        return text.replace(self.key, "[key]")
+
+
+def target(*, api_key: str, tenant_id: str | None, base_url: str | None, timeout: float, retries: int) -> Target:
+    """Return the target of a client. Raises ValueError, which never shows the key.
+
+    `base_url` beats the environment variable INTENDED_API_URL, that beats the address of a gateway on this machine.
+    """
+    if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        raise ValueError("api_key must be the key as it was issued: printable ASCII without spaces")
+    if tenant_id is not None and (not tenant_id.isascii() or not tenant_id.isprintable() or not tenant_id.strip()):
+        raise ValueError("tenant_id must be printable ASCII")
+    if not math.isfinite(timeout) or timeout <= 0:
+        raise ValueError("timeout must be a number of seconds above 0")
+    if retries < 0:
+        raise ValueError("retries must not be negative")
+    headers = {
+        "authorization": f"Bearer {api_key}",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": f"intended-python/{__version__}",
+    }
+    if tenant_id is not None:
+        headers["x-tenant-id"] = tenant_id
+    return Target(
+        base_url=_base(base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL),
+        tenant_id=tenant_id or _tenant_of(api_key),
+        timeout=timeout,
+        retries=retries,
+        key=api_key,
+        headers=headers,
+    )
+
+
+def _base(url: str) -> str:
+    """Return the base URL without a trailing slash or `/v1`: routes that have that prefix bring it themselves."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("base_url must be an http or https address")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("base_url must hold no user name, password, query or fragment")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}"
+
+
+def _tenant_of(api_key: str) -> str:
+    """Return the tenant that a key names (`intendedops_<tenantId>_<secret>`), empty where it names none."""
+    prefix, _, rest = api_key.partition("_")
+    tenant, _, secret = rest.rpartition("_")
+    return tenant if prefix == "intendedops" and secret else ""
