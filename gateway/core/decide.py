@@ -13,10 +13,19 @@ Reads nothing and knows no clock; gathering is `services/facts.py`. The rungs, f
  9. an allow rule matches                        → ESCALATE  tier-escalate
 10. otherwise                                    → DENY  no-rule
 
+Entries record the number of the rung, so that numbers stay as they are. Two rungs that came later have their place
+elsewhere on the ladder:
+
+11. the intent is none that the agent declared   → DENY  agent-scope       (before 4)
+12. a human's yes covers all that escalates      → ALLOW  approved         (in place of 7 and 9; a deny is above both)
+
 There is no rung for a missing fact: whoever gathers facts and lacks one must not get here. An escalate rule needs no
 allow rule beside it: it is the operator's word that a human may allow the call (design, section 4, "Policies").
 """
 
+from dataclasses import replace
+
+from gateway.core.approvals import Granted
 from gateway.core.call import Call
 from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason, Thresholds
 from gateway.core.facts import Facts
@@ -37,8 +46,13 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
     definition = _judge_definition(call, facts)
     if definition is not None:
         return definition
+    declared = facts.restriction
+    if declared is not None and not declared.permits(domain=intent.domain, intent_type=intent.type):
+        text = f"The agent '{facts.principal.agent}' has not declared intents of type '{intent.type}'."
+        return refuse(facts, Reason.AGENT_SCOPE, text, rung=11)
     evaluation = evaluate(facts.bundle, policy_input(call, intent, facts))
-    return _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest)
+    decision = _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest)
+    return decision if facts.approval is None else _with_yes(decision, facts.approval)
 
 
 def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
@@ -104,6 +118,20 @@ def _judge_definition(call: Call, facts: Facts) -> Decision | None:
     if problem:
         return refuse(facts, Reason.SCHEMA, f"The arguments do not fit the tool: {problem}.", rung=3)
     return None
+
+
+def _with_yes(decision: Decision, approval: Granted) -> Decision:
+    """Rung 12. A yes answers what escalated when it was asked for; a rule that is new or changed since asks again."""
+    if decision.effect is not Effect.ESCALATE or not approval.covers(decision.rules):
+        return decision
+    return replace(
+        decision,
+        effect=Effect.ALLOW,
+        reason=Reason.APPROVED,
+        rung=12,
+        explanation=f"A human has approved this very call ({approval.id}).",
+        approval=None,
+    )
 
 
 def _judge_rules(evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str) -> Decision:

@@ -3,10 +3,11 @@
 All reads of a decision are here. What cannot be read raises; nothing is replaced by a default.
 """
 
+from hashlib import sha256
 from typing import Protocol
 
 from gateway.core.agents import Restriction
-from gateway.core.call import Call
+from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import hides
 from gateway.core.decision import Thresholds
 from gateway.core.facts import Facts
@@ -120,6 +121,10 @@ def seen_key(principal: Principal, call: Call) -> str:
     """Return the key of the state row that says: this agent was allowed this target before.
 
     Resources are taken together per upstream: their URIs are unbounded in number. The length makes the key say one
-    thing only, whatever an agent is called.
+    thing only, whatever an agent is called. System and action of a submitted intent are a program's own words, of any
+    length and perhaps secret: they go by their digest.
     """
+    if call.method == INTENT_METHOD:
+        words = sha256(f"{len(call.upstream)}:{call.upstream}:{call.action}".encode()).hexdigest()
+        return f"seen:{len(principal.agent)}:{principal.agent}::{call.method}:{words}"
     return f"seen:{len(principal.agent)}:{principal.agent}:{call.upstream}:{call.method}:{call.name}"

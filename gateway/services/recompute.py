@@ -7,7 +7,9 @@ longer kept there is nothing to recompute from, and this says so.
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.core.call import Call, PinnedTool, Review
+from gateway.core.agents import Restriction
+from gateway.core.approvals import Granted
+from gateway.core.call import Call, PinnedTool, Review, Told
 from gateway.core.decide import decide
 from gateway.core.decision import Thresholds
 from gateway.core.facts import Facts
@@ -59,6 +61,7 @@ def recompute(
         arguments_digest=str(recorded.entry["argsDigest"]),
         tool=_tool(called, definition),
         answers=called.get("answers", {}),
+        told=Told(**called["told"]) if "told" in called else None,
     )
     facts = Facts(
         principal=Principal(tenant=str(recorded.entry["tenant"]), agent=given["agent"], credential=given["credential"]),
@@ -71,6 +74,8 @@ def recompute(
         session=given["session"],
         budgets=given["budgets"],
         counts=given["counts"],
+        restriction=_restriction(given),
+        approval=_approval(given),
     )
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=facts.novel), taxonomy)
     decision = decide(call, intent, facts)
@@ -98,6 +103,20 @@ def _missing(recorded: RecordedDecision, bundle: Bundle | None, definition: Json
     if "pin" in recorded.evaluation_input["call"] and definition is None:
         return "the tool's definition of that time is not on record"
     return ""
+
+
+def _restriction(given: JsonObject) -> Restriction | None:
+    """Return what the agent had declared for itself."""
+    declared = given.get("restriction")
+    if declared is None:
+        return None
+    return Restriction(domains=frozenset(declared["domains"]), intent_types=frozenset(declared["intentTypes"]))
+
+
+def _approval(given: JsonObject) -> Granted | None:
+    """Return the human's yes that the decision rested on."""
+    granted = given.get("approval")
+    return None if granted is None else Granted(id=granted["id"], rules=frozenset(map(tuple, granted["rules"])))
 
 
 def _tool(called: JsonObject, definition: JsonObject | None) -> PinnedTool | None:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.core.agents import Restriction
+from gateway.core.approvals import Granted
 from gateway.core.call import Call
 from gateway.core.decide import decide, is_hidden, refuse
 from gateway.core.decision import ApprovalTerms, Effect, Reason, Thresholds
@@ -152,3 +154,70 @@ def test_an_evaluation_that_stands_for_many_calls_is_judged_for_each_of_them() -
         assert "tier T1" in decide(CALL, INTENT, stricter).explanation
         assert "tier T2" in decide(CALL, INTENT, higher).explanation
         assert decide(CALL, replace(INTENT, risk=41), given).effect is Effect.ESCALATE
+
+
+FILES_ONLY = Restriction(domains=frozenset({"files"}))
+
+
+@pytest.mark.parametrize(
+    ("declared", "rung"),
+    [
+        (FILES_ONLY, 8),
+        (Restriction(intent_types=frozenset({"files.read"})), 8),
+        (Restriction(), 8),
+        (Restriction(domains=frozenset({"billing"})), 11),
+        (Restriction(intent_types=frozenset({"files.write"})), 11),
+        (Restriction(domains=frozenset({"files"}), intent_types=frozenset({"files.write"})), 11),
+    ],
+)
+def test_an_agent_does_what_it_declared_and_nothing_else(declared: Restriction, rung: int) -> None:
+    """The contract: a type outside of the declared ones is DENY; empty lists restrict nothing."""
+    decision = decide(CALL, INTENT, replace(facts(ALLOW), restriction=declared))
+    assert decision.rung == rung
+    assert (decision.reason is Reason.AGENT_SCOPE) == (rung == 11)
+
+
+def test_no_yes_goes_beyond_what_an_agent_declared() -> None:
+    """A human approves a call, not another agent."""
+    given = replace(facts(ESCALATE), restriction=Restriction(domains=frozenset({"x"})), approval=Granted(id="apr_1"))
+    assert decide(CALL, INTENT, given).reason is Reason.AGENT_SCOPE
+
+
+def yes_to(*rules: str) -> Granted:
+    """Return the yes to what these rules made of the call."""
+    asked = decide(CALL, INTENT, facts(*rules))
+    return Granted(id="apr_1", rules=frozenset((rule.id, rule.digest) for rule in asked.rules))
+
+
+def test_a_yes_allows_what_escalated() -> None:
+    """An approval is a fact of the decision; what allowed the call anyway is told as before."""
+    given = replace(facts(ALLOW, ESCALATE), approval=yes_to(ALLOW, ESCALATE))
+    decision = decide(CALL, INTENT, given)
+    assert (decision.effect, decision.reason, decision.rung) == (Effect.ALLOW, Reason.APPROVED, 12)
+    assert (decision.approval, "apr_1" in decision.explanation) == (None, True)
+    below = replace(facts(ALLOW, allow_below=40), approval=yes_to(ALLOW, ESCALATE))
+    assert decide(CALL, INTENT, below).reason is Reason.APPROVED
+    plain = replace(facts(ALLOW), approval=yes_to(ALLOW, ESCALATE))
+    assert decide(CALL, INTENT, plain).reason is Reason.POLICY_ALLOW
+
+
+def test_a_deny_of_today_is_above_a_yes_of_yesterday() -> None:
+    """Approval is no bypass: policy, tier and broken conditions deny as ever."""
+    yes = yes_to(ESCALATE)
+    for rules, caps, reason in (
+        ((ESCALATE, DENY), {}, Reason.POLICY_DENY),
+        ((ESCALATE,), {"deny_from": 40}, Reason.TIER_DENY),
+        ((ESCALATE, BROKEN), {}, Reason.CONDITION_ERROR),
+    ):
+        assert decide(CALL, INTENT, replace(facts(*rules, **caps), approval=yes)).reason is reason
+
+
+def test_an_escalating_rule_that_is_new_or_changed_asks_again_and_any_other_change_does_not() -> None:
+    """The human has seen why; a new why is a new question."""
+    yes = yes_to(ESCALATE)
+    changed = ESCALATE.replace("a person", "two persons")
+    new = ESCALATE.replace("id: ask", "id: ask-too")
+    for rules in ((changed,), (ESCALATE, new)):
+        assert decide(CALL, INTENT, replace(facts(*rules), approval=yes)).effect is Effect.ESCALATE
+    unrelated = ALLOW.replace("id: yes", "id: elsewhere").replace("[t]", "[z]")
+    assert decide(CALL, INTENT, replace(facts(ESCALATE, unrelated), approval=yes)).effect is Effect.ALLOW

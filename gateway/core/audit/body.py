@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.core.call import Call
+from gateway.core.call import INTENT_METHOD, Call, Told
 from gateway.core.decision import Decision
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.redact import redact
 
-__all__ = ["completed_body", "decided", "decided_body", "evaluation_input", "timestamp"]
+__all__ = ["completed_body", "decided", "decided_body", "evaluation_input", "shown_place", "timestamp"]
 
 KEPT = 1024
 """Decisions, and intents, whose encoded form is kept; one more, and all are encoded anew once."""
@@ -54,6 +54,10 @@ def decided(
     called = _called(call, redact(call.arguments) if show_arguments else None)
     if call.answers and show_arguments:
         called["answers"] = redact(call.answers)
+    if call.method == INTENT_METHOD:
+        called["upstream"], called["name"] = shown_place(call)
+    if call.told is not None:
+        called["told"] = _told(call.told, redacted=True) if show_arguments else {"type": call.told.type}
     body = orjson.dumps(
         {"call": called, "decision": _decision(decision), "intent": _intent(intent), "facts": rested_on}
     )
@@ -69,6 +73,8 @@ def _evaluation_input(call: Call, facts: orjson.Fragment) -> bytes:
     called = _called(call, call.arguments)
     if call.answers:
         called["answers"] = call.answers
+    if call.told is not None:
+        called["told"] = _told(call.told, redacted=False)
     return orjson.dumps({"call": called, "facts": facts})
 
 
@@ -80,6 +86,23 @@ def _called(call: Call, arguments: Any) -> JsonObject:
     if arguments is not None:
         called["arguments"] = arguments
     return called
+
+
+def shown_place(call: Call) -> tuple[str, str]:
+    """Return where a call goes and what it is aimed at, as it may be shown and kept for good.
+
+    The system and the action of a submitted intent are a program's own words, which may hold a secret.
+    """
+    if call.method != INTENT_METHOD:
+        return call.upstream, call.target
+    shown = redact({"system": call.upstream, "action": call.name})
+    return str(shown["system"]), str(shown["action"])
+
+
+def _told(told: Told, *, redacted: bool) -> JsonObject:
+    """Return what a program said of its intent; the digest covers none of it, so that it is cut for people."""
+    texts: JsonObject = {"action": told.action, "description": told.description, "justification": told.justification}
+    return {"type": told.type, **(redact(texts) if redacted else texts)}
 
 
 def _decision(decision: Decision) -> orjson.Fragment:
@@ -132,21 +155,26 @@ def _keep(kept: dict[int, tuple[_T, orjson.Fragment]], one: _T, encoded: orjson.
 
 
 def _facts(facts: Facts) -> orjson.Fragment:
-    return orjson.Fragment(
-        orjson.dumps(
-            {
-                "agent": facts.principal.agent,
-                "credential": facts.principal.credential,
-                "tier": facts.tier,
-                "score": facts.score,
-                "allowBelow": facts.thresholds.allow_below,
-                "denyFrom": facts.thresholds.deny_from,
-                "policyDigest": facts.bundle.digest,
-                "now": facts.now,
-                "novel": facts.novel,
-                "session": facts.session,
-                "budgets": facts.budgets,
-                "counts": facts.counts,
-            }
-        )
-    )
+    rested_on: JsonObject = {
+        "agent": facts.principal.agent,
+        "credential": facts.principal.credential,
+        "tier": facts.tier,
+        "score": facts.score,
+        "allowBelow": facts.thresholds.allow_below,
+        "denyFrom": facts.thresholds.deny_from,
+        "policyDigest": facts.bundle.digest,
+        "now": facts.now,
+        "novel": facts.novel,
+        "session": facts.session,
+        "budgets": facts.budgets,
+        "counts": facts.counts,
+    }
+    if facts.restriction is not None:
+        declared = facts.restriction
+        rested_on["restriction"] = {
+            "domains": sorted(declared.domains),
+            "intentTypes": sorted(declared.intent_types),
+        }
+    if facts.approval is not None:
+        rested_on["approval"] = {"id": facts.approval.id, "rules": sorted(facts.approval.rules)}
+    return orjson.Fragment(orjson.dumps(rested_on))

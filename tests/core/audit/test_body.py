@@ -7,9 +7,19 @@ import orjson
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
+from gateway.core.agents import Restriction
+from gateway.core.approvals import Granted
 from gateway.core.audit import body as body_module
-from gateway.core.audit.body import KEPT, completed_body, decided, decided_body, evaluation_input, timestamp
-from gateway.core.call import Call
+from gateway.core.audit.body import (
+    KEPT,
+    completed_body,
+    decided,
+    decided_body,
+    evaluation_input,
+    shown_place,
+    timestamp,
+)
+from gateway.core.call import Call, Told
 from gateway.core.decide import decide
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
@@ -121,3 +131,51 @@ def test_another_decision_or_intent_is_never_written_as_one_that_is_kept() -> No
         assert (shown["intent"]["type"], shown["decision"]["rung"]) == (f"t{number}", number)
     assert len(body_module._DECISIONS) <= KEPT
     assert len(body_module._INTENTS) <= KEPT
+
+
+SECRET = "ghp_" + "a1" * 20
+INTENT = Call(
+    method="intent",
+    upstream="github",
+    name=f"deploy with {SECRET}",
+    uri="",
+    arguments={"repo": "acme/shop"},
+    arguments_digest="",
+    told=Told(type="deployment.deploy", description=f"uses {SECRET}", justification="release"),
+)
+
+
+def test_what_a_program_says_of_its_intent_is_recorded_whole_and_shown_without_secrets() -> None:
+    """The recomputation needs every word; an auditor must not read a key in one."""
+    given = facts(ALLOW)
+    intent = classify(INTENT, IntentContext())
+    body, whole = decided(INTENT, intent, decide(INTENT, intent, given), given, show_arguments=True)
+    assert SECRET.encode() not in body
+    assert orjson.loads(body)["call"]["told"]["justification"] == "release"
+    assert orjson.loads(whole)["call"]["told"] == {
+        "type": "deployment.deploy",
+        "action": "",
+        "description": f"uses {SECRET}",
+        "justification": "release",
+    }
+    bare = decided_body(INTENT, intent, decide(INTENT, intent, given), given, show_arguments=False)
+    assert orjson.loads(bare)["call"]["told"] == {"type": "deployment.deploy"}
+
+
+def test_the_place_of_a_call_is_the_upstreams_word_and_that_of_an_intent_is_looked_through() -> None:
+    """An entry is kept for good."""
+    assert shown_place(CALL) == ("u", "t")
+    assert shown_place(INTENT)[0] == "github"
+    assert SECRET not in shown_place(INTENT)[1]
+
+
+def test_a_declaration_and_a_yes_are_facts_on_record() -> None:
+    """A decision that rests on them can be made again."""
+    given = replace(
+        facts(ALLOW),
+        restriction=Restriction(domains=frozenset({"files", "code"})),
+        approval=Granted(id="apr_1", rules=frozenset({("ask", "d")})),
+    )
+    told = orjson.loads(evaluation_input(CALL, given))["facts"]
+    assert told["restriction"] == {"domains": ["code", "files"], "intentTypes": []}
+    assert told["approval"] == {"id": "apr_1", "rules": [["ask", "d"]]}
