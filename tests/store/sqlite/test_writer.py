@@ -48,6 +48,36 @@ async def test_appends_that_wait_together_share_a_transaction(tmp_path: Path, mo
         assert (await verified(store)).count == 300
 
 
+async def test_many_appends_at_once_are_waited_for_and_few_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours: a busy loop has more on the way, which shares the sync; a single call must not pay for that."""
+    sizes: list[int] = []
+    queued = threading.Event()
+    real = Recorder.record
+
+    def counted(self: Recorder, drafts: list[EntryDraft], *, now: int) -> object:
+        sizes.append(len(drafts))
+        queued.wait(5)
+        return real(self, drafts, now=now)
+
+    def gathered(seconds: float) -> None:
+        assert seconds == writer_module.GATHER_S
+        store._writer._queue.put(late)
+
+    monkeypatch.setattr(Recorder, "record", counted)
+    monkeypatch.setattr(writer_module.time, "sleep", gathered)
+    async with opened(tmp_path) as store:
+        late = writer_module._Ticket(draft(tool="late"), store._writer._loop.create_future(), 0.0)
+        first = store._writer.submit(draft())
+        await until(lambda: sizes == [1])
+        others = [store._writer.submit(draft()) for _ in range(writer_module.GATHER_FROM)]
+        queued.set()
+        for waiting in (first, *others, late.future):
+            assert isinstance(await waiting, Appended)
+        assert sizes == [1, writer_module.GATHER_FROM + 1]
+
+
 async def test_an_append_that_is_given_up_before_the_lock_is_never_written(tmp_path: Path) -> None:
     """Issue, "Audit": what was told not recorded must not turn up later; and the store goes on afterwards."""
     unclaimed: list[EntryDraft] = []
