@@ -30,7 +30,6 @@ from gateway.downstream.bounds import FrontLimits
 from gateway.downstream.http import McpFront
 from gateway.errors import ConfigurationError, PolicyError, Problem, StoreError, UpstreamError
 from gateway.identity.ids import RandomIds
-from gateway.identity.keyless import Keyless
 from gateway.policyfiles.directory import PolicyDirectory
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Appended, Mount, OpenCall, Upstream
@@ -40,7 +39,9 @@ from gateway.services.dispatch import Dispatch
 from gateway.services.enforcement import Enforcement, Judged
 from gateway.services.facts import FactSource, Standing
 from gateway.services.inflight import InFlight
+from gateway.services.keys import Keys
 from gateway.services.lifecycle import Lifecycle
+from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.recovery import close_disowned, close_open_calls
 from gateway.services.refusals import Refusals
@@ -99,7 +100,6 @@ class Gateway:
     """One running gateway without its socket: `asgi` is the application, `report` what the start found."""
 
     def __init__(self, settings: Settings, *, observe: Callable[[Judged], None] = lambda judged: None) -> None:
-        settings.require_loopback()
         self._settings = settings
         self._observe = observe
         self._clock = SystemClock()
@@ -113,6 +113,7 @@ class Gateway:
         self._lifecycle: Lifecycle
         self._readiness: Readiness
         self._refusals: Refusals
+        self._keys: Keys
         self._front: McpFront
         self._probes: Any
 
@@ -162,7 +163,7 @@ class Gateway:
             policy_warnings=bundle.warnings,
             data=data_folder(self._settings),
             in_doubt=self._in_doubt,
-            keyless=True,
+            keyless=not self._keys.any(),
         )
 
     async def unreachable(self) -> AsyncIterator[tuple[str, str]]:
@@ -191,6 +192,17 @@ class Gateway:
         store = await open_store(store_options(settings), self._clock, unclaimed=self._disown)
         stack.push_async_callback(store.aclose)
         self._store = store
+        self._keys = Keys(
+            audit=store,
+            state=store,
+            uses=store,
+            clock=self._clock,
+            ids=self._ids,
+            rates=settings.rates.by_plan(),
+        )
+        await self._keys.load(await store.tenants())
+        settings.require_safe_address(keyed=self._keys.any())  # before the start is on record
+        stack.callback(self._keys.flush)
         self._in_doubt = await close_open_calls(store, store, self._clock, self._ids)
         self._lifecycle = Lifecycle(audit=store, clock=self._clock, ids=self._ids)
         self._refusals = Refusals(audit=store, clock=self._clock, ids=self._ids)
@@ -199,7 +211,7 @@ class Gateway:
         dispatch = self._dispatch(store)
         self._front = McpFront(
             dispatch=dispatch,
-            authentication=Authentication(Keyless()),
+            authentication=Authentication(keys=self._keys, limits=RateLimits(self._clock)),
             mounts=mounts(settings),
             limits=front_limits(settings),
             clock=self._clock,
@@ -207,6 +219,7 @@ class Gateway:
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,
         )
+        self._keys.on_change(self._front.review)
         await self._record_start()
         stack.push_async_callback(self._close_upstreams)
         stack.push_async_callback(self._record_stop)

@@ -27,7 +27,8 @@ from gateway.errors import (
 )
 from gateway.policyfiles.files import load_bundle
 from gateway.ports import Outbound, Upstream, UpstreamSupport
-from gateway.records import database_path, verify_chains
+from gateway.records import database_path, reading, verify_chains
+from gateway.services.keys import any_key
 from gateway.services.policy_check import explain_bundle
 from gateway.settings import Settings, UpstreamSettings
 from gateway.upstream.probing import Silence, discover, initialize_params
@@ -56,16 +57,16 @@ class Findings:
 async def check(settings: Settings) -> Findings:
     """Look at settings, policies, store and upstreams, in this order. Raises nothing that is a finding."""
     findings = Findings()
-    _check_address(settings, findings)
+    await _check_address(settings, findings)
     _check_policies(settings, findings)
     await _check_store(settings, findings)
     await _check_upstreams(settings.upstreams, findings)
     return findings
 
 
-def _check_address(settings: Settings, findings: Findings) -> None:
+async def _check_address(settings: Settings, findings: Findings) -> None:
     try:
-        settings.require_loopback()
+        settings.require_safe_address(keyed=await _keyed(settings))
     except ConfigurationError as error:
         findings.problems.extend(error.problems)
     if settings.tls_certificate is None or settings.tls_key is None:
@@ -81,6 +82,15 @@ def _check_address(settings: Settings, findings: Findings) -> None:
                 remedy="name PEM files that fit together and that the gateway's user may read",
             )
         )
+
+
+async def _keyed(settings: Settings) -> bool:
+    """Return whether the store has, or had, an API key; False where it cannot be read: a finding of its own."""
+    try:
+        async with reading(settings) as reader:
+            return await any_key(reader, reader)
+    except StoreError:
+        return False
 
 
 def _check_policies(settings: Settings, findings: Findings) -> None:

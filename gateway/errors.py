@@ -183,11 +183,15 @@ class AlreadyResolved(StateConflict):
 
 
 class RateLimited(RequestError):
-    """Too many requests in this window; `retry_after_s` are the whole seconds until the next one begins."""
+    """Too many requests in this window; `retry_after_s` are the whole seconds until the next one begins.
 
-    def __init__(self, message: str, *, retry_after_s: int) -> None:
+    `repeated` marks all but the first of a window: only that one is put on record.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: int, repeated: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.repeated = repeated
 
 
 class Unavailable(RequestError):

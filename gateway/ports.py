@@ -12,7 +12,6 @@ from typing import Generic, Protocol, TypeVar
 from gateway.core.audit.entry import EntryDraft, StoredEntry
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.compile import Bundle
-from gateway.core.principal import Principal
 from gateway.core.value import value
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "Channel",
     "Clock",
     "Conflict",
-    "Credentials",
     "EntryFilter",
     "Ids",
     "IntentFilter",
@@ -259,7 +257,7 @@ class RecordIndex(Protocol):
         ...
 
 
-# --- policies and credentials -----------------------------------------------------------------------------------------
+# --- policies and signing ---------------------------------------------------------------------------------------------
 
 
 class PolicySource(Protocol):
@@ -271,18 +269,6 @@ class PolicySource(Protocol):
 
     def problem(self) -> str:
         """Return an empty string, or why the newest files are not in force."""
-        ...
-
-
-class Credentials(Protocol):
-    """Turns a presented credential into a principal."""
-
-    async def resolve(self, presented: str) -> Principal | None:
-        """Return whom the credential proves, or None where it proves nobody. Raises StoreError where unknown."""
-        ...
-
-    def keyless(self) -> Principal | None:
-        """Return whom a request without any credential stands for, or None once there is a key or issuer."""
         ...
 
 

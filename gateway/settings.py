@@ -17,6 +17,7 @@ from gateway.errors import ConfigurationError, Problem
 __all__ = [
     "AuditSettings",
     "LimitSettings",
+    "RateSettings",
     "Settings",
     "ThresholdSettings",
     "TierSettings",
@@ -186,11 +187,28 @@ class TierSettings(Section):
         return Thresholds(allow_below=chosen.allow_below, deny_from=chosen.deny_from)
 
 
+class RateSettings(Section):
+    """Requests a minute of one key, by its plan. The plan `enterprise` has a number of its own in each key."""
+
+    default: Annotated[int, Field(ge=1)] = 1000
+    """Of a key without a plan. The windows are fixed and start at each whole minute."""
+    free: Annotated[int, Field(ge=1)] = 100
+    """Of a key with the plan `free`."""
+    pro: Annotated[int, Field(ge=1)] = 500
+    """Of a key with the plan `pro`."""
+    business: Annotated[int, Field(ge=1)] = 2000
+    """Of a key with the plan `business`."""
+
+    def by_plan(self) -> dict[str, int]:
+        """Return the numbers by name; the default has none."""
+        return {"": self.default, "free": self.free, "pro": self.pro, "business": self.business}
+
+
 class Settings(Section):
     """The whole configuration of one gateway."""
 
     host: str = "127.0.0.1"
-    """Address to bind. Without keys only loopback is accepted."""
+    """Address to bind. Without keys only loopback is accepted, with keys any other wants TLS."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     """0 picks a free port."""
     upstreams: dict[Annotated[str, Field(pattern=UPSTREAM_ID)], UpstreamSettings] = Field(default_factory=dict)
@@ -208,13 +226,17 @@ class Settings(Section):
     """PEM file with the certificate chain; with it the gateway speaks TLS itself."""
     tls_key: Path | None = None
     """PEM file with the certificate's private key."""
+    behind_tls_proxy: bool = False
+    """Says that a proxy in front of the gateway speaks TLS and is the only way to it. Keys then may come in the clear
+    from other addresses than loopback; and there must be keys, since a proxy brings strangers to loopback too."""
     unsafe_allow_unauthenticated: bool = False
-    """Bind an address that other machines reach although no key is configured: anyone there is agent `local`. For a
-    container whose network reaches one agent only (contract, section 1: keyless mode is loopback only)."""
+    """Bind an address that other machines reach although there is no key, or no TLS: without a key anyone there is
+    agent `local`. For a container whose network reaches one agent only (contract, 1: keyless mode is loopback only)."""
     drain_s: Annotated[float, Field(ge=0, le=600)] = 20.0
     """How long calls in flight may take to end after SIGTERM. Below the 30 s that orchestrators wait before SIGKILL."""
     tiers: TierSettings = TierSettings()
     limits: LimitSettings = LimitSettings()
+    rates: RateSettings = RateSettings()
     audit: AuditSettings = AuditSettings()
 
     @model_validator(mode="after")
@@ -227,24 +249,36 @@ class Settings(Section):
 
     @property
     def reachable_from_elsewhere(self) -> bool:
-        """True where `host` is not a loopback address."""
-        return not _is_loopback(self.host)
+        """True where `host` is not a loopback address, or a proxy brings others to it."""
+        return self.behind_tls_proxy or not _is_loopback(self.host)
 
-    def require_loopback(self) -> None:
-        """Refuse to serve unauthenticated agents beyond this machine. Called where neither key nor issuer exists.
+    def require_safe_address(self, *, keyed: bool) -> None:
+        """Refuse to serve strangers, or keys in the clear, beyond this machine. `keyed`: there is, or was, an API key.
 
         Raises:
-            ConfigurationError: `host` is reachable from elsewhere and the unsafe switch is off.
+            ConfigurationError: others reach the gateway without a key, or without TLS, and the unsafe switch is off.
         """
         if not self.reachable_from_elsewhere or self.unsafe_allow_unauthenticated:
             return
-        raise ConfigurationError(
-            Problem(
-                source="settings",
-                field="host",
-                message=f"{self.host} is reachable from other machines, and no agent key is configured: anyone there"
-                " could call every tool",
-                remedy="bind 127.0.0.1 (the default); or, where the network itself lets only your agent in, say so with"
-                " --unsafe-allow-unauthenticated (INTENDED_GATEWAY_UNSAFE_ALLOW_UNAUTHENTICATED=true)",
+        if not keyed:
+            raise ConfigurationError(
+                Problem(
+                    source="settings",
+                    field="host" if not _is_loopback(self.host) else "behind_tls_proxy",
+                    message=f"{self.host} is reachable from other machines, and there is no API key: anyone there could"
+                    " call every tool",
+                    remedy="make a key first (`intended keys create`); or bind 127.0.0.1 (the default) with no proxy;"
+                    " or, where the network itself lets only your agent in, say so with --unsafe-allow-unauthenticated"
+                    " (INTENDED_GATEWAY_UNSAFE_ALLOW_UNAUTHENTICATED=true)",
+                )
             )
-        )
+        if self.tls_certificate is None and not self.behind_tls_proxy:
+            raise ConfigurationError(
+                Problem(
+                    source="settings",
+                    field="host",
+                    message=f"{self.host} is reachable from other machines, and API keys would come there in the clear",
+                    remedy="give it a certificate (--tls-cert and --tls-key); or say with --behind-tls-proxy that a"
+                    " proxy in front of it speaks TLS and is the only way to it; or bind 127.0.0.1 (the default)",
+                )
+            )

@@ -17,6 +17,7 @@ from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Appended, Mount
 from gateway.records import reading
 from gateway.services.audit_query import tail
+from gateway.services.operator import operator
 from gateway.settings import Settings, UpstreamSettings
 from gateway.store.sqlite.store import StoreOptions, open_store
 from gateway.telemetry.clock import SystemClock
@@ -197,11 +198,22 @@ async def test_policies_that_cannot_be_loaded_stop_a_start(tmp_path: Path) -> No
     assert not (tmp_path / "data").exists()
 
 
-async def test_an_unauthenticated_gateway_refuses_an_address_that_others_reach(tmp_path: Path) -> None:
-    """Keyless mode is loopback only (contract, section 1)."""
-    with pytest.raises(ConfigurationError, match="reachable from other machines"):
+async def test_an_address_that_others_reach_wants_a_key_and_tls(tmp_path: Path) -> None:
+    """Keyless mode is loopback only (contract, section 1); a start that is refused is not on record."""
+    with pytest.raises(ConfigurationError, match="there is no API key"):
+        async with Gateway.open(settings_in(tmp_path, host="0.0.0.0", behind_tls_proxy=True)):
+            raise AssertionError
+    async with Gateway.open(settings_in(tmp_path)) as gateway:
+        assert gateway.report.keyless
+        await gateway._keys.create(operator("default"), tenant="default", name="first")
+        assert not gateway.report.keyless
+    before = await entries(settings_in(tmp_path))
+    with pytest.raises(ConfigurationError, match="in the clear"):
         async with Gateway.open(settings_in(tmp_path, host="0.0.0.0")):
             raise AssertionError
+    assert await entries(settings_in(tmp_path)) == before
+    async with Gateway.open(settings_in(tmp_path, host="0.0.0.0", behind_tls_proxy=True)) as gateway:
+        assert not gateway.report.keyless
 
 
 async def test_a_decision_that_becomes_durable_too_late_is_closed(tmp_path: Path) -> None:

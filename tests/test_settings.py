@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
 from gateway.errors import ConfigurationError
-from gateway.settings import Settings, TierSettings, UpstreamSettings
+from gateway.services.ratelimit import RATES
+from gateway.settings import RateSettings, Settings, TierSettings, UpstreamSettings
 
 
 @pytest.mark.parametrize(
@@ -52,18 +53,52 @@ def test_half_a_tls_pair_is_refused(half: dict) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_loopback_needs_no_key(host: str) -> None:
-    """Keyless mode is for one machine (contract, section 1)."""
-    Settings(host=host).require_loopback()
+@pytest.mark.parametrize("keyed", [True, False])
+def test_loopback_needs_neither_key_nor_tls(host: str, keyed: bool) -> None:
+    """Keyless mode is for one machine, and so is a key in the clear (contract, section 1)."""
+    Settings(host=host).require_safe_address(keyed=keyed)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gateway.test", "localhost.evil.test"])
-def test_another_address_is_refused_without_keys(host: str) -> None:
+OPEN = ["0.0.0.0", "::", "192.0.2.1", "gateway.test", "localhost.evil.test"]
+TLS = {"tls_certificate": "c.pem", "tls_key": "k.pem"}
+
+
+@pytest.mark.parametrize("host", OPEN)
+@pytest.mark.parametrize("more", [{}, TLS, {"behind_tls_proxy": True}], ids=["in the clear", "TLS", "proxy"])
+def test_another_address_is_refused_without_keys(host: str, more: dict) -> None:
     """Anyone in reach could otherwise call every tool; the error says what to do."""
-    with pytest.raises(ConfigurationError, match="--unsafe-allow-unauthenticated"):
-        Settings(host=host).require_loopback()
+    with pytest.raises(ConfigurationError, match="--unsafe-allow-unauthenticated") as caught:
+        Settings.model_validate({"host": host, **more}).require_safe_address(keyed=False)
+    assert caught.value.problems[0].field == "host"
 
 
-def test_the_unsafe_switch_is_named_for_what_it_does() -> None:
-    """A container must bind every address; whoever wants that says so in one word that nobody overlooks."""
-    Settings(host="0.0.0.0", unsafe_allow_unauthenticated=True).require_loopback()
+def test_a_proxy_brings_strangers_to_loopback_too() -> None:
+    """Who declares one has others to keep out, whatever the address."""
+    with pytest.raises(ConfigurationError, match="intended keys create") as caught:
+        Settings(behind_tls_proxy=True).require_safe_address(keyed=False)
+    assert caught.value.problems[0].field == "behind_tls_proxy"
+    Settings(behind_tls_proxy=True).require_safe_address(keyed=True)
+
+
+@pytest.mark.parametrize("host", OPEN)
+def test_keys_do_not_travel_in_the_clear(host: str) -> None:
+    """Away from loopback it wants TLS: its own certificate, or a declared proxy (contract, section 1)."""
+    with pytest.raises(ConfigurationError, match="--behind-tls-proxy"):
+        Settings(host=host).require_safe_address(keyed=True)
+    for more in (TLS, {"behind_tls_proxy": True}):
+        Settings.model_validate({"host": host, **more}).require_safe_address(keyed=True)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_the_unsafe_switch_is_named_for_what_it_does(keyed: bool) -> None:
+    """A container must bind every address; whoever wants that says so in one word that nobody overlooks.
+
+    Its first key must not be what keeps it from starting again.
+    """
+    Settings(host="0.0.0.0", unsafe_allow_unauthenticated=True).require_safe_address(keyed=keyed)
+
+
+def test_rates_have_a_number_for_each_plan() -> None:
+    """The one without a name is a key's without a plan; `enterprise` has its own in each key."""
+    assert RateSettings().by_plan() == RATES
+    assert RateSettings(pro=7).by_plan()["pro"] == 7

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllowHost",
     "AllowOrigin",
+    "BehindProxy",
     "Config",
     "Data",
     "Flags",
@@ -48,8 +49,11 @@ AllowOrigin = Annotated[list[str] | None, typer.Option(help="Origin to accept be
 Tier = Annotated[list[str] | None, typer.Option(metavar="AGENT=T2", help="Trust tier of one agent. May be repeated.")]
 TlsCert = Annotated[Path | None, typer.Option(help="Certificate chain (PEM), to speak TLS.")]
 TlsKey = Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")]
+BehindProxy = Annotated[
+    bool, typer.Option("--behind-tls-proxy", help="A proxy in front speaks TLS and is the only way to the gateway.")
+]
 Unsafe = Annotated[
-    bool, typer.Option("--unsafe-allow-unauthenticated", help="Let anyone who reaches --host act as agent `local`.")
+    bool, typer.Option("--unsafe-allow-unauthenticated", help="Without keys, let anyone who reaches --host be `local`.")
 ]
 
 COMMAND = "gateway.command"
@@ -92,6 +96,7 @@ class Flags:
     tier: Sequence[str] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    behind_tls_proxy: bool = False
     unsafe: bool = False
 
 
@@ -120,6 +125,7 @@ def _layer(flags: Flags) -> "Layer":
         "allowed_origins": list(flags.allow_origin) or None,
         "tls_certificate": flags.tls_cert,
         "tls_key": flags.tls_key,
+        "behind_tls_proxy": flags.behind_tls_proxy or None,
         "unsafe_allow_unauthenticated": flags.unsafe or None,
     }
     for name, value in single.items():
@@ -145,6 +151,7 @@ FLAG_OF = {
     "allowed_origins": "--allow-origin",
     "tls_certificate": "--tls-cert",
     "tls_key": "--tls-key",
+    "behind_tls_proxy": "--behind-tls-proxy",
     "unsafe_allow_unauthenticated": "--unsafe-allow-unauthenticated",
 }
 

@@ -35,6 +35,7 @@ def run(
     tier: options.Tier = None,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
+    behind_tls_proxy: options.BehindProxy = False,
     unsafe_allow_unauthenticated: options.Unsafe = False,
 ) -> None:
     """Put the gateway in front of MCP servers.
@@ -55,6 +56,7 @@ def run(
         tier=tuple(tier or ()),
         tls_cert=tls_cert,
         tls_key=tls_key,
+        behind_tls_proxy=behind_tls_proxy,
         unsafe=unsafe_allow_unauthenticated,
     )
     settings = options.settle(flags, config).settings

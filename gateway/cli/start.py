@@ -49,6 +49,8 @@ def _warnings(report: "StartReport", settings: "Settings") -> None:
             f"anyone who reaches {settings.host} acts as agent `local` and may do what the policy allows it. Nothing"
             " but the network around this gateway keeps others away.",
         )
+    elif settings.reachable_from_elsewhere and settings.tls_certificate is None and not settings.behind_tls_proxy:
+        warn("unencrypted", f"API keys come to {settings.host} in the clear: whoever can listen there can use them.")
     elif report.keyless:
         say(f"  {'keyless':<10} every program of this machine that connects is agent `local`; other machines cannot")
     if report.in_doubt:

@@ -11,6 +11,7 @@ from enum import IntEnum, StrEnum
 __all__ = [
     "CLI_CREDENTIAL",
     "DEFAULT_TENANT",
+    "KEYLESS",
     "KEYLESS_AGENT",
     "ROLE_SCOPES",
     "SYSTEM_TENANT",
@@ -93,6 +94,7 @@ class Principal:
     its own, named by the credential's id.
     `credential` names the credential (`key_…`, `ps_…`, `keyless`, `cli`), never its secret. `human` is the `usr_…` of
     a portal session, else empty. `per_minute` is the rate limit in requests; None where there is none.
+    `generation` counts the rotations of the key: what was opened with an old secret is not the new one's.
     """
 
     tenant: str
@@ -103,3 +105,10 @@ class Principal:
     bound: bool = False
     human: str = ""
     per_minute: int | None = None
+    generation: int = 0
+
+
+KEYLESS = Principal(
+    tenant=DEFAULT_TENANT, agent=KEYLESS_AGENT, credential="keyless", scopes=frozenset({Scope.MCP_CALL})
+)
+"""Whom a request without any credential stands for, while there never was a key, on the MCP front (contract, 1)."""

@@ -2,7 +2,7 @@
 
 One request, in order:
 
-1. `head`: Host (421) and Origin (403), credential → principal (401, 503), path (404), verb (405).
+1. `head`: Host (421) and Origin (403), credential → principal (401, 403, 429, 503), path (404), verb (405).
 2. The body, never more than its bound (413), then `core.wire.classify` → one message, or a refusal.
 3. Modern era: the dispatch answers; closing the connection is the cancel (`modern.py`).
    Handshake era: the session of the message (`sessions.py`, `session.py`), which outlives its connections.
@@ -23,7 +23,7 @@ import anyio
 from gateway.core.call import Era
 from gateway.core.codes import INTERNAL_ERROR, INVALID_REQUEST
 from gateway.core.message import Inbound, Kind, Rejection
-from gateway.core.principal import Principal
+from gateway.core.principal import Principal, Scope
 from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.core.wire import classify, encode_error, encode_result
 from gateway.downstream.answer import DIRECT, Answer, Direct, Receive, Send
@@ -33,9 +33,9 @@ from gateway.downstream.modern import ModernCaller
 from gateway.downstream.session import Session, SessionCaller
 from gateway.downstream.sessions import Sessions
 from gateway.downstream.usher import Usher
-from gateway.errors import StoreError
+from gateway.errors import RateLimited, RequestError, StoreError, Unauthenticated
 from gateway.ports import Clock, Ids, Mount
-from gateway.services.authentication import Authentication, Unauthorized
+from gateway.services.authentication import Authentication, require_scope, require_tenant
 from gateway.services.dispatch import Conversation, Dispatch, Reply
 
 __all__ = ["McpFront"]
@@ -87,7 +87,8 @@ class McpFront:
         self._gate = Gate(hosts=allowed_hosts, origins=allowed_origins)
         self._sessions = Sessions(limits=limits, clock=clock, ids=ids)
         self._usher = Usher(round_s=limits.attend_after_s, keep_alive_s=limits.keep_alive_s, contain=self._contained)
-        self._listening: set[ModernCaller] = set()
+        self._listening: dict[ModernCaller, Principal] = {}
+        self._doubt = anyio.Event()
         self._running = False
 
     @property
@@ -119,6 +120,10 @@ class McpFront:
         for caller in tuple(self._listening):
             caller.scope.cancel()
 
+    def review(self) -> None:
+        """Look at once, not at the next round, whether everything open is still somebody's: a credential has ended."""
+        self._doubt.set()
+
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         exchange = _Exchange(scope, receive, send)
@@ -147,8 +152,18 @@ class McpFront:
 
     async def _keep_house(self) -> None:
         while True:
-            await anyio.sleep(self._limits.housekeeping_s)
-            await self._contained(self._sessions.expire())
+            with anyio.move_on_after(self._limits.housekeeping_s):
+                await self._doubt.wait()
+            self._doubt = anyio.Event()
+            await self._contained(self._tidy())
+
+    async def _tidy(self) -> None:
+        """End what has idled out, and what is open in the name of somebody whose credential has ended."""
+        stands = self._authentication.stands
+        for caller, principal in tuple(self._listening.items()):
+            if not stands(principal):
+                caller.scope.cancel()
+        await self._sessions.expire(stands)
 
     # --- 1: the head --------------------------------------------------------------------------------------------------
 
@@ -166,22 +181,42 @@ class McpFront:
 
     async def _admit(self, exchange: _Exchange) -> Principal | None:
         """Return who asks, or None where that was answered already."""
+        head = exchange.head
+        presented = head.credentials()
         try:
-            who = await self._authentication.authenticate(exchange.head.credentials())
+            principal = exchange.principal = self._authentication.identify(presented, keyless=True)
+            self._authentication.admit(principal)
+            tenant = head.get(TENANT)
+            if tenant is not None:
+                require_tenant(principal, "" if head.doubled(TENANT) else tenant)
+            require_scope(principal, Scope.MCP_CALL)
         except StoreError:
             await self._unavailable(exchange, "Credentials cannot be checked now. Try again later.")
-            return None
-        if isinstance(who, Unauthorized):
-            challenge = b'Bearer error="invalid_token"' if who.presented else b"Bearer"
-            rejection = Rejection(status=401, code=UNAUTHORIZED, message=who.message)
+        except RequestError as error:
+            await self._turn_away(exchange, error, presented=bool(presented))
+        else:
+            return principal
+        return None
+
+    async def _turn_away(self, exchange: _Exchange, error: RequestError, *, presented: bool) -> None:
+        """Answer who is nobody (401), has used up this minute (429) or may not (403); the message is for a person."""
+        if isinstance(error, RateLimited):
+            rejection = Rejection(status=429, code=INVALID_REQUEST, message=str(error))
+            retry = (b"retry-after", b"%d" % error.retry_after_s)
+            if error.repeated:  # one entry a minute: who is over the limit must not fill the disk
+                await exchange.answer.plain(429, encode_error(None, rejection), (retry,))
+            else:
+                await self._refuse(exchange, rejection, retry)
+        elif not isinstance(error, Unauthenticated):
+            await self._refuse(exchange, Rejection(status=403, code=INVALID_REQUEST, message=str(error)))
+        elif not presented and exchange.scope["method"] == "GET":
+            # A client that looks whether there is something to find; nothing is refused that it has asked for.
+            nothing = Rejection(status=404, code=INVALID_REQUEST, message="There is nothing here without a key.")
+            await exchange.answer.plain(404, encode_error(None, nothing))
+        else:
+            rejection = Rejection(status=401, code=UNAUTHORIZED, message=str(error))
+            challenge = b'Bearer error="invalid_token"' if presented else b"Bearer"
             await self._refuse(exchange, rejection, (b"www-authenticate", challenge))
-            return None
-        exchange.principal = who
-        if exchange.head.get(TENANT) not in (None, who.tenant) or exchange.head.doubled(TENANT):
-            message = "The credential belongs to another tenant than `x-tenant-id` names."
-            await self._refuse(exchange, Rejection(status=403, code=INVALID_REQUEST, message=message))
-            return None
-        return who
 
     async def _route(self, exchange: _Exchange, principal: Principal) -> None:
         mount = self._mounts.get(exchange.scope["path"])
@@ -257,16 +292,16 @@ class McpFront:
         caller = exchange.caller = ModernCaller(exchange.answer, stream=exchange.head.accepts.stream)
         self._usher.expect(caller)
         if inbound.method == _LISTEN:
-            self._listening.add(caller)
+            self._listening[caller] = principal
         try:
             with caller.scope:
                 reply = await self._dispatch.handle_modern(principal, mount, inbound, caller)
                 await caller.finish(reply.status, encode_result(inbound.id, reply.message))
         finally:
             self._usher.dismiss(caller)
-            self._listening.discard(caller)
+            self._listening.pop(caller, None)
         if caller.scope.cancelled_caught:
-            # The agent has left, or the gateway stops: then a stream ends, and what has none is told.
+            # The agent has left, its key has ended, or the gateway stops: a stream ends, and what has none is told.
             await exchange.answer.end()
             await self._unavailable(exchange, "The gateway stops.")
 

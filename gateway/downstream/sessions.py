@@ -4,6 +4,8 @@ A session belongs to the credential that opened it and to the path it was opened
 end, it does not exist: the answers are the same. The session id is never the authentication.
 """
 
+from collections.abc import Callable
+
 import anyio
 
 from gateway.core.principal import Principal
@@ -73,10 +75,10 @@ class Sessions:
                 del self._counts[owner]
         await session.end()
 
-    async def expire(self) -> None:
-        """End what has idled out, and drop events that are too old."""
+    async def expire(self, stands: Callable[[Principal], bool]) -> None:
+        """End what has idled out or whose owner's credential has ended, and drop events that are too old."""
         for session in tuple(self._all.values()):
-            if self._expired(session):
+            if self._expired(session) or not stands(session.principal):
                 await self.end(session)
             else:
                 session.log.trim()

@@ -1,1 +1,1 @@
-"""Credentials, keys and secrets; implements `ports.Credentials`."""
+"""Identifiers, secrets and signing keys; implements `ports.Ids` and `ports.TokenSigner`."""

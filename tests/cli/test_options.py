@@ -79,6 +79,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
         tier=["local=T4", "a=b=T1"],
         tls_cert=tmp_path / "c",
         tls_key=tmp_path / "k",
+        behind_tls_proxy=True,
         unsafe=True,
     )
     settings = resolved.settings
@@ -87,7 +88,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
     assert (settings.allowed_hosts, settings.allowed_origins) == (("a.test",), ("https://a.test",))
     assert settings.tiers.agents == {"local": TrustTier.T4, "a=b": TrustTier.T1}
     assert (settings.tls_certificate, settings.tls_key) == (tmp_path / "c", tmp_path / "k")
-    assert settings.unsafe_allow_unauthenticated is True
+    assert (settings.behind_tls_proxy, settings.unsafe_allow_unauthenticated) == (True, True)
     assert str(resolved.origin(("allowed_hosts",))) == "--allow-host"
 
 

@@ -78,6 +78,18 @@ def test_an_open_address_without_keys_is_a_loud_warning(capsys: pytest.CaptureFi
     assert "agent URL  http://127.0.0.1:8787/mcp\n" in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [({}, True), ({"behind_tls_proxy": True}, False), ({"tls_certificate": "c.pem", "tls_key": "k.pem"}, False)],
+)
+def test_keys_in_the_clear_are_a_loud_warning(changes: dict, warned: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """The unsafe switch lets them; somebody should know."""
+    settings = Settings.model_validate({"host": "0.0.0.0", "unsafe_allow_unauthenticated": True, **changes})
+    text = told(capsys, report(keyless=False), settings, URL)
+    assert ("WARNING: unencrypted: API keys come to 0.0.0.0 in the clear" in text) is warned
+    assert "unauthenticated" not in text
+
+
 @pytest.mark.parametrize(("count", "more"), [(1, ""), (7, " and 2 more")])
 def test_calls_in_doubt_are_listed(count: int, more: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They may have run, and are not sent again."""

@@ -12,19 +12,28 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from gateway.core.message import Inbound, Rejection, WireLimits
-from gateway.core.principal import Principal
+from gateway.core.principal import Principal, Scope
 from gateway.downstream.bounds import FrontLimits
 from gateway.downstream.http import McpFront
 from gateway.errors import StoreError
 from gateway.ports import Caller, Channel, Mount
 from gateway.services.authentication import Authentication
 from gateway.services.dispatch import Conversation, Dispatch, Reply
+from gateway.services.ratelimit import RateLimits
 
 MODERN = "2026-07-28"
 HANDSHAKE = "2025-11-25"
-ALICE = Principal(tenant="acme", agent="alice", credential="key_a")
-BOB = Principal(tenant="acme", agent="bob", credential="key_b")
-KEYS = {"alice-key": ALICE, "alice-other-key": replace(ALICE, credential="key_a2"), "bob-key": BOB}
+ALICE = Principal(tenant="acme", agent="alice", credential="key_a", scopes=frozenset({Scope.MCP_CALL}))
+BOB = replace(ALICE, agent="bob", credential="key_b")
+READER = replace(ALICE, agent="reader", credential="key_r", scopes=frozenset({Scope.AUDIT_READ}))
+HASTY = replace(ALICE, agent="hasty", credential="key_h", per_minute=2)
+KEYS = {
+    "alice-key": ALICE,
+    "alice-other-key": replace(ALICE, credential="key_a2"),
+    "bob-key": BOB,
+    "reader-key": READER,
+    "hasty-key": HASTY,
+}
 MOUNTS = {
     "/mcp": Mount(upstreams=("files", "notes"), prefixed=True),
     "/mcp/files": Mount(upstreams=("files",), prefixed=False),
@@ -68,19 +77,23 @@ class FakeIds:
 
 @dataclass
 class FakeCredentials:
-    """Knows `KEYS`; keyless where told, broken where told."""
+    """Knows `KEYS` but for those that ended; keyless where told, broken where told."""
 
-    nobody: Principal | None = None
+    keyless: bool = False
     down: bool = False
+    ended: set[str] = field(default_factory=set)
 
-    async def resolve(self, presented: str) -> Principal | None:
+    def any(self) -> bool:
+        return not self.keyless
+
+    def resolve(self, presented: str) -> Principal | None:
         if self.down:
             msg = "database is locked"
             raise StoreError(msg)
-        return KEYS.get(presented)
+        return None if presented in self.ended else KEYS.get(presented)
 
-    def keyless(self) -> Principal | None:
-        return self.nobody
+    def stands(self, principal: Principal) -> bool:
+        return any(known == principal and key not in self.ended for key, known in KEYS.items())
 
 
 class FakeConversation(Conversation):
@@ -258,14 +271,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(
-    limits: FrontLimits = LIMITS, *, keyless: Principal | None = None, **front: Any
-) -> AsyncIterator[World]:
+async def world(limits: FrontLimits = LIMITS, *, keyless: bool = False, **front: Any) -> AsyncIterator[World]:
     """Run a front; at the end every request that a test left open is cut off."""
     dispatch, credentials, clock = FakeDispatch(), FakeCredentials(keyless), FakeClock()
     app = McpFront(
         dispatch=dispatch,
-        authentication=Authentication(credentials),
+        authentication=Authentication(keys=credentials, limits=RateLimits(clock)),
         mounts=MOUNTS,
         limits=limits,
         clock=clock,

@@ -5,7 +5,6 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from gateway.core.principal import Principal
 from gateway.services.dispatch import Reply
 from tests.downstream.front import (
     ALICE,
@@ -19,9 +18,6 @@ from tests.downstream.front import (
     notice,
     world,
 )
-
-LOCAL = Principal(tenant="default", agent="local", credential="keyless")
-
 
 # --- the head: refused before anything is read ------------------------------------------------------------------------
 
@@ -44,6 +40,11 @@ LOCAL = Principal(tenant="default", agent="local", credential="keyless")
         ({"method": "PUT"}, 405),
         ({"method": "HEAD"}, 405),
         ({"method": "OPTIONS"}, 405),
+        ({"key": None, "method": "DELETE"}, 401),
+        ({"key": None, "headers": {"x-portal-session-id": "alice-key"}}, 401),
+        ({"key": "wrong", "method": "GET"}, 401),
+        ({"key": "", "headers": {"x-api-key": " "}}, 401),
+        ({"headers": {"x-tenant-id": " "}}, 403),
         ({"method": "GET"}, 405),
         ({"method": "DELETE"}, 405),
         ({"headers": {"content-type": "text/plain"}}, 415),
@@ -90,7 +91,7 @@ async def test_a_bearer_token_and_the_tenant_header_of_its_owner_are_fine():
 
 async def test_keyless_mode_takes_no_credential_and_no_wrong_one():
     """A wrong credential is 401 even there (contract, section 1)."""
-    async with world(keyless=LOCAL) as w:
+    async with world(keyless=True) as w:
         assert (await w.ask(body=modern(name="echo"), key=None)).status == 200
         assert (await w.ask(body=modern(name="echo"), key="wrong")).status == 401
         assert (await w.ask(body=modern(name="echo"), key=None, headers={"authorization": "Basic x"})).status == 401
@@ -153,6 +154,87 @@ async def test_a_front_that_does_not_run_serves_nothing():
         w.front._running = False
         assert (await w.ask(body=modern(name="echo"))).status == 503
         assert w.dispatch.reached == []
+
+
+async def test_who_may_not_call_by_mcp_is_told_so():
+    """A key for programs that read the audit is no agent's (contract, "Authentication")."""
+    async with world() as w:
+        answer = await w.ask(body=modern(name="echo"), key="reader-key")
+        assert (answer.status, answer.error["message"]) == (403, "This credential lacks the scope `mcp:call`.")
+        assert "www-authenticate" not in answer.headers  # would send clients looking for an OAuth server
+        assert w.dispatch.reached == []
+        [(principal, _, _)] = w.dispatch.refusals
+        assert principal is not None
+        assert principal.agent == "reader"
+
+
+async def test_who_has_used_up_this_minute_is_told_when_the_next_begins():
+    """HTTP 429 with a JSON-RPC error (contract, "Rate limits"); one entry, however often it is tried."""
+    async with world() as w:
+        w.clock.seconds = 1_000 * 60 + 50.5
+        answers = [await w.ask(body=modern(name="echo"), key="hasty-key") for _ in range(5)]
+        assert [answer.status for answer in answers] == [200, 200, 429, 429, 429]
+        for answer in answers[2:]:
+            assert answer.header("retry-after") == "10"
+            assert answer.error["message"] == "The limit of 2 requests a minute is reached. Try again in 10 s."
+        assert len(w.dispatch.refusals) == 1
+        assert (await w.ask(body=modern(name="echo"))).status == 200
+        w.clock.seconds += 10
+        assert (await w.ask(body=modern(name="echo"), key="hasty-key")).status == 200
+        assert w.dispatch.reached == [("hasty", "tools/call")] * 2 + [
+            ("alice", "tools/call"),
+            ("hasty", "tools/call"),
+        ]
+
+
+async def test_a_probe_without_a_key_finds_nothing():
+    """Clients look with GET before they begin: a 401 there reads as an OAuth server (research/ecosystem.md 1.2)."""
+    async with world() as w:
+        answer = await w.ask("GET", key=None)
+        assert (answer.status, answer.header("content-type")) == (404, "application/json")
+        assert "www-authenticate" not in answer.headers
+        assert (w.dispatch.reached, w.dispatch.refusals) == ([], [])
+
+
+async def test_a_portal_session_is_no_credential_here_and_harms_none():
+    """It is for people and REST (contract, "Authentication")."""
+    async with world() as w:
+        answer = await w.ask(body=modern(name="echo"), headers={"x-portal-session-id": "bob-key"})
+        assert answer.status == 200
+        assert w.dispatch.reached == [("alice", "tools/call")]
+
+
+async def test_what_is_open_ends_with_its_key():
+    """A revoked key holds no stream and no session; its neighbours keep theirs (issue 3)."""
+    async with world() as w:
+        session, other = await w.open_session(), await w.open_session("bob-key")
+        listening = w.send("GET", session=session)
+        await listening.started()
+        subscribed = w.send(body=modern("subscriptions/listen"))
+        await subscribed.events(1)
+        theirs = w.send("GET", session=other, key="bob-key")
+        await theirs.started()
+        w.credentials.ended.add("alice-key")
+        w.front.review()
+        await listening.finished()
+        await subscribed.finished()
+        assert (listening.done, subscribed.done) == (True, True)
+        assert (await w.ask(body=call(), session=session)).status == 401
+        assert (await w.ask(body=call(), session=session, key="alice-other-key")).status == 404
+        assert (await w.ask(body=call(), session=other, key="bob-key")).status == 200
+        assert not theirs.over
+
+
+async def test_a_key_that_runs_out_ends_what_is_open_within_a_round():
+    """Nobody says so at that moment; the housekeeping looks."""
+    async with world(replace(LIMITS, housekeeping_s=0.01)) as w:
+        session = await w.open_session()
+        listening = w.send("GET", session=session)
+        await listening.started()
+        w.credentials.ended.add("alice-key")
+        await listening.finished()
+        assert listening.done
+        assert len(w.front.sessions) == 0
 
 
 # --- modern era -------------------------------------------------------------------------------------------------------

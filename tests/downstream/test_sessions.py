@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import anyio
 
+from gateway.core.principal import Principal
 from gateway.downstream.session import Session
 from gateway.downstream.sessions import Sessions
 from tests.downstream.front import (
@@ -20,6 +21,11 @@ from tests.downstream.front import (
 )
 
 MOUNT = MOUNTS["/mcp"]
+
+
+def anybody(principal: Principal) -> bool:
+    """Every credential is still good."""
+    return True
 
 
 class Registry:
@@ -58,7 +64,7 @@ async def test_an_idle_session_ends():
     assert await registry.all.find(used.id, ALICE, MOUNT) is used
     registry.clock.seconds += 2
     assert await registry.all.find(asked.id, ALICE, MOUNT) is None
-    await registry.all.expire()
+    await registry.all.expire(anybody)
     assert [held.conversation.closed for held in (asked, forgotten, used)] == [1, 1, 0]
     assert len(registry.all) == 1
 
@@ -72,17 +78,17 @@ async def test_a_session_in_use_does_not_idle_out():
         await stream.started()
         await eventually(lambda: w.dispatch.arrived.is_set())
         w.clock.seconds += 100
-        await w.front.sessions.expire()
+        await w.front.sessions.expire(anybody)
         assert len(w.front.sessions) == 2
         w.dispatch.release.set()
         await hanging.finished()
         stream.leave()
         await stream.finished()
         w.clock.seconds += 9
-        await w.front.sessions.expire()
+        await w.front.sessions.expire(anybody)
         assert len(w.front.sessions) == 2
         w.clock.seconds += 2
-        await w.front.sessions.expire()
+        await w.front.sessions.expire(anybody)
         assert len(w.front.sessions) == 0
 
 
@@ -149,7 +155,7 @@ async def test_the_housekeeping_drops_events_that_are_too_old():
     await session.notify("notifications/message", {"data": 1})
     assert session.log.held_bytes > 0
     registry.clock.seconds += 6
-    await registry.all.expire()
+    await registry.all.expire(anybody)
     assert session.log.held_bytes == 0
     assert len(registry.all) == 1
 
@@ -161,3 +167,11 @@ async def test_the_front_keeps_house_by_itself():
         w.clock.seconds += LIMITS.session_idle_s + 1
         await eventually(lambda: w.dispatch.conversations[0].closed == 1)
         assert len(w.front.sessions) == 0
+
+
+async def test_a_session_whose_credential_has_ended_ends_with_it():
+    """Others of the same tenant stay."""
+    registry = Registry()
+    alices, bobs = await registry.ready(), await registry.ready(BOB)
+    await registry.all.expire(lambda principal: principal == BOB)
+    assert (alices.ended, bobs.ended, len(registry.all)) == (True, False, 1)

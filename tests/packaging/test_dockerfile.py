@@ -67,8 +67,8 @@ def test_variables_alone_configure_it() -> None:
 def test_without_a_word_about_it_it_refuses_to_serve_strangers() -> None:
     """It has to bind every address, so somebody must say that the network keeps others away."""
     with pytest.raises(ConfigurationError, match="unsafe"):
-        settings().require_loopback()
-    settings(INTENDED_GATEWAY_UNSAFE_ALLOW_UNAUTHENTICATED="true").require_loopback()
+        settings().require_safe_address(keyed=False)
+    settings(INTENDED_GATEWAY_UNSAFE_ALLOW_UNAUTHENTICATED="true").require_safe_address(keyed=False)
 
 
 @pytest.mark.parametrize(("name", "copied"), [("gateway", True), (".git", False), ("tests", False), (".venv", False)])
