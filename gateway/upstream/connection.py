@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Final, cast
 
@@ -21,7 +22,7 @@ import httptools
 from gateway.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.upstream.sse import EventTooLarge, SseEvent, SseParser
 
-__all__ = ["Connection", "ConnectionLimits", "Head"]
+__all__ = ["Connection", "ConnectionLimits", "Head", "Outbox"]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """All header lines of one answer; twice what agents may send us. Also what may come between two pieces of a body
@@ -61,21 +62,45 @@ class Head:
     chunked: bool = False
 
 
+class Outbox:
+    """The requests of one turn of the event loop, of all connections to one upstream, written together at its end.
+
+    A write wakes the other side up, and that costs more than the write, each time it has gone to sleep again.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Connection] = []
+
+    def put(self, connection: "Connection") -> None:
+        """Let the connection write in the next turn."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(connection)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            connection.write()
+
+
 class Connection(asyncio.Protocol):
     """`label` begins error texts. The pool is told when there is a connection, when it is idle, when it is gone."""
 
-    def __init__(self, label: str, made: "Told", idle: "Told", lost: "Told") -> None:
+    def __init__(self, label: str, made: "Told", idle: "Told", lost: "Told", outbox: Outbox | None = None) -> None:
         self._label = label
         self._made = made
         self._idle = idle
         self._lost = lost
+        self._outbox = outbox or Outbox()
+        self._unsent = b""
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._read = False
+        self._deadline = inf
+        self._events: deque[SseEvent] = deque()
         self._limits = ConnectionLimits(answer_bytes=0)
         self.idle_since = 0.0
         self.head = Head()
@@ -100,7 +125,7 @@ class Connection(asyncio.Protocol):
         self._received = 0
         self._since_body = 0
         self._interim = 0
-        self._events: deque[SseEvent] = deque()
+        self._events.clear()
         self._queued = 0
         self.head = Head()
         self.sse = None
@@ -116,7 +141,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, without a word to the other side."""
-        self._stop_timer()
+        self._deadline = inf
         if self._transport is not None:
             self._transport.abort()
 
@@ -130,8 +155,8 @@ class Connection(asyncio.Protocol):
         elif not self._complete:
             # The answer was read; the end of its stream is on its way. Waiting for it here would delay the answer.
             self._read = True
-            self._stop_timer()
-            self._timer = self._loop.call_later(LINGER_S, self.abort)
+            self._deadline = self._loop.time() + LINGER_S
+            self._arm()
             self._resume()
         elif self._keep:
             self._become_idle()
@@ -139,7 +164,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _become_idle(self) -> None:
-        self._stop_timer()
+        self._deadline = inf
         self._resume()
         self._busy = False
         self.idle_since = self._loop.time()
@@ -155,14 +180,21 @@ class Connection(asyncio.Protocol):
             raise UpstreamUnreachable(msg, may_have_run=False)
         self._reset()
         self._limits = limits
-        if deadline != inf:
-            self._timer = self._loop.call_at(deadline, self._expire)
-        transport.write(request)
+        self._deadline = deadline
+        self._arm()
+        self._unsent = request
+        self._outbox.put(self)
         while not self._head_done and self._failure is None:
             await self._wait()
         if not self._head_done and self._failure is not None:
             raise self._failure
         return self.head
+
+    def write(self) -> None:
+        """Write the request that waits in the outbox, unless its exchange has ended."""
+        request, self._unsent = self._unsent, b""
+        if request and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(request)
 
     async def body(self) -> bytes:
         """Return the whole body. Raises UpstreamError."""
@@ -215,6 +247,25 @@ class Connection(asyncio.Protocol):
     def _broken(self, what: str) -> UpstreamBroken:
         return UpstreamBroken(f"{self._label} {what}", may_have_run=True)
 
+    def _arm(self) -> None:
+        """One timer per connection, moved only when a deadline comes sooner: most exchanges end long before theirs."""
+        if self._deadline == inf:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= self._deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._deadline:
+            self._arm()
+        elif self._read:
+            self.abort()
+        else:
+            self._expire()
+
     def _expire(self) -> None:
         what = "the whole answer" if self._head_done else "an answer"
         self._fail(UpstreamTimeout(f"{self._label} did not give {what} within the time allowed", may_have_run=True))
@@ -244,8 +295,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse at once, in bounds."""
-        if not self._busy:
-            self.abort()  # nobody asked: bytes on an idle connection would be read as the next call's answer
+        if not self._busy or self._unsent:
+            self.abort()  # nobody has asked yet: such bytes would be read as the next call's answer
             return
         self._heard = True
         self._since_body += len(data)
@@ -278,6 +329,9 @@ class Connection(asyncio.Protocol):
         if self._busy and not self._complete and self._failure is None:
             if self._head_done and exc is None and self.head.length is None and not self.head.chunked:
                 self._complete = True  # such a body lasts until the end of the connection (RFC 9112, 6.3)
+            elif self._unsent:
+                text = f"{self._label} closed the connection before the request was written"
+                self._failure = UpstreamUnreachable(text, may_have_run=False)
             elif self._heard:
                 self.cut = True
                 self._failure = self._broken("closed the connection in the middle of its answer")
@@ -300,7 +354,7 @@ class Connection(asyncio.Protocol):
             return
         key = name.lower()
         if key == b"content-type":
-            self.head.media_type = value.split(b";", 1)[0].strip().lower().decode("latin-1")
+            self.head.media_type = _media_type(value)
         elif key == b"content-length":
             self.head.length = int(value) if value.isdigit() else None
         elif key == b"transfer-encoding":
@@ -377,6 +431,11 @@ class Connection(asyncio.Protocol):
 
     def _too_large(self) -> UpstreamBroken:
         return self._broken(f"sent an answer or event larger than {self._limits.answer_bytes} bytes")
+
+
+@lru_cache(maxsize=64)
+def _media_type(content_type: bytes) -> str:
+    return content_type.split(b";", 1)[0].strip().lower().decode("latin-1")
 
 
 Told = Callable[[Connection], None]

@@ -10,7 +10,8 @@ upstream; if that answer had to wait for a connection that calls hold, neither w
 import asyncio
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,7 +20,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.methods import NAME_MEMBER
 from gateway.core.tokens import AUTHORITY_HEADER
 from gateway.errors import ConfigurationError, Problem, UpstreamUnreachable
-from gateway.upstream.connection import Connection, ConnectionLimits, Head
+from gateway.upstream.connection import Connection, ConnectionLimits, Head, Outbox
 from gateway.upstream.pool import Address, Pool
 
 __all__ = ["Exchange", "modern_headers", "param_headers", "session_headers"]
@@ -62,25 +63,34 @@ class Exchange:
         address = Address(host=host, port=parts.port or (443 if context else 80), tls=context)
         self._line = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1\r\n".encode("ascii")
         self._common = _common_headers(label, parts, headers)
-        self._calls = Pool(label, address, size=max_connections, connect_timeout_s=connect_timeout_s)
-        self._streams = Pool(label, address, size=max_streams, connect_timeout_s=connect_timeout_s)
-        self._control = Pool(label, address, size=CONTROL_CONNECTIONS, connect_timeout_s=connect_timeout_s)
+        self._post_head = (
+            b"POST %bAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n%b"
+            % (self._line, self._common)
+        )
+        outbox = Outbox()
+
+        def pool(size: int) -> Pool:
+            return Pool(label, address, size=size, connect_timeout_s=connect_timeout_s, outbox=outbox)
+
+        self._calls, self._streams, self._control = pool(max_connections), pool(max_streams), pool(CONTROL_CONNECTIONS)
         self._call_limits = ConnectionLimits(
             answer_bytes=max_answer_bytes, stream_bytes=max(max_answer_bytes * STREAM_TOTAL, MIN_STREAM_TOTAL)
         )
         self._stream_limits = ConnectionLimits(answer_bytes=max_answer_bytes)
 
-    async def connection(self, deadline: float, *, stream: bool = False) -> Connection:
+    def connection(self, deadline: float, *, stream: bool = False) -> Awaitable[Connection]:
         """Return a connection for one call, or for a stream of any length. Raises UpstreamError: nothing was sent.
 
         Whoever takes it ends it, by `done` once the answer was read, by `abort` otherwise.
         """
-        return await (self._streams if stream else self._calls).acquire(deadline)
+        return (self._streams if stream else self._calls).acquire(deadline)
 
-    async def post(self, connection: Connection, body: bytes, headers: bytes, deadline: float, *, stream: bool) -> None:
+    def post(
+        self, connection: Connection, body: bytes, headers: bytes, deadline: float, *, stream: bool
+    ) -> Awaitable[Head]:
         """Send a request and wait for its answer's head. Raises UpstreamError."""
         limits = self._stream_limits if stream else self._call_limits
-        await connection.send(self._post(body, headers), deadline, limits)
+        return connection.send(self._post(body, headers), deadline, limits)
 
     async def stream(self, headers: bytes, deadline: float) -> Connection:
         """GET a stream; return the connection, the answer's head read. Raises UpstreamError."""
@@ -101,10 +111,7 @@ class Exchange:
             pool.close()
 
     def _post(self, body: bytes, headers: bytes) -> bytes:
-        return (
-            b"POST %bAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
-            b"%b%bContent-Length: %d\r\n\r\n%b" % (self._line, self._common, headers, len(body), body)
-        )
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._post_head, headers, len(body), body)
 
     async def _head(self, request: bytes, timeout_s: float) -> Head:
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -135,7 +142,13 @@ class Exchange:
 def modern_headers(method: str, params: JsonObject, version: str) -> bytes:
     """Return the routing headers of a stateless request, made from its body (2026-07-28, transports)."""
     name = params.get(NAME_MEMBER[method]) if method in NAME_MEMBER else None
-    line = f"Mcp-Name: {encode_value(name)}\r\n" if isinstance(name, str) else ""
+    return _routing_headers(method, name if isinstance(name, str) else None, version)
+
+
+@lru_cache(maxsize=512)
+def _routing_headers(method: str, name: str | None, version: str) -> bytes:
+    """Return the lines; the same tools are called again and again."""
+    line = "" if name is None else f"Mcp-Name: {encode_value(name)}\r\n"
     shown = encode_value(method)
     return f"MCP-Protocol-Version: {encode_value(version)}\r\nMcp-Method: {shown}\r\n{line}".encode("ascii")
 

@@ -16,7 +16,7 @@ from math import inf
 from typing import Final
 
 from gateway.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import Connection, Outbox
 
 __all__ = ["Address", "Pool"]
 
@@ -35,13 +35,16 @@ class Address:
 
 
 class Pool:
-    """At most `size` connections, the most recently used first."""
+    """At most `size` connections, the most recently used first. `outbox` may be shared with other pools."""
 
-    def __init__(self, label: str, address: Address, *, size: int, connect_timeout_s: float) -> None:
+    def __init__(
+        self, label: str, address: Address, *, size: int, connect_timeout_s: float, outbox: Outbox | None = None
+    ) -> None:
         self._label = label
         self._address = address
         self._size = size
         self._connect_timeout_s = connect_timeout_s
+        self._outbox = outbox or Outbox()
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._opening = 0
@@ -133,7 +136,7 @@ class Pool:
     async def _connect(self, deadline: float) -> Connection:
         loop = asyncio.get_running_loop()
         limit = loop.time() + self._connect_timeout_s
-        connection = Connection(self._label, self._made, self._keep, self._lost)
+        connection = Connection(self._label, self._made, self._keep, self._lost, self._outbox)
         self._opening += 1
         try:
             async with asyncio.timeout_at(min(limit, deadline)):

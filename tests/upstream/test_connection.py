@@ -3,11 +3,14 @@
 import asyncio
 import math
 import socket
-from typing import Any
+from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
+import pytest
 
-from gateway.upstream.connection import TURN_BYTES, Connection, ConnectionLimits
+from gateway.errors import UpstreamTimeout, UpstreamUnreachable
+from gateway.upstream.connection import TURN_BYTES, Connection, ConnectionLimits, Outbox
 from tests.upstream.eras import modern
 from tests.upstream.misbehaving import Misbehaving
 
@@ -97,3 +100,89 @@ async def test_one_that_sends_as_fast_as_it_can_takes_turns_with_everybody_else(
         await exchange
         await anyio.lowlevel.checkpoint()
         assert transport.turns == ["pause", "resume"]
+
+
+class Kept(Gauged):
+    """A transport that keeps what is written to it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.written: list[bytes] = []
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+def _opened(sock: socket.socket, outbox: Outbox) -> tuple[Connection, Kept]:
+    def told(connection: Any) -> None: ...
+
+    transport = Kept(sock)
+    connection = Connection("upstream kept", told, told, told, outbox)
+    connection.connection_made(cast("Any", transport))
+    return connection, transport
+
+
+LIMITS = ConnectionLimits(answer_bytes=1024)
+
+
+async def test_the_requests_of_one_turn_are_written_together_and_once() -> None:
+    """Each write wakes the other side; the bytes of an exchange that was given up meanwhile do not leave at all."""
+    outbox = Outbox()
+    with socket.socket() as one, socket.socket() as two:
+        opened = [_opened(one, outbox), _opened(two, outbox)]
+        asked = [asyncio.create_task(connection.send(b"ask", math.inf, LIMITS)) for connection, _ in opened]
+        asyncio.get_running_loop().call_soon(opened[1][0].abort)
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        assert [transport.written for _, transport in opened] == [[b"ask"], []]
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_a_connection_that_closes_before_the_request_is_written_was_not_asked() -> None:
+    """A call may be made again by its agent if it is certain that it did not run."""
+    with socket.socket() as sock:
+        connection, transport = _opened(sock, Outbox())
+        asyncio.get_running_loop().call_soon(connection.connection_lost, None)
+        with pytest.raises(UpstreamUnreachable) as caught:
+            await connection.send(b"ask", math.inf, LIMITS)
+        await anyio.lowlevel.checkpoint()
+    assert (caught.value.may_have_run, transport.written) == (False, [])
+
+
+async def test_an_answer_before_the_request_is_none() -> None:
+    """Response smuggling: what comes before the request was written belongs to nobody."""
+    with socket.socket() as sock:
+        connection, transport = _opened(sock, Outbox())
+        asked = asyncio.create_task(connection.send(b"ask", math.inf, LIMITS))
+        asyncio.get_running_loop().call_soon(
+            connection.data_received, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
+        )
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        assert (asked.done(), transport.closing, transport.written) == (False, True, [])
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+
+
+async def test_a_deadline_that_comes_sooner_than_the_one_before_is_kept() -> None:
+    """One timer serves a connection's exchanges; the next one may have less time than the last."""
+    with socket.socket() as sock:
+        connection, _ = _opened(sock, Outbox())
+        loop = asyncio.get_running_loop()
+        asked = asyncio.create_task(connection.send(b"ask", loop.time() + 60, LIMITS))
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await asked
+        connection.done()
+        with anyio.fail_after(5), pytest.raises(UpstreamTimeout):
+            await connection.send(b"ask", loop.time() + 0.02, LIMITS)
