@@ -81,12 +81,19 @@ class Agent:
 
     async def __aenter__(self) -> "Agent":
         await self.connect()
-        if self.era == "handshake":
-            info = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": META[list(META)[2]]}
-            answer = await self.request("initialize", info)
-            if answer.status != 200:
-                raise ConnectionError(f"no session: {answer}")
+        try:
+            if self.era == "handshake":
+                await self._initialize()
+        except BaseException:
+            self.writer.close()
+            raise
         return self
+
+    async def _initialize(self) -> None:
+        info = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": META[list(META)[2]]}
+        answer = await self.request("initialize", info)
+        if answer.status != 200:
+            raise ConnectionError(f"no session: {answer}")
 
     async def __aexit__(self, *_: object) -> None:
         self.writer.close()
