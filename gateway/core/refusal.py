@@ -31,7 +31,8 @@ class RefusalKind(StrEnum):
 class Refusal:
     """What the agent is told.
 
-    `may_have_run` is True only where the call was forwarded and its end is not known.
+    `may_have_run` is True only where the call was forwarded and its end is not known. `approval_id` is what a pending
+    call waits for.
     """
 
     kind: RefusalKind
@@ -40,6 +41,7 @@ class Refusal:
     explanation: str
     rule: str = ""
     may_have_run: bool = False
+    approval_id: str = ""
 
 
 def refusal_message(call: Call, era: Era, refusal: Refusal) -> JsonObject:
@@ -75,6 +77,8 @@ def _record(refusal: Refusal) -> JsonObject:
     record: JsonObject = {"outcome": refusal.kind.value, "id": refusal.intent_id, "reason": refusal.reason}
     if refusal.rule:
         record["rule"] = refusal.rule
+    if refusal.approval_id:
+        record["approval"] = refusal.approval_id
     if refusal.kind is RefusalKind.DENY:
         record["retry"] = "never"
     if refusal.kind is RefusalKind.ERROR:
@@ -91,9 +95,15 @@ def _text(refusal: Refusal) -> str:
             " the answer will be the same. Tell the user, or use a tool or arguments that the policy allows."
         )
     if refusal.kind is RefusalKind.PENDING:
+        if not refusal.approval_id:
+            return (
+                f"Waiting for a human: {refusal.explanation} {decision} Nothing was executed."
+                " Do not repeat this call now; tell the user that it needs an approval."
+            )
         return (
             f"Waiting for a human: {refusal.explanation} {decision} Nothing was executed."
-            " Do not repeat this call now; tell the user that it needs an approval."
+            f" Tell the user that it needs an approval ({refusal.approval_id}); do not repeat this call before that:"
+            " the same call is then executed once."
         )
     ran = (
         "It is not known whether the call was executed; do not repeat it without checking."

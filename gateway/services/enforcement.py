@@ -6,7 +6,8 @@
 
 Nothing is forwarded before (d) has returned, and no answer is given before (g) has. What an agent, an upstream or the
 store can cause ends in an Outcome; only cancellation and our own faults are raised. How an outcome reads on the wire
-is `core/refusal.py`; how a call is built from a message is `services/gating.py`.
+is `core/refusal.py`; how a call is built from a message is `services/gating.py`. What is submitted by REST takes a to d
+alone (`judge`): its program acts itself. What escalates waits at the `Desk`, opened in the transaction of (d).
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,14 +17,14 @@ from typing import Protocol
 
 import anyio
 
-from gateway.core.audit.body import completed_body, decided, timestamp
+from gateway.core.approvals import Granted
+from gateway.core.audit.body import completed_body, decided, shown_place, timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Put
-from gateway.core.call import Call
+from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide, is_hidden, refuse
-from gateway.core.decision import Decision, Effect, Reason
-from gateway.core.facts import Facts
+from gateway.core.decision import Effect, Reason
 from gateway.core.intent.classify import classify
-from gateway.core.intent.model import Intent, IntentContext
+from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
@@ -32,8 +33,22 @@ from gateway.errors import AuditUnavailable, SigningError, StoreError, UpstreamE
 from gateway.ports import AuditLog, Clock, Conflict, Ids
 from gateway.services.facts import FactSource, seen_key
 from gateway.services.inflight import InFlight
+from gateway.services.judged import NO_ROWS, Desk, Held, Judged, Rows
 
-__all__ = ["Completion", "Enforcement", "Forward", "Judged", "Outcome", "OutcomeKind", "Prepare", "Presence"]
+__all__ = [
+    "NO_ROWS",
+    "Completion",
+    "Desk",
+    "Enforcement",
+    "Forward",
+    "Held",
+    "Judged",
+    "Outcome",
+    "OutcomeKind",
+    "Prepare",
+    "Presence",
+    "Rows",
+]
 
 ATTEMPTS = 3
 """How often a call starts again because what its decision rested on changed meanwhile (design, section 3)."""
@@ -100,19 +115,15 @@ class Outcome:
     explanation: str
     rule: str = ""
     may_have_run: bool = False
+    approval_id: str = ""
     message: JsonObject
 
 
-@value
-class Judged:
-    """One call with its judgement, as it was recorded."""
+class _Changed(Exception):
+    """A row that the caller of `judge` expects is not as it was."""
 
-    principal: Principal
-    call: Call
-    intent_id: str
-    intent: Intent
-    decision: Decision
-    facts: Facts
+    def __init__(self, conflict: Conflict) -> None:
+        self.conflict = conflict
 
 
 Prepare = Callable[[Judged], Awaitable[None]]
@@ -133,7 +144,9 @@ class Enforcement:
         in_flight: InFlight,
         show_arguments: bool,
         observe: Callable[[Judged], None],
+        desk: Desk | None = None,
     ) -> None:
+        """Without a `desk` an escalated call ends there: nobody can say yes to it."""
         self._audit = audit
         self._facts = facts
         self._taxonomy = taxonomy
@@ -142,6 +155,7 @@ class Enforcement:
         self._in_flight = in_flight
         self._show_arguments = show_arguments
         self._observe = observe
+        self._desk = desk
 
     async def call(
         self, principal: Principal, call: Call, forward: Forward, presence: Presence, *, prepare: Prepare | None = None
@@ -179,8 +193,8 @@ class Enforcement:
                 self._observe(judged)
                 if judged.decision.effect is not Effect.ALLOW:
                     return _not_allowed(judged)
-                outcome = None if prepare is None else await self._prepare(prepare, judged)
-                outcome = outcome or await self._forward(judged, forward, presence, shield)
+                failed = None if prepare is None else await self._prepare(prepare, judged)
+                outcome = failed if failed is not None else await self._forward(judged, forward, presence, shield)
         return outcome
 
     async def deny(
@@ -205,14 +219,52 @@ class Enforcement:
         self._observe(judged)
         return Outcome(kind=kind, intent_id=intent_id, reason=reason, explanation=explanation, message={})
 
+    async def judge(
+        self,
+        principal: Principal,
+        call: Call,
+        rows: Callable[[Judged], Rows],
+        *,
+        intent_id: str = "",
+        approval: Granted | None = None,
+    ) -> Judged | Conflict:
+        """Decide a submitted intent, durably; nothing is forwarded and nothing stays open.
+
+        `rows` are written with the decision. Where one that they expect has changed there is no decision, but the
+        Conflict. `intent_id` and `approval` are given where an intent is decided again after a human's yes.
+
+        Raises:
+            StoreError: it is not certain that the decision is durable.
+        """
+        with anyio.CancelScope(shield=True):
+            try:
+                judged = await self._judge(
+                    principal, call, intent_id or self._ids.new("int"), busy=False, rows=rows, approval=approval
+                )
+            except _Changed as changed:
+                return changed.conflict
+        self._observe(judged)
+        return judged
+
     # --- a to d: facts, intent, decision, durable entry ---------------------------------------------------------------
 
-    async def _judge(self, principal: Principal, call: Call, intent_id: str, *, busy: bool) -> Judged:
+    async def _judge(
+        self,
+        principal: Principal,
+        call: Call,
+        intent_id: str,
+        *,
+        busy: bool,
+        rows: Callable[[Judged], Rows] | None = None,
+        approval: Granted | None = None,
+    ) -> Judged:
         """Return the judgement once it is durable. Raises StoreError where it is not."""
         attempt = 0
         while True:
             attempt += 1
             facts = await self._facts.gather(principal, call)
+            if approval is not None:
+                facts = replace(facts, approval=approval)
             context = IntentContext(mappings=facts.bundle.mappings, novel=facts.novel)
             intent = classify(call, context, self._taxonomy)
             if busy:
@@ -224,16 +276,36 @@ class Enforcement:
             judged = Judged(
                 principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
             )
-            if not isinstance(await self._audit.append(self._decided(judged)), Conflict):
+            own = NO_ROWS
+            if decision.effect is Effect.ESCALATE and self._desk is not None:
+                judged, own = await self._hold(self._desk, judged)
+            given = NO_ROWS if rows is None else rows(judged)
+            conflict = await self._audit.append(self._decided(judged, own if given is NO_ROWS else own + given))
+            if not isinstance(conflict, Conflict):
                 break
+            if any(conflict.key == one.key for one in given.expects):
+                raise _Changed(conflict)
         if facts.novel and judged.decision.effect is Effect.ALLOW:
             self._facts.remember(principal, call)
         return judged
 
-    def _decided(self, judged: Judged) -> EntryDraft:
+    async def _hold(self, desk: Desk, judged: Judged) -> tuple[Judged, Rows]:
+        """Let an escalated call wait for its approval, or decide it again with the yes that a human has given to it."""
+        held = await desk.hold(judged)
+        judged = replace(judged, intent_id=held.intent_id)
+        if held.granted is not None:
+            facts = replace(judged.facts, approval=held.granted)
+            judged = replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
+            if judged.decision.effect is not Effect.ESCALATE:
+                return judged, held.rows
+            held = desk.renew(judged, held)
+        return replace(judged, approval_id=held.approval_id), held.rows
+
+    def _decided(self, judged: Judged, rows: Rows = NO_ROWS) -> EntryDraft:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
         call, facts, decision = judged.call, judged.facts, judged.decision
         allowed = decision.effect is Effect.ALLOW
+        upstream, target = shown_place(call)
         body, whole = decided(call, judged.intent, decision, facts, show_arguments=self._show_arguments)
         return EntryDraft(
             tenant=judged.principal.tenant,
@@ -242,8 +314,8 @@ class Enforcement:
             time=timestamp(facts.now),
             intent_id=judged.intent_id,
             agent=judged.principal.agent,
-            upstream=call.upstream,
-            tool=call.target,
+            upstream=upstream,
+            tool=target,
             effect=decision.effect,
             reasons=(decision.reason, *(rule.id for rule in decision.rules)),
             policy_digest=decision.policy_digest,
@@ -252,9 +324,11 @@ class Enforcement:
             args_digest=call.arguments_digest,
             body=body,
             evaluation_input=whole,
-            opens=allowed,
-            expects=() if decision.effect is Effect.DENY else facts.expects,
-            puts=(Put(key=seen_key(judged.principal, call), value=b"1"),) if allowed and facts.novel else (),
+            opens=allowed and call.method != INTENT_METHOD,
+            expects=rows.expects if decision.effect is Effect.DENY else facts.expects + rows.expects,
+            puts=(*rows.puts, Put(key=seen_key(judged.principal, call), value=b"1"))
+            if allowed and facts.novel
+            else rows.puts,
         )
 
     # --- f and g: forward, durable completion -------------------------------------------------------------------------
@@ -364,7 +438,7 @@ class Enforcement:
 
 
 def _not_allowed(judged: Judged) -> Outcome:
-    """Return the outcome of a DENY or an ESCALATE. Until approvals exist an ESCALATE ends as pending, not executed."""
+    """Return the outcome of a DENY or an ESCALATE, which is pending: not executed."""
     decision = judged.decision
     kind = OutcomeKind.ESCALATED
     if decision.effect is Effect.DENY:
@@ -376,6 +450,7 @@ def _not_allowed(judged: Judged) -> Outcome:
         reason=decision.reason,
         explanation=decision.explanation,
         rule=decision.rules[0].id if decision.rules else "",
+        approval_id=judged.approval_id,
         message={},
     )
 

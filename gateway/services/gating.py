@@ -242,6 +242,7 @@ class Gating:
             explanation=outcome.explanation,
             rule=outcome.rule,
             may_have_run=outcome.may_have_run,
+            approval_id=outcome.approval_id,
         )
         return Reply(message=refusal_message(call, party.era, refusal))
 

@@ -1,0 +1,14 @@
+"""What a decision reads and writes with it adds up; nothing is the neutral part."""
+
+from gateway.core.audit.entry import Expect, Put
+from gateway.services.judged import NO_ROWS, Rows
+
+
+def test_rows_add_up_in_order() -> None:
+    """Two parts of one decision write in one transaction."""
+    first = Rows(expects=(Expect(key="a", version=1),), puts=(Put(key="a", value=b"x"),))
+    second = Rows(puts=(Put(key="b", value=None),))
+    assert first + second == Rows(
+        expects=(Expect(key="a", version=1),), puts=(Put(key="a", value=b"x"), Put(key="b", value=None))
+    )
+    assert first + NO_ROWS == NO_ROWS + first == first
