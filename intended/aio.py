@@ -17,10 +17,12 @@ from intended.records import (
     AuditEntry,
     ChainReport,
     Connector,
-    ConnectorTest,
     CreatedKey,
     Health,
     Key,
+    LoginLink,
+    PortalSession,
+    SigningKey,
     Stats,
     Thresholds,
     TierThreshold,
@@ -43,16 +45,24 @@ class AsyncIntendedClient:
 
     def __init__(
         self,
-        api_key: str,
+        api_key: str | None = None,
         tenant_id: str | None = None,
         *,
+        session_id: str | None = None,
         base_url: str | None = None,
         timeout: float = 10.0,
         retries: int = 2,
         transport: httpx.AsyncBaseTransport | None = None,
         verify: ssl.SSLContext | None = None,
     ) -> None:
-        where = target(api_key=api_key, tenant_id=tenant_id, base_url=base_url, timeout=timeout, retries=retries)
+        where = target(
+            api_key=api_key,
+            session_id=session_id,
+            tenant_id=tenant_id,
+            base_url=base_url,
+            timeout=timeout,
+            retries=retries,
+        )
         self._transport = AsyncTransport(where, transport=transport, verify=verify)
 
     def __repr__(self) -> str:
@@ -137,9 +147,15 @@ class AsyncIntendedClient:
         page_size: int | None = None,
         status: str | None = None,
         agent_id: str | None = None,
+        domain: str | None = None,
+        intent_type: str | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
     ) -> Page[Intent]:
         """Return a page of the tenant's intents, newest first."""
-        return await self._run(endpoints.list_intents(page, page_size, status, agent_id))
+        return await self._run(
+            endpoints.list_intents(page, page_size, status, agent_id, domain, intent_type, from_date, to_date)
+        )
 
     # --- approvals --------------------------------------------------------------------------------------------------
 
@@ -148,6 +164,10 @@ class AsyncIntendedClient:
     ) -> Page[Approval]:
         """Return a page of approvals: the pending ones unless `status` says otherwise."""
         return await self._run(endpoints.list_approvals(page, page_size, status))
+
+    async def get_approval(self, approval_id: str) -> Approval:
+        """Return one approval."""
+        return await self._run(endpoints.get_approval(approval_id))
 
     async def approve(self, approval_id: str, *, reason: str | None = None) -> Approval:
         """Say yes to an escalated intent: that very act, once."""
@@ -203,7 +223,7 @@ class AsyncIntendedClient:
         system: str | None = None,
         start: str | None = None,
         end: str | None = None,
-        cursor: str | None = None,
+        cursor: int | None = None,
         limit: int | None = None,
         tenant_id: str | None = None,
     ) -> Timeline:
@@ -247,7 +267,7 @@ class AsyncIntendedClient:
         """Return the connected systems and their health."""
         return await self._run(endpoints.connectors())
 
-    async def test_connector(self, connector_id: str) -> ConnectorTest:
+    async def test_connector(self, connector_id: str) -> Connector:
         """Check the connection to one system and measure its latency."""
         return await self._run(endpoints.test_connector(connector_id))
 
@@ -269,10 +289,11 @@ class AsyncIntendedClient:
         role: str | None = None,
         agent: str | None = None,
         plan: str | None = None,
-        expires_at: str | None = None,
+        per_minute: int | None = None,
+        expires: str | None = None,
     ) -> CreatedKey:
         """Make an API key; its secret is shown in this answer only."""
-        return await self._run(endpoints.create_key(name, scopes, role, agent, plan, expires_at))
+        return await self._run(endpoints.create_key(name, scopes, role, agent, plan, per_minute, expires))
 
     async def list_keys(self) -> tuple[Key, ...]:
         """Return the tenant's API keys, without secrets."""
@@ -294,9 +315,27 @@ class AsyncIntendedClient:
         """Return the tenant's human users."""
         return await self._run(endpoints.list_users())
 
-    async def rotate_signing_keys(self) -> Mapping[str, Any]:
-        """Give the tenant a new key pair for its tokens; the old public key stays until its last token has expired."""
-        return await self._run(endpoints.rotate_signing_keys())
+    async def change_user(self, user_id: str, *, role: str | None = None, disabled: bool | None = None) -> User:
+        """Change a user's role, or disable or enable it; its sessions end."""
+        return await self._run(endpoints.change_user(user_id, role=role, disabled=disabled))
+
+    async def make_login_link(self, user_id: str) -> LoginLink:
+        """Make a one-time code by which a user logs in."""
+        return await self._run(endpoints.make_login_link(user_id))
+
+    async def open_session(self, code: str) -> PortalSession:
+        """Log in: exchange a one-time code for a portal session. Needs no credential but the code."""
+        return await self._run(endpoints.open_session(code))
+
+    async def close_session(self) -> None:
+        """Log out: end the session that this client was made with."""
+        await self._run(endpoints.close_session())
+
+    async def rotate_signing_keys(self, *, revoke: bool = False) -> SigningKey:
+        """Give the tenant a new key for its tokens. The old ones stay known until their last token has expired, unless
+        `revoke` says that they may be in foreign hands.
+        """
+        return await self._run(endpoints.rotate_signing_keys(revoke=revoke))
 
     async def jwks(self, tenant_id: str | None = None) -> Mapping[str, Any]:
         """Return the public keys of a tenant's tokens; the default tenant's where the client knows no tenant."""

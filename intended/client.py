@@ -17,10 +17,12 @@ from intended.records import (
     AuditEntry,
     ChainReport,
     Connector,
-    ConnectorTest,
     CreatedKey,
     Health,
     Key,
+    LoginLink,
+    PortalSession,
+    SigningKey,
     Stats,
     Thresholds,
     TierThreshold,
@@ -48,16 +50,24 @@ class IntendedClient:
 
     def __init__(
         self,
-        api_key: str,
+        api_key: str | None = None,
         tenant_id: str | None = None,
         *,
+        session_id: str | None = None,
         base_url: str | None = None,
         timeout: float = 10.0,
         retries: int = 2,
         transport: httpx.BaseTransport | None = None,
         verify: ssl.SSLContext | None = None,
     ) -> None:
-        where = target(api_key=api_key, tenant_id=tenant_id, base_url=base_url, timeout=timeout, retries=retries)
+        where = target(
+            api_key=api_key,
+            session_id=session_id,
+            tenant_id=tenant_id,
+            base_url=base_url,
+            timeout=timeout,
+            retries=retries,
+        )
         self._transport = Transport(where, transport=transport, verify=verify)
 
     def __repr__(self) -> str:
@@ -142,9 +152,15 @@ class IntendedClient:
         page_size: int | None = None,
         status: str | None = None,
         agent_id: str | None = None,
+        domain: str | None = None,
+        intent_type: str | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
     ) -> Page[Intent]:
         """Return a page of the tenant's intents, newest first."""
-        return self._run(endpoints.list_intents(page, page_size, status, agent_id))
+        return self._run(
+            endpoints.list_intents(page, page_size, status, agent_id, domain, intent_type, from_date, to_date)
+        )
 
     # --- approvals --------------------------------------------------------------------------------------------------
 
@@ -153,6 +169,10 @@ class IntendedClient:
     ) -> Page[Approval]:
         """Return a page of approvals: the pending ones unless `status` says otherwise."""
         return self._run(endpoints.list_approvals(page, page_size, status))
+
+    def get_approval(self, approval_id: str) -> Approval:
+        """Return one approval."""
+        return self._run(endpoints.get_approval(approval_id))
 
     def approve(self, approval_id: str, *, reason: str | None = None) -> Approval:
         """Say yes to an escalated intent: that very act, once."""
@@ -208,7 +228,7 @@ class IntendedClient:
         system: str | None = None,
         start: str | None = None,
         end: str | None = None,
-        cursor: str | None = None,
+        cursor: int | None = None,
         limit: int | None = None,
         tenant_id: str | None = None,
     ) -> Timeline:
@@ -252,7 +272,7 @@ class IntendedClient:
         """Return the connected systems and their health."""
         return self._run(endpoints.connectors())
 
-    def test_connector(self, connector_id: str) -> ConnectorTest:
+    def test_connector(self, connector_id: str) -> Connector:
         """Check the connection to one system and measure its latency."""
         return self._run(endpoints.test_connector(connector_id))
 
@@ -274,10 +294,11 @@ class IntendedClient:
         role: str | None = None,
         agent: str | None = None,
         plan: str | None = None,
-        expires_at: str | None = None,
+        per_minute: int | None = None,
+        expires: str | None = None,
     ) -> CreatedKey:
         """Make an API key; its secret is shown in this answer only."""
-        return self._run(endpoints.create_key(name, scopes, role, agent, plan, expires_at))
+        return self._run(endpoints.create_key(name, scopes, role, agent, plan, per_minute, expires))
 
     def list_keys(self) -> tuple[Key, ...]:
         """Return the tenant's API keys, without secrets."""
@@ -299,9 +320,27 @@ class IntendedClient:
         """Return the tenant's human users."""
         return self._run(endpoints.list_users())
 
-    def rotate_signing_keys(self) -> Mapping[str, Any]:
-        """Give the tenant a new key pair for its tokens; the old public key stays until its last token has expired."""
-        return self._run(endpoints.rotate_signing_keys())
+    def change_user(self, user_id: str, *, role: str | None = None, disabled: bool | None = None) -> User:
+        """Change a user's role, or disable or enable it; its sessions end."""
+        return self._run(endpoints.change_user(user_id, role=role, disabled=disabled))
+
+    def make_login_link(self, user_id: str) -> LoginLink:
+        """Make a one-time code by which a user logs in."""
+        return self._run(endpoints.make_login_link(user_id))
+
+    def open_session(self, code: str) -> PortalSession:
+        """Log in: exchange a one-time code for a portal session. Needs no credential but the code."""
+        return self._run(endpoints.open_session(code))
+
+    def close_session(self) -> None:
+        """Log out: end the session that this client was made with."""
+        self._run(endpoints.close_session())
+
+    def rotate_signing_keys(self, *, revoke: bool = False) -> SigningKey:
+        """Give the tenant a new key for its tokens. The old ones stay known until their last token has expired, unless
+        `revoke` says that they may be in foreign hands.
+        """
+        return self._run(endpoints.rotate_signing_keys(revoke=revoke))
 
     def jwks(self, tenant_id: str | None = None) -> Mapping[str, Any]:
         """Return the public keys of a tenant's tokens; the default tenant's where the client knows no tenant."""

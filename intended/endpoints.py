@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from intended.reading import Fields, Nonsense
+from intended.reading import Fields
 from intended.records import (
     Agent,
     AgentMetrics,
     AuditEntry,
     ChainReport,
     Connector,
-    ConnectorTest,
     CreatedKey,
     Health,
     Key,
+    LoginLink,
+    PortalSession,
+    SigningKey,
     Stats,
     Thresholds,
     TierThreshold,
@@ -38,7 +40,7 @@ _R = TypeVar("_R")
 class Call(Generic[_T]):
     """One request. `repeatable` is True where sending it twice does no more than sending it once."""
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     read: Callable[[Any], _T]
     body: Mapping[str, Any] | None = None
@@ -173,7 +175,7 @@ def timeline(
     system: str | None,
     start: str | None,
     end: str | None,
-    cursor: str | None,
+    cursor: int | None,
     limit: int | None,
 ) -> Call[Timeline]:
     """`GET /audit/{tenantId}/timeline`."""
@@ -192,9 +194,9 @@ def connectors() -> Call[tuple[Connector, ...]]:
     return _get("/connectors", _object(_listed("connectors", Connector.read)))
 
 
-def test_connector(connector_id: str) -> Call[ConnectorTest]:
+def test_connector(connector_id: str) -> Call[Connector]:
     """`POST /connectors/{id}/test`."""
-    return _post(f"/connectors/{segment(connector_id)}/test", _object(ConnectorTest.read))
+    return _post(f"/connectors/{segment(connector_id)}/test", _object(Connector.read))
 
 
 def health() -> Call[Health]:
@@ -269,10 +271,26 @@ def create_intent(
 
 
 def list_intents(
-    page: int | None, page_size: int | None, status: str | None, agent_id: str | None
+    page: int | None,
+    page_size: int | None,
+    status: str | None,
+    agent_id: str | None,
+    domain: str | None,
+    intent_type: str | None,
+    from_date: str | None,
+    to_date: str | None,
 ) -> Call[Page[Intent]]:
     """`GET /v1/intents`."""
-    query = _query(page=page, pageSize=page_size, status=status, agentId=agent_id)
+    query = _query(
+        page=page,
+        pageSize=page_size,
+        status=status,
+        agentId=agent_id,
+        domain=domain,
+        type=intent_type,
+        fromDate=from_date,
+        toDate=to_date,
+    )
     return _get("/v1/intents", _data(_page(Intent.read)), query)
 
 
@@ -280,6 +298,11 @@ def list_approvals(page: int | None, page_size: int | None, status: str | None) 
     """`GET /v1/approvals`: the pending ones unless `status` says otherwise."""
     query = _query(page=page, pageSize=page_size, status=status)
     return _get("/v1/approvals", _data(_page(Approval.read)), query)
+
+
+def get_approval(approval_id: str) -> Call[Approval]:
+    """`GET /v1/approvals/{id}`."""
+    return _get(f"/v1/approvals/{segment(approval_id)}", _data(Approval.read))
 
 
 def resolve_approval(approval_id: str, verb: Literal["approve", "reject"], reason: str | None) -> Call[Approval]:
@@ -309,7 +332,8 @@ def create_key(
     role: str | None,
     agent: str | None,
     plan: str | None,
-    expires_at: str | None,
+    per_minute: int | None,
+    expires: str | None,
 ) -> Call[CreatedKey]:
     """`POST /keys`."""
     body = _given(
@@ -318,7 +342,8 @@ def create_key(
         role=role,
         agent=agent,
         plan=plan,
-        expiresAt=expires_at,
+        perMinute=per_minute,
+        expires=expires,
     )
     return _post("/keys", _object(CreatedKey.read), body, created=True)
 
@@ -336,7 +361,7 @@ def revoke_key(key_id: str) -> Call[Key]:
 def rotate_key(key_id: str, overlap_s: int | None) -> Call[CreatedKey]:
     """`POST /keys/{id}/rotate`."""
     body = _given(overlapSeconds=overlap_s)
-    return _post(f"/keys/{segment(key_id)}/rotate", _object(CreatedKey.read), body, created=True)
+    return _post(f"/keys/{segment(key_id)}/rotate", _object(CreatedKey.read), body)
 
 
 def create_user(name: str, role: str) -> Call[User]:
@@ -349,9 +374,34 @@ def list_users() -> Call[tuple[User, ...]]:
     return _get("/users", _object(_listed("users", User.read)))
 
 
-def rotate_signing_keys() -> Call[Mapping[str, Any]]:
+def change_user(user_id: str, *, role: str | None, disabled: bool | None) -> Call[User]:
+    """`PATCH /users/{id}`."""
+    body = _given(role=role, disabled=disabled)
+    return Call(method="PATCH", path=f"/users/{segment(user_id)}", read=_object(User.read), body=body)
+
+
+def make_login_link(user_id: str) -> Call[LoginLink]:
+    """`POST /users/{id}/login-link`."""
+    return _post(f"/users/{segment(user_id)}/login-link", _object(LoginLink.read), created=True)
+
+
+def open_session(code: str) -> Call[PortalSession]:
+    """`POST /portal/sessions`: the code is the credential."""
+    return _post("/portal/sessions", _object(PortalSession.read), {"code": code}, created=True)
+
+
+def close_session() -> Call[None]:
+    """`DELETE /portal/sessions/current`."""
+    return Call(method="DELETE", path="/portal/sessions/current", read=_nothing)
+
+
+def _nothing(value: Any) -> None:
+    Fields(value)
+
+
+def rotate_signing_keys(*, revoke: bool) -> Call[SigningKey]:
     """`POST /authority/keys/rotate`: a new key pair for the tenant's tokens."""
-    return _post("/authority/keys/rotate", _object(Fields.whole), created=True)
+    return _post("/authority/keys/rotate", _object(SigningKey.read), {"revoke": True} if revoke else {})
 
 
 def jwks(tenant_id: str | None) -> Call[Mapping[str, Any]]:
@@ -361,6 +411,5 @@ def jwks(tenant_id: str | None) -> Call[Mapping[str, Any]]:
 
 
 def _key_set(fields: Fields) -> Mapping[str, Any]:
-    if not fields.each("keys", Fields.whole):
-        raise Nonsense("the key set is empty")
+    fields.each("keys", Fields.whole)
     return fields.whole()

@@ -12,18 +12,20 @@ __all__ = [
     "Agent",
     "AgentMetrics",
     "AuditEntry",
-    "AuditVerification",
     "BreakPoint",
     "ChainReport",
     "Connector",
-    "ConnectorTest",
     "CreatedKey",
     "Health",
     "Key",
+    "LoginLink",
+    "PortalSession",
+    "SigningKey",
     "Stats",
     "Thresholds",
     "TierThreshold",
     "Timeline",
+    "TimelineEvent",
     "User",
 ]
 
@@ -83,7 +85,6 @@ class Agent:
     description: str = ""
     domains: tuple[str, ...] = ()
     intent_types: tuple[str, ...] = ()
-    trust_tier: str = ""
     created_at: str = ""
     raw: JsonObject = field(default_factory=dict, repr=False)
 
@@ -97,7 +98,6 @@ class Agent:
             description=fields.text_or("description"),
             domains=fields.texts_or("domains"),
             intent_types=fields.texts_or("intentTypes"),
-            trust_tier=fields.text_or("trustTier"),
             created_at=fields.text_or("createdAt"),
             raw=fields.whole(),
         )
@@ -105,15 +105,30 @@ class Agent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMetrics:
-    """How one agent did. The numbers are in `raw`, under the service's own names."""
+    """What one agent did so far. `value_generated` is in currency units."""
 
     agent_id: str
-    raw: JsonObject
+    intents_total: int = 0
+    intents_today: int = 0
+    intents_by_status: JsonObject = field(default_factory=dict)
+    intents_by_type: JsonObject = field(default_factory=dict)
+    last_intent_at: str = ""
+    value_generated: float = 0
+    raw: JsonObject = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, fields: Fields) -> "AgentMetrics":
         """Read it from an answer."""
-        return cls(agent_id=fields.text("agentId"), raw=fields.whole())
+        return cls(
+            agent_id=fields.text("agentId"),
+            intents_total=fields.count_or("intentsTotal"),
+            intents_today=fields.count_or("intentsToday"),
+            intents_by_status=fields.object_or("intentsByStatus"),
+            intents_by_type=fields.object_or("intentsByType"),
+            last_intent_at=fields.text_or("lastIntentAt"),
+            value_generated=fields.number_or("valueGenerated") or 0,
+            raw=fields.whole(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,15 +167,17 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One entry of the audit chain, as the service shows it."""
+    """One entry of the audit chain. `data` is its body as it was stored: redacted."""
 
     id: str
     event_type: str
     timestamp: str
     sequence: int = 0
+    agent: str = ""
     intent_id: str = ""
-    agent_id: str = ""
+    decision: str = ""
     hash: str = ""
+    data: JsonObject = field(default_factory=dict, repr=False)
     raw: JsonObject = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -171,9 +188,47 @@ class AuditEntry:
             event_type=fields.text("eventType"),
             timestamp=fields.text("timestamp"),
             sequence=fields.count_or("sequence"),
+            agent=fields.text_or("agent"),
             intent_id=fields.text_or("intentId"),
-            agent_id=fields.text_or("agentId"),
+            decision=fields.text_or("decision"),
             hash=fields.text_or("hash"),
+            data=fields.object_or("data"),
+            raw=fields.whole(),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEvent:
+    """One entry of the audit chain in the words of the timeline: who did what to which system."""
+
+    id: str
+    type: str
+    timestamp: str
+    sequence: int = 0
+    actor: str = ""
+    system: str = ""
+    target: str = ""
+    intent_id: str = ""
+    decision: str = ""
+    hash: str = ""
+    details: JsonObject = field(default_factory=dict, repr=False)
+    raw: JsonObject = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, fields: Fields) -> "TimelineEvent":
+        """Read it from an answer."""
+        return cls(
+            id=fields.text("id"),
+            type=fields.text("type"),
+            timestamp=fields.text("timestamp"),
+            sequence=fields.count_or("sequence"),
+            actor=fields.text_or("actor"),
+            system=fields.text_or("system"),
+            target=fields.text_or("target"),
+            intent_id=fields.text_or("intentId"),
+            decision=fields.text_or("decision"),
+            hash=fields.text_or("hash"),
+            details=fields.object_or("details"),
             raw=fields.whole(),
         )
 
@@ -182,13 +237,14 @@ class AuditEntry:
 class Timeline:
     """A stretch of the audit timeline; `next_cursor` continues it, None at its end."""
 
-    events: tuple[AuditEntry, ...]
-    next_cursor: str | None
+    events: tuple[TimelineEvent, ...]
+    next_cursor: int | None
 
     @classmethod
     def read(cls, fields: Fields) -> "Timeline":
         """Read it from an answer."""
-        return cls(events=fields.each("events", AuditEntry.read), next_cursor=fields.text_or("nextCursor") or None)
+        cursor = fields.count("nextCursor") if fields.has("nextCursor") else None
+        return cls(events=fields.each("events", TimelineEvent.read), next_cursor=cursor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,12 +254,16 @@ class BreakPoint:
     sequence: int
     expected: str
     found: str
+    kind: str = ""
 
     @classmethod
     def read(cls, fields: Fields) -> "BreakPoint":
         """Read it from an answer."""
         return cls(
-            sequence=fields.count("sequence"), expected=fields.text_or("expected"), found=fields.text_or("found")
+            sequence=fields.count("sequence"),
+            expected=fields.text_or("expected"),
+            found=fields.text_or("found"),
+            kind=fields.text_or("kind"),
         )
 
 
@@ -222,7 +282,7 @@ class ChainReport:
         report = cls(
             valid=fields.flag("valid"),
             event_count=fields.count("eventCount"),
-            breaks=fields.each_or("breakPoints", BreakPoint.read),
+            breaks=fields.each_or("breakPoints", BreakPoint.read) + fields.each_or("breaks", BreakPoint.read),
             raw=fields.whole(),
         )
         if report.valid and report.breaks:
@@ -230,40 +290,28 @@ class ChainReport:
         return report
 
 
-AuditVerification = ChainReport
-"""`GET /v1/audit/verify` and `POST /audit/verify-chain` tell the same."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
-    """One connected system and its health."""
+    """One connected system and its health (`healthy`, `unhealthy`, `unknown`). `latency_ms` is of its last test."""
 
     id: str
     status: str
+    transport: str = ""
+    checked_at: str = ""
+    latency_ms: float | None = None
+    problem: str = ""
     raw: JsonObject = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, fields: Fields) -> "Connector":
         """Read it from an answer."""
-        return cls(id=fields.text("id"), status=fields.text("status"), raw=fields.whole())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectorTest:
-    """What a connectivity check found; `latency_ms` is None where there was no answer."""
-
-    id: str
-    status: str
-    latency_ms: float | None
-    raw: JsonObject = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def read(cls, fields: Fields) -> "ConnectorTest":
-        """Read it from an answer."""
         return cls(
             id=fields.text("id"),
             status=fields.text("status"),
+            transport=fields.text_or("transport"),
+            checked_at=fields.text_or("checkedAt"),
             latency_ms=fields.number_or("latencyMs"),
+            problem=fields.text_or("problem"),
             raw=fields.whole(),
         )
 
@@ -274,10 +322,13 @@ class Key:
 
     id: str
     name: str = ""
+    status: str = ""
+    role: str = ""
     scopes: tuple[str, ...] = ()
-    agent_id: str = ""
+    agent: str = ""
+    plan: str = ""
     created_at: str = ""
-    expires_at: str = ""
+    expires: str = ""
     revoked_at: str = ""
     last_used_at: str = ""
     raw: JsonObject = field(default_factory=dict, repr=False)
@@ -288,10 +339,13 @@ class Key:
         return cls(
             id=fields.text("id"),
             name=fields.text_or("name"),
+            status=fields.text_or("status"),
+            role=fields.text_or("role"),
             scopes=fields.texts_or("scopes"),
-            agent_id=fields.text_or("agentId"),
+            agent=fields.text_or("agent"),
+            plan=fields.text_or("plan"),
             created_at=fields.text_or("createdAt"),
-            expires_at=fields.text_or("expiresAt"),
+            expires=fields.text_or("expires"),
             revoked_at=fields.text_or("revokedAt"),
             last_used_at=fields.text_or("lastUsedAt"),
             raw={name: value for name, value in fields.whole().items() if name != "key"},
@@ -318,9 +372,65 @@ class User:
     id: str
     name: str = ""
     role: str = ""
-    raw: JsonObject = field(default_factory=dict, repr=False)
+    disabled: bool = False
+    created_at: str = ""
 
     @classmethod
     def read(cls, fields: Fields) -> "User":
         """Read it from an answer."""
-        return cls(id=fields.text("id"), name=fields.text_or("name"), role=fields.text_or("role"), raw=fields.whole())
+        return cls(
+            id=fields.text("id"),
+            name=fields.text_or("name"),
+            role=fields.text_or("role"),
+            disabled=fields.flag("disabled") if fields.has("disabled") else False,
+            created_at=fields.text_or("createdAt"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginLink:
+    """A one-time code by which a user logs in. Shown this once, and left out of the representation."""
+
+    user_id: str
+    expires_at: str
+    code: str = field(repr=False)
+
+    @classmethod
+    def read(cls, fields: Fields) -> "LoginLink":
+        """Read it from an answer."""
+        return cls(user_id=fields.text("userId"), expires_at=fields.text("expiresAt"), code=fields.text("code"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalSession:
+    """An open session of a user. `session_id` is its credential, left out of the representation."""
+
+    id: str
+    user_id: str
+    role: str
+    expires_at: str
+    session_id: str = field(repr=False)
+
+    @classmethod
+    def read(cls, fields: Fields) -> "PortalSession":
+        """Read it from an answer."""
+        return cls(
+            id=fields.text("id"),
+            user_id=fields.text("userId"),
+            role=fields.text_or("role"),
+            expires_at=fields.text("expiresAt"),
+            session_id=fields.text("sessionId"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """A fresh key for a tenant's tokens: it signs from `signs_from` on, and is published before."""
+
+    kid: str
+    signs_from: str
+
+    @classmethod
+    def read(cls, fields: Fields) -> "SigningKey":
+        """Read it from an answer."""
+        return cls(kid=fields.text("kid"), signs_from=fields.text_or("signsFrom"))

@@ -67,9 +67,11 @@ class Decision:
     intent_id: str
     token: str | None = field(default=None, repr=False)
     trace: Trace | None = None
+    reason_code: str = ""
     intent_type: str = ""
     domain: str = ""
     agent_id: str = ""
+    agent: str = ""
     trust_tier: str = ""
     risk_factors: tuple[RiskFactor, ...] = ()
     escalation_id: str | None = None
@@ -96,6 +98,8 @@ class Decision:
     def read(cls, fields: Fields) -> "Decision":
         """Read a fresh decision, whose ALLOW must hold a token and a trace. Raises Nonsense."""
         decision = cls.recorded(fields)
+        if decision.token is not None and not decision.allowed:
+            raise Nonsense("it has a token without saying ALLOW")
         if decision.allowed and decision.token is None:
             raise Nonsense(
                 "it says ALLOW without a token (one is issued once: was this submitted before under the same"
@@ -122,9 +126,11 @@ class Decision:
             intent_id=fields.text("intentId"),
             token=token,
             trace=fields.one("trace", Trace.read) if fields.has("trace") else None,
+            reason_code=fields.text_or("reasonCode"),
             intent_type=fields.text_or("intentType"),
             domain=fields.text_or("domain"),
             agent_id=fields.text_or("agentId"),
+            agent=fields.text_or("agent"),
             trust_tier=fields.text_or("trustTier"),
             risk_factors=fields.each_or("riskFactors", RiskFactor.read),
             escalation_id=fields.text_or("escalationId") or None,
@@ -161,8 +167,9 @@ def refusal(reason: str) -> Decision:
 class Intent:
     """An intent as it stands now. `raw` is the whole answer, for members that have no name here.
 
-    `decision` is None in lists, which show the state only. `token` is there at most once: for the agent that submitted,
-    after a human's yes.
+    `decision` is what was decided at first: an intent that a human allowed keeps ESCALATE there, and has the status
+    `approved`. It is None in the Ops dialect. `params` are redacted, as the audit keeps them. `token` is there at most
+    once: for the agent that submitted, after a human's yes.
     """
 
     id: str
@@ -170,10 +177,12 @@ class Intent:
     type: str = ""
     domain: str = ""
     agent_id: str = ""
+    agent: str = ""
     action: str = ""
     system: str = ""
     params: JsonObject = field(default_factory=dict)
     description: str = ""
+    approval_id: str = ""
     created_at: str = ""
     updated_at: str = ""
     error: str = ""
@@ -194,10 +203,12 @@ class Intent:
             type=fields.text_or("type") or fields.text_or("intentType"),
             domain=fields.text_or("domain"),
             agent_id=fields.text_or("agentId"),
+            agent=fields.text_or("agent"),
             action=fields.text_or("action"),
             system=fields.text_or("system"),
-            params=fields.object_or("params"),
+            params=fields.object_or("params") or fields.object_or("metadata"),
             description=fields.text_or("description"),
+            approval_id=fields.text_or("approvalId") or fields.text_or("escalationId"),
             created_at=fields.text_or("createdAt"),
             updated_at=fields.text_or("updatedAt"),
             error=fields.text_or("error"),
@@ -208,12 +219,12 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedIntent:
-    """What creating an intent in the Ops dialect answers. `raw` has the rest, the decision included."""
+    """What creating an intent in the Ops dialect answers. `token` is there where the policy allowed it, once."""
 
     intent_id: str
     status: str
     created_at: str
-    raw: JsonObject = field(default_factory=dict, repr=False)
+    token: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, fields: Fields) -> "CreatedIntent":
@@ -222,7 +233,7 @@ class CreatedIntent:
             intent_id=fields.text("intentId"),
             status=fields.text("status"),
             created_at=fields.text("createdAt"),
-            raw=fields.whole(),
+            token=fields.text_or("token") or None,
         )
 
 
@@ -233,27 +244,32 @@ class Approval:
     id: str
     status: str
     intent_id: str = ""
-    agent_id: str = ""
+    agent: str = ""
+    requested_by: str = ""
     reason: str = ""
     created_at: str = ""
     expires_at: str = ""
     resolved_at: str = ""
     resolved_by: str = ""
+    rationale: str = ""
     raw: JsonObject = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, fields: Fields) -> "Approval":
-        """Read it from an answer."""
+        """Read it from an answer of either dialect; Ref calls its id `escalationId`, and a no `denied`."""
+        status = fields.text("status")
         return cls(
-            id=fields.text("id"),
-            status=fields.text("status"),
+            id=fields.text("escalationId") if fields.has("escalationId") else fields.text("id"),
+            status="rejected" if status == "denied" else status,
             intent_id=fields.text_or("intentId"),
-            agent_id=fields.text_or("agentId"),
+            agent=fields.text_or("agent"),
+            requested_by=fields.text_or("requestedBy"),
             reason=fields.text_or("reason"),
             created_at=fields.text_or("createdAt"),
             expires_at=fields.text_or("expiresAt"),
             resolved_at=fields.text_or("resolvedAt"),
             resolved_by=fields.text_or("resolvedBy"),
+            rationale=fields.text_or("rationale") or fields.text_or("resolution"),
             raw=fields.whole(),
         )
 

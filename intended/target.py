@@ -30,16 +30,29 @@ class Target:
 
     def hide(self, text: str) -> str:
         """Return a text of the service without the key, should it have been echoed."""
-        return text.replace(self.key, "[key]")
+        return text.replace(self.key, "[key]") if self.key else text
 
 
-def target(*, api_key: str, tenant_id: str | None, base_url: str | None, timeout: float, retries: int) -> Target:
+def target(
+    *,
+    api_key: str | None,
+    tenant_id: str | None,
+    base_url: str | None,
+    timeout: float,
+    retries: int,
+    session_id: str | None = None,
+) -> Target:
     """Return the target of a client. Raises ValueError, which never shows the key.
+
+    A human's portal session (`session_id`) takes the place of a key; with neither only public routes answer.
 
     `base_url` beats the environment variable INTENDED_API_URL, that beats the address of a gateway on this machine.
     """
-    if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ValueError("api_key must be the key as it was issued: printable ASCII without spaces")
+    for name, secret in (("api_key", api_key), ("session_id", session_id)):
+        if secret is not None and not (secret and secret.isascii() and secret.isprintable() and " " not in secret):
+            raise ValueError(f"{name} must be as it was issued: printable ASCII without spaces")
+    if api_key is not None and session_id is not None:
+        raise ValueError("api_key and session_id are two credentials; give one, the service refuses both together")
     if tenant_id is not None and (not tenant_id.isascii() or not tenant_id.isprintable() or not tenant_id.strip()):
         raise ValueError("tenant_id must be printable ASCII")
     if not math.isfinite(timeout) or timeout <= 0:
@@ -47,19 +60,22 @@ def target(*, api_key: str, tenant_id: str | None, base_url: str | None, timeout
     if retries < 0:
         raise ValueError("retries must not be negative")
     headers = {
-        "authorization": f"Bearer {api_key}",
         "accept": "application/json",
         "accept-encoding": "identity",
         "user-agent": f"intended-python/{__version__}",
     }
+    if api_key is not None:
+        headers["authorization"] = f"Bearer {api_key}"
+    if session_id is not None:
+        headers["x-portal-session-id"] = session_id
     if tenant_id is not None:
         headers["x-tenant-id"] = tenant_id
     return Target(
         base_url=_base(base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL),
-        tenant_id=tenant_id or _tenant_of(api_key),
+        tenant_id=tenant_id or _tenant_of(api_key or ""),
         timeout=timeout,
         retries=retries,
-        key=api_key,
+        key=api_key or session_id or "",
         headers=headers,
     )
 

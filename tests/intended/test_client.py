@@ -109,11 +109,9 @@ def test_a_chain_that_is_valid_in_spite_of_its_breaks_is_not_believed() -> None:
 
 
 def test_empty_tables_are_no_tables() -> None:
-    """Thresholds without tiers, and a key set without keys, would be believed by programs that look no further."""
+    """Thresholds without tiers would be believed by programs that look no further."""
     with pytest.raises(ServiceUnavailableError, match="tiers"):
         client_of(Service(says({"tenantId": "t", "tiers": {}, "version": 1}))).get_thresholds()
-    with pytest.raises(ServiceUnavailableError, match="key set"):
-        client_of(Service(says({"keys": []}))).jwks()
 
 
 def test_a_path_needs_its_tenant() -> None:

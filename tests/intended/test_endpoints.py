@@ -22,7 +22,7 @@ def test_only_what_is_safe_to_send_twice_is_repeatable() -> None:
         endpoints.record_approval("approve", "int_1", None, None, None),
         endpoints.register_agent("a", None, None, None),
         endpoints.put_thresholds("t", {}, 1),
-        endpoints.create_key("k", None, None, None, None, None),
+        endpoints.create_key("k", None, None, None, None, None, None),
         endpoints.rotate_key("key_1", None),
     ):
         assert not call.repeatable, call.path

@@ -80,10 +80,12 @@ def test_an_allow_that_lacks_what_an_allow_must_have_is_nonsense(missing: str) -
         {"trace": {"policySet": "p", "triggeredRules": "all", "evaluatedAt": "now"}},
         {"reason": {"text": "x"}},
         {"riskFactors": 3},
+        {"decision": "ESCALATE"},
+        {"decision": "DENY"},
     ],
     ids=str,
 )
-def test_an_allow_with_a_wrong_type_is_nonsense(change: dict[str, Any]) -> None:
+def test_an_answer_that_contradicts_itself_or_has_a_wrong_type_is_nonsense(change: dict[str, Any]) -> None:
     """A service that answers so is not the one that this client knows."""
     with pytest.raises(Nonsense):
         Decision.read(Fields(ALLOW | change))

@@ -53,6 +53,23 @@ def test_the_tenant_is_taken_from_the_key_where_the_key_names_one() -> None:
     assert aimed(api_key="mrt_live_abc", tenant_id="tenant-a").headers["x-tenant-id"] == "tenant-a"
 
 
+def test_a_session_takes_the_place_of_a_key() -> None:
+    """A human logs in; both together would be two credentials, which the service refuses."""
+    session = aimed(api_key=None, session_id="ps_abc")
+    assert session.headers["x-portal-session-id"] == "ps_abc"
+    assert "authorization" not in session.headers
+    assert "ps_abc" not in repr(session)
+    with pytest.raises(ValueError, match="two credentials"):
+        aimed(session_id="ps_abc")
+
+
+def test_a_client_without_credential_asks_public_routes_only() -> None:
+    """Health, key sets and logging in need none."""
+    public = aimed(api_key=None)
+    assert not {"authorization", "x-portal-session-id", "x-api-key"} & set(public.headers)
+    assert public.hide("text") == "text"
+
+
 def test_the_key_is_in_no_representation() -> None:
     """Representations end up in logs and tracebacks."""
     aim = target(api_key=KEY, tenant_id=None, base_url=None, timeout=1, retries=0)
