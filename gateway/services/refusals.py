@@ -38,8 +38,12 @@ class Refusals:
 
         `source` is the peer's address.
         """
+        await self.note(principal, source, code=rejection.code, status=rejection.status)
+
+    async def note(self, principal: Principal | None, source: str, *, code: int | str, status: int) -> None:
+        """Record a refusal by its code and HTTP status, as `record` does. Without a principal it is only counted."""
         if principal is None:
-            await self._count(source, str(rejection.code))
+            await self._count(source, str(code))
             return
         draft = EntryDraft(
             tenant=principal.tenant,
@@ -47,8 +51,8 @@ class Refusals:
             type=EntryType.REQUEST_REFUSED,
             time=timestamp(self._clock.now()),
             agent=principal.agent,
-            reasons=(str(rejection.code),),
-            body=orjson.dumps({"code": rejection.code, "status": rejection.status, "source": source}),
+            reasons=(str(code),),
+            body=orjson.dumps({"code": code, "status": status, "source": source}),
         )
         try:
             await self._audit.append(draft)

@@ -22,6 +22,17 @@ async def test_each_refusal_of_a_known_agent_is_an_entry() -> None:
     assert world.bodies(EntryType.REQUEST_REFUSED)[0] == {"code": -32600, "status": 400, "source": "127.0.0.1"}
 
 
+async def test_a_refusal_of_the_rest_api_is_recorded_by_its_code() -> None:
+    """Its codes are words; the entry is otherwise the same."""
+    world = World()
+    await world.refusals.note(LOCAL, "127.0.0.1", code="FORBIDDEN", status=403)
+    (entry,) = world.entries(EntryType.REQUEST_REFUSED)
+    assert (entry.agent, entry.reasons) == ("local", ("FORBIDDEN",))
+    await world.refusals.note(None, "10.0.0.9", code="UNAUTHORIZED", status=401)
+    await world.refusals.flush()
+    assert world.bodies(EntryType.STRANGERS_REFUSED) == [{"source": "10.0.0.9", "reason": "UNAUTHORIZED", "count": 1}]
+
+
 async def test_strangers_are_counted_by_source_and_reason_and_told_once_a_minute() -> None:
     """A flood becomes one entry with a count."""
     world = World()

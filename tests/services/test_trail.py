@@ -1,0 +1,95 @@
+"""A tenant's own trail: pages of its entries, and one verification at a time."""
+
+import anyio
+import pytest
+
+from gateway.core.audit.entry import EntryDraft, EntryType
+from gateway.core.principal import Principal
+from gateway.errors import StoreError
+from gateway.ports import EntryFilter
+from gateway.services.trail import Trail
+from tests.simulate.index import MemoryIndex
+from tests.simulate.store import MemoryStore
+
+ACME = Principal(tenant="acme", agent="bot", credential="key_1")
+OTHER = Principal(tenant="other", agent="bot", credential="key_2")
+
+
+def entry(number: int, tenant: str = "acme", kind: EntryType = EntryType.KEY_CREATED) -> EntryDraft:
+    return EntryDraft(tenant=tenant, id=f"evt_{number}", type=kind, time=f"2026-01-01T00:00:{number:02}.000Z")
+
+
+async def filled(count: int) -> MemoryStore:
+    store = MemoryStore()
+    for number in range(count):
+        await store.append(entry(number))
+    return store
+
+
+def trail(store: MemoryStore) -> Trail:
+    return Trail(reader=store, index=MemoryIndex(store))
+
+
+async def test_entries_come_newest_first_with_their_hash_and_body() -> None:
+    """A reader wants what happened last, and what ties it to the chain."""
+    page = await trail(await filled(3)).entries(ACME, EntryFilter(), page=1, page_size=2)
+    assert ([one["id"] for one in page.items], page.total) == (["evt_2", "evt_1"], 3)
+    assert len(page.items[0]["hash"]) == 64
+    assert page.items[0]["body"] == {}
+
+
+async def test_a_tenant_sees_its_own_chain_only() -> None:
+    """Two tenants never see each other's anything (issue 3)."""
+    store = await filled(3)
+    await store.append(entry(7, tenant="other"))
+    assert [one["id"] for one in (await trail(store).entries(OTHER, EntryFilter(), page=1, page_size=9)).items] == [
+        "evt_7"
+    ]
+    assert (await trail(store).verify(OTHER)).count == 1
+    assert (await trail(store).verify(ACME)).count == 3
+
+
+async def test_who_asks_while_one_verification_runs_shares_the_next() -> None:
+    """It costs time with the chain's length: fifty questions must not cost fifty readings; nor be answered too old."""
+    store = await filled(2)
+    begun, gate, reads = anyio.Event(), anyio.Event(), 0
+    plain = store.read
+
+    async def read(tenant: str, *, after: int = 0):
+        nonlocal reads
+        reads += 1
+        begun.set()
+        await gate.wait()
+        async for one in plain(tenant, after=after):
+            yield one
+
+    store.read = read  # type: ignore[method-assign]
+    audit = trail(store)
+    counts: list[int] = []
+
+    async def ask() -> None:
+        counts.append((await audit.verify(ACME)).count)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await begun.wait()
+            for _ in range(50):
+                group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            await store.append(entry(8))
+            gate.set()
+    assert reads == 2
+    assert counts[1:] == [3] * 50
+
+
+async def test_a_verification_that_fails_leaves_nothing_to_share() -> None:
+    """An answer from before the failure would be an old one."""
+    store = await filled(2)
+    audit = trail(store)
+    assert (await audit.verify(ACME)).valid
+    store.unreadable = "disk"
+    with pytest.raises(StoreError):
+        await audit.verify(ACME)
+    store.unreadable = ""
+    assert (await audit.verify(ACME)).valid
