@@ -298,7 +298,9 @@ async def test_a_rotation_without_overlap_ends_the_old_secret_at_once(house: Hou
     assert house.keys.resolve(made.secret) is None
     assert after == replace(before, generation=1)
     assert (house.keys.stands(before), house.keys.stands(after)) == (False, True)
-    assert rotated.record == replace(made.record, rotated="2026-11-22T12:01:00.000Z", last_used="2026-11-22T12:00:00.000Z")
+    assert rotated.record == replace(
+        made.record, rotated="2026-11-22T12:01:00.000Z", last_used="2026-11-22T12:00:00.000Z"
+    )
     body = orjson.loads(house.store.drafts[-1].body)
     assert (house.store.drafts[-1].type, body["generation"]) == (EntryType.KEY_ROTATED, 1)
     assert rotated.secret.encode() not in house.store.drafts[-1].body
