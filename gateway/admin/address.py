@@ -21,6 +21,9 @@ NAME: Final = "admin.sock"
 MAX_PATH_BYTES: Final = 103
 """Of a unix socket's address: 104 with its end on macOS and the BSDs, 108 on Linux."""
 
+PROBE_S: Final = 1.0
+"""For a connection to be taken; the system takes it, however busy the gateway is."""
+
 HANDLES: Final = Path("/proc/self/fd")
 """Where Linux has a short name for every open folder."""
 
@@ -102,6 +105,7 @@ def is_answered(folder: Path) -> bool:
     """Return whether a gateway answers at the admin socket of `folder`."""
     try:
         with socket_path(folder) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(PROBE_S)
             probe.connect(address)
     except OSError:
         return False

@@ -27,7 +27,7 @@ def check(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Try configuration, policies, store and upstreams: exit 0, 3 or 5."""
+    """Try settings, policies, store and upstreams: exit 0, 3 or 5."""
     import anyio
 
     from gateway.checking import check as look

@@ -1,8 +1,8 @@
-"""The exit codes of the command line: one meaning each, for scripts (`README.md` lists them)."""
+"""The exit codes of the command line: one meaning each, for scripts (`docs/administration.md` lists them)."""
 
 from enum import IntEnum
 
-from gateway.errors import ConfigurationError, GatewayError, StoreError, UpstreamError
+from gateway.errors import ConfigurationError, GatewayError, RequestError, StoreError, Unavailable, UpstreamError
 
 __all__ = ["Exit", "exit_for"]
 
@@ -21,6 +21,8 @@ class Exit(IntEnum):
     """Policy cases failed, or the audit store is refused or its chain broken."""
     UNREACHABLE = 5
     """The gateway or an upstream did not answer."""
+    REFUSED = 6
+    """The gateway refused what was asked: no such thing, taken already, not allowed, not valid."""
     DENY = 10
     """`eval` decided DENY."""
     ESCALATE = 11
@@ -33,6 +35,8 @@ def exit_for(error: GatewayError) -> Exit:
         return Exit.INVALID
     if isinstance(error, StoreError):
         return Exit.FAILED
-    if isinstance(error, UpstreamError):
+    if isinstance(error, UpstreamError | Unavailable):
         return Exit.UNREACHABLE
+    if isinstance(error, RequestError):
+        return Exit.REFUSED
     return Exit.UNEXPECTED

@@ -5,7 +5,26 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import audit, cases, check, config, demo, evaluate, health, options, run, schema, store, version
+from gateway.cli import (
+    agents,
+    approvals,
+    audit,
+    cases,
+    check,
+    config,
+    demo,
+    evaluate,
+    health,
+    keys,
+    options,
+    run,
+    schema,
+    store,
+    thresholds,
+    tokens,
+    users,
+    version,
+)
 from gateway.cli.exits import exit_for
 from gateway.errors import GatewayError
 
@@ -27,6 +46,12 @@ app.command("test")(cases.cases)
 app.command("health")(health.health)
 app.command("schema")(schema.schema)
 app.command("version")(version.version)
+app.add_typer(keys.app, name="keys")
+app.add_typer(agents.app, name="agents")
+app.add_typer(users.app, name="users")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(thresholds.app, name="thresholds")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(audit.app, name="audit")
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")

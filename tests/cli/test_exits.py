@@ -8,8 +8,12 @@ from gateway.errors import (
     CanonicalError,
     ConfigurationError,
     GatewayError,
+    NotFound,
     PolicyError,
+    RequestError,
+    StoreInUse,
     StoreRefused,
+    Unavailable,
     UpstreamTimeout,
 )
 
@@ -22,13 +26,17 @@ from gateway.errors import (
         (StoreRefused("x", remedy="y"), 4),
         (AuditUnavailable("x"), 4),
         (UpstreamTimeout("x", may_have_run=True), 5),
+        (StoreInUse("x", remedy="y"), 4),
+        (Unavailable("x"), 5),
+        (NotFound("x"), 6),
+        (RequestError("x"), 6),
         (CanonicalError("x"), 1),
         (GatewayError("x"), 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_each_error_has_its_exit_status(error: GatewayError, code: int) -> None:
-    """Scripts branch on them; the README lists them."""
+    """Scripts branch on them; `docs/administration.md` lists them."""
     assert exit_for(error) == code
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import StoreRefused
+from gateway.errors import StoreInUse, StoreRefused
 from gateway.store.sqlite.files import FolderLock, StoreFiles, private_folder
 
 
 def test_the_second_one_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
     """Design, "Store": one process holds the exclusive lock; a second gateway refuses."""
     lock = FolderLock.acquire(tmp_path)
-    with pytest.raises(StoreRefused, match=f"process {os.getpid()}") as caught:
+    with pytest.raises(StoreInUse, match=f"process {os.getpid()}") as caught:
         FolderLock.acquire(tmp_path)
     assert "--data" in caught.value.remedy
     lock.release()

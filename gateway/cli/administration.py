@@ -1,0 +1,245 @@
+"""How a command administers a gateway: the REST application, as its operator, wherever that is.
+
+Where a gateway runs on the data folder it is asked through its admin socket. Where none does, the same application is
+opened in this process, under the store's lock: no port is bound and no upstream is contacted. Either way there is one
+set of use cases, and each change is an entry with the credential `cli`.
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.output import Format, data, table
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    NotFound,
+    RequestError,
+    StateConflict,
+    StoreInUse,
+    Unauthenticated,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gateway.settings import Settings
+
+__all__ = ["Administration", "Place", "TenantOption", "address", "administer", "duration", "moment", "show", "show_one"]
+
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.")]
+
+ANSWER_S: Final = 30.0
+"""For one answer; the slowest, a new pair of RSA keys, takes a second."""
+
+WAIT_S: Final = 5.0
+"""For another process to let the store go, or to answer: another command, or a gateway that is just starting."""
+
+AGAIN_S: Final = 0.1
+
+PAGE_ITEMS: Final = 100
+"""The most that a page of a list may have."""
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which gateway, and which tenant of it, as the command line names them."""
+
+    tenant: str
+    data: Path | None
+    state: Path | None
+    config: Path | None
+
+    def settings(self) -> "Settings":
+        """Return the settings in force there. Raises ConfigurationError."""
+        return options.settle(options.Flags(data=self.data, state=self.state), self.config).settings
+
+
+class Administration:
+    """The REST application as the operator of one tenant. Bodies and answers are JSON; paths begin with `/`."""
+
+    def __init__(self, client: "httpx.AsyncClient", tenant: str) -> None:
+        self._client = client
+        self.tenant = tenant
+
+    async def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Any:
+        """Return what is at `path`. Raises GatewayError."""
+        return await self._ask("GET", path, params={name: one for name, one in (query or {}).items() if one != ""})
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Post the members of `body` that are not None. Raises GatewayError."""
+        return await self._ask("POST", path, json={name: one for name, one in body.items() if one is not None})
+
+    async def all(self, path: str, query: Mapping[str, str] | None = None) -> list[Any]:
+        """Return every item of a list that comes in pages, as the gateway sorts it. Raises GatewayError."""
+        items: list[Any] = []
+        page = 0
+        while True:
+            page += 1
+            found = await self.get(path, {**(query or {}), "page": page, "pageSize": PAGE_ITEMS})
+            items.extend(found["items"])
+            if len(items) >= found["total"] or not found["items"]:
+                return items
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change the members of what is at `path`. Raises GatewayError."""
+        return await self._ask("PATCH", path, json=dict(body))
+
+    async def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Replace what is at `path`. Raises GatewayError."""
+        return await self._ask("PUT", path, json=dict(body))
+
+    async def _ask(self, method: str, path: str, **more: Any) -> Any:
+        import httpx
+
+        try:
+            answer = await self._client.request(method, path, headers={"x-tenant-id": self.tenant}, **more)
+            found = answer.json()
+        except httpx.HTTPError as error:
+            msg = f"the gateway did not answer {method} {path} ({type(error).__name__}); it is not known what it did"
+            raise Unavailable(msg) from error
+        except ValueError as error:
+            msg = f"the gateway's answer to {method} {path} is no JSON; is another program behind its admin socket?"
+            raise Unavailable(msg) from error
+        if answer.is_success:
+            # Ops has its answers in an envelope, Ref has not.
+            return found["data"] if set(found) == {"data"} else found
+        raise _refusal(answer.status_code, found)
+
+
+def administer(place: Place, act: Callable[[Administration], Awaitable[_Found]]) -> _Found:
+    """Do `act` on the gateway at `place` and return what it returns.
+
+    Raises:
+        GatewayError: whatever the gateway refuses, or that none can be reached or opened.
+    """
+    import anyio
+
+    return anyio.run(_administer, place.settings(), place.tenant, act)
+
+
+async def _administer(settings: "Settings", tenant: str, act: Callable[[Administration], Awaitable[_Found]]) -> _Found:
+    async with _client(settings) as client:
+        try:
+            return await act(Administration(client, tenant))
+        except GatewayError as error:
+            refused = error
+    raise refused  # out here, where no task group wraps it
+
+
+@asynccontextmanager
+async def _client(settings: "Settings") -> "AsyncIterator[httpx.AsyncClient]":
+    """Open the way to the application: the socket where it is answered, else the store where it can be had."""
+    import anyio
+    import httpx
+
+    from gateway.admin.address import is_answered, socket_path
+    from gateway.app import Gateway, data_folder
+
+    folder = data_folder(settings)
+    until = anyio.current_time() + WAIT_S
+    async with AsyncExitStack() as stack:
+        transport: httpx.AsyncBaseTransport | None = None
+        while transport is None:
+            if is_answered(folder):
+                transport = httpx.AsyncHTTPTransport(uds=stack.enter_context(socket_path(folder)))
+                break
+            try:
+                gateway = await stack.enter_async_context(Gateway.open(_alone(settings)))
+                transport = httpx.ASGITransport(gateway.operator)
+            except StoreInUse as error:
+                if anyio.current_time() >= until:
+                    msg = f"{error}, but does not answer at its admin socket"
+                    raise StoreInUse(msg, remedy="wait for it, or see whether that process hangs and end it") from error
+                await anyio.sleep(AGAIN_S)
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=ANSWER_S)
+        yield await stack.enter_async_context(client)
+
+
+def _alone(settings: "Settings") -> "Settings":
+    """Return the settings of a gateway that serves nobody: no address to be careful about, no upstream."""
+    return settings.model_copy(update={"host": "127.0.0.1", "behind_tls_proxy": False, "upstreams": {}})
+
+
+def _refusal(status: int, found: Any) -> GatewayError:
+    """Return the error that an answer tells of, in either dialect's shape."""
+    error = found.get("error") if isinstance(found, dict) else None
+    told = error if isinstance(error, dict) else found
+    message = str(told.get("message", "")) if isinstance(told, dict) else ""
+    message = message or f"the gateway answered {status}"
+    if status >= 500:
+        return Unavailable(message)
+    kinds: dict[int, type[RequestError]] = {401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: StateConflict}
+    return kinds.get(status, RequestError)(message)
+
+
+# --- what is typed and what is printed --------------------------------------------------------------------------------
+
+
+def duration(text: str, *, option: str) -> timedelta:
+    """Return `90d`, `12h`, `30m`, `45s` or `2w` as a duration."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("write a number and s, m, h, d or w, as 90d", param_hint=option)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def moment(text: str, *, option: str) -> str:
+    """Return a point in time as RFC 3339: one that is written so, a date (its first moment, UTC), or a duration."""
+    from datetime import UTC, datetime
+
+    from gateway.core.audit.body import timestamp
+    from gateway.telemetry.clock import SystemClock
+
+    if _DURATION.fullmatch(text):
+        return timestamp(SystemClock().now() + duration(text, option=option))
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = "write a duration as 90d, a date as 2027-01-31, or a time as 2027-01-31T12:00:00Z"
+        raise typer.BadParameter(message, param_hint=option) from error
+    return timestamp(found if found.tzinfo else found.replace(tzinfo=UTC))
+
+
+def address(settings: "Settings") -> str:
+    """Return the base of the URLs at which a gateway with these settings is reached from this machine."""
+    scheme = "http" if settings.tls_certificate is None else "https"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def show(items: Sequence[Mapping[str, Any]], form: Format, columns: Mapping[str, str]) -> None:
+    """Write a list: its `columns` (title → member) as a table, or everything as data."""
+    if form is not Format.TABLE:
+        data(list(items), form)
+        return
+    table(list(columns), ([_cell(item.get(member)) for member in columns.values()] for item in items))
+
+
+def show_one(item: Mapping[str, Any], form: Format) -> None:
+    """Write one thing: a line for each member, or as data."""
+    if form is not Format.TABLE:
+        data(item, form)
+        return
+    table(("", ""), ((member, _cell(one)) for member, one in item.items()))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

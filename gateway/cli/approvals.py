@@ -1,0 +1,87 @@
+"""`intended approvals`: what waits for a human, and the human's answer."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.administration import Place, TenantOption, administer, show, show_one
+from gateway.cli.output import Format, FormatOption
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Approvals: escalated calls that wait for a human.", no_args_is_help=True)
+
+COLUMNS = {
+    "ID": "id",
+    "STATUS": "status",
+    "AGENT": "agent",
+    "INTENT": "intentId",
+    "REASON": "reason",
+    "EXPIRES": "expiresAt",
+}
+
+ApprovalArgument = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its id: apr_...")]
+Reason = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
+
+
+@app.command("ls")
+def ls(
+    status: Annotated[str, typer.Option(help="pending, approved, rejected, expired, cancelled or failed.")] = "pending",
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List what waits, newest first."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    show(administer(place, lambda gateway: gateway.all("/v1/approvals", {"status": status})), output, COLUMNS)
+
+
+@app.command("show")
+def show_(
+    approval: ApprovalArgument,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show everything about one."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    show_one(administer(place, lambda gateway: gateway.get(f"/v1/approvals/{approval}")), output)
+
+
+@app.command("approve")
+def approve(
+    approval: ApprovalArgument,
+    reason: Reason = None,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Say yes: that very call may run, once."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    _resolve(f"/v1/approvals/{approval}/approve", {"reason": reason}, place, output)
+
+
+@app.command("deny")
+def deny(
+    approval: ApprovalArgument,
+    reason: Reason = None,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Say no, for good."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    _resolve(f"/v1/approvals/{approval}/reject", {"reason": reason}, place, output)
+
+
+def _resolve(path: str, body: dict[str, Any], place: Place, output: Format) -> None:
+    show([administer(place, lambda gateway: gateway.post(path, body))], output, COLUMNS)

@@ -1,0 +1,149 @@
+"""`intended keys`: the API keys of a tenant. A secret goes to standard output, once; all else about it is talk."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.administration import Administration, Place, TenantOption, address, administer, duration, moment, show
+from gateway.cli.output import Format, FormatOption, data, say
+from gateway.errors import NotFound, StateConflict
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+__all__ = ["app"]
+
+app = typer.Typer(help="API keys: who may use the gateway, and as which agent.", no_args_is_help=True)
+
+COLUMNS = {
+    "ID": "id",
+    "NAME": "name",
+    "AGENT": "agent",
+    "ROLE": "role",
+    "STATUS": "status",
+    "EXPIRES": "expires",
+    "LAST USED": "lastUsedAt",
+}
+
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or its name where only one has it.")]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What people will know it by.")],
+    agent: Annotated[str | None, typer.Option(help="The only agent that it may act as, by name.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="viewer, agent, operator, policy_admin or admin [default: agent].")
+    ] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="Only this scope of the role. May be repeated.")] = None,
+    plan: Annotated[str | None, typer.Option(help="Rate limit: free, pro, business or enterprise.")] = None,
+    per_minute: Annotated[int | None, typer.Option(help="Requests a minute, for enterprise or no plan.")] = None,
+    expires: Annotated[str | None, typer.Option(help="When it ends: 90d, 2027-01-31 [default: never].")] = None,
+    key_format: Annotated[
+        str | None, typer.Option("--format", help="intendedops, mrt_live or mrt_test [default: intendedops].")
+    ] = None,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Make a key and print it, once."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    body = {
+        "name": name,
+        "agent": agent,
+        "role": role,
+        "scopes": scope or None,
+        "plan": plan,
+        "perMinute": per_minute,
+        "expires": None if expires is None else moment(expires, option="--expires"),
+        "format": key_format,
+    }
+    _tell(administer(place, lambda gateway: gateway.post("/keys", body)), place.settings(), output)
+
+
+@app.command("list")
+def list_(
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the keys, ended ones included; never their secrets."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    show(administer(place, lambda gateway: gateway.get("/keys"))["keys"], output, COLUMNS)
+
+
+@app.command("revoke")
+def revoke(
+    key: KeyArgument,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """End a key for good, from the next request on."""
+
+    async def act(gateway: Administration) -> Any:
+        return await gateway.post(f"/keys/{await _id_of(gateway, key)}/revoke", {})
+
+    show([administer(Place(tenant=tenant, data=data_dir, state=state, config=config), act)], output, COLUMNS)
+
+
+@app.command("rotate")
+def rotate(
+    key: KeyArgument,
+    overlap: Annotated[str, typer.Option(help="How long the old secret stays good: 1h, 30m.")] = "0s",
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Give a key a new secret and print it, once."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    seconds = int(duration(overlap, option="--overlap").total_seconds())
+
+    async def act(gateway: Administration) -> Any:
+        return await gateway.post(f"/keys/{await _id_of(gateway, key)}/rotate", {"overlapSeconds": seconds})
+
+    _tell(administer(place, act), place.settings(), output)
+
+
+async def _id_of(gateway: Administration, key: str) -> str:
+    """Return the id of the key that is meant. Raises NotFound and StateConflict."""
+    if key.startswith("key_"):
+        return key
+    found = [one["id"] for one in (await gateway.get("/keys"))["keys"] if one["name"] == key and not one["revokedAt"]]
+    if not found:
+        msg = f"There is no key '{key}' in tenant {gateway.tenant}; `intended keys list` shows those that there are."
+        raise NotFound(msg)
+    if len(found) > 1:
+        msg = f"{len(found)} keys have the name '{key}'; say which by its id: {', '.join(found)}"
+        raise StateConflict(msg)
+    return str(found[0])
+
+
+def _tell(key: dict[str, Any], settings: "Settings", output: Format) -> None:
+    """Print the secret alone, so that it can be taken into a variable; everything about it is talk."""
+    if output is not Format.TABLE:
+        data(key, output)
+        return
+    print(key["key"])
+    who = f"agent {key['agent']} only" if key["agent"] else "any agent by REST, an agent of its own on MCP"
+    end = f", until {key['expires']}" if key["expires"] else ""
+    say(
+        f"key {key['id']} ({key['name']}) of tenant {key['tenantId']}: {who}; {key['perMinute']} requests a minute{end}"
+    )
+    if key["oldSecretUntil"]:
+        say(f"the old secret is good until {key['oldSecretUntil']}")
+    say("It is shown this once and kept nowhere. With it in $INTENDED_AGENT_KEY:")
+    header = '--header "Authorization: Bearer $INTENDED_AGENT_KEY"'
+    if "mcp:call" in key["scopes"]:
+        say(f"  claude mcp add --transport http intended {address(settings)}/mcp {header}")
+    if "agents:read" in key["scopes"]:
+        say(f"  curl {header} {address(settings)}/v1/agents")

@@ -1,0 +1,119 @@
+"""`intended users`: the humans of a tenant, and how they log in."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.administration import Administration, Place, TenantOption, address, administer, show
+from gateway.cli.output import Format, FormatOption, data, say
+from gateway.errors import NotFound
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Human users: who may look, approve and administer.", no_args_is_help=True)
+
+COLUMNS = {"ID": "id", "NAME": "name", "ROLE": "role", "DISABLED": "disabled", "CREATED": "createdAt"}
+
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Unique in the tenant, as an address: jane@example.org.")],
+    role: Annotated[str, typer.Option(help="viewer, operator, policy_admin or admin.")] = "viewer",
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Add a user; `users login` lets them in."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    made = administer(place, lambda gateway: gateway.post("/users", {"name": name, "role": role}))
+    show([made], output, COLUMNS)
+
+
+@app.command("list")
+def list_(
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the users, disabled ones included."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    show(administer(place, lambda gateway: gateway.get("/users"))["users"], output, COLUMNS)
+
+
+@app.command("disable")
+def disable(
+    user: UserArgument,
+    undo: Annotated[bool, typer.Option("--undo", help="Let them log in again.")] = False,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Shut a user out at once: sessions and login codes end."""
+    _change(user, {"disabled": not undo}, Place(tenant=tenant, data=data_dir, state=state, config=config), output)
+
+
+@app.command("role")
+def role(
+    user: UserArgument,
+    new: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, operator, policy_admin or admin.")],
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Give a user another role; sessions and login codes end."""
+    _change(user, {"role": new}, Place(tenant=tenant, data=data_dir, state=state, config=config), output)
+
+
+@app.command("login")
+def login(
+    user: UserArgument,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Make a code by which a user logs in, once, and print it."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+
+    async def act(gateway: Administration) -> Any:
+        return await gateway.post(f"/users/{await _id_of(gateway, user)}/login-link", {})
+
+    made = administer(place, act)
+    if output is not Format.TABLE:
+        data(made, output)
+        return
+    print(made["code"])
+    say(f"It opens one session of {user}, once, until {made['expiresAt']}. With it in $CODE:")
+    sent = """-H 'content-type: application/json' -d '{"code": "'"$CODE"'"}'"""
+    say(f"  curl {sent} {address(place.settings())}/portal/sessions")
+    say("The answer's `sessionId` goes into the header x-portal-session-id.")
+
+
+def _change(user: str, body: dict[str, Any], place: Place, output: Format) -> None:
+    async def act(gateway: Administration) -> Any:
+        return await gateway.patch(f"/users/{await _id_of(gateway, user)}", body)
+
+    show([administer(place, act)], output, COLUMNS)
+
+
+async def _id_of(gateway: Administration, user: str) -> str:
+    """Return the id of the user that is meant. Raises NotFound."""
+    from gateway.core.people import folded
+
+    for one in (await gateway.get("/users"))["users"]:
+        if one["id"] == user or folded(one["name"]) == folded(user):
+            return str(one["id"])
+    msg = f"There is no user '{user}' in tenant {gateway.tenant}; `intended users list` shows those that there are."
+    raise NotFound(msg)
