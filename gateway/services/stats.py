@@ -83,7 +83,7 @@ class Stats:
             principal.tenant, IntentFilter(agent=slug, since=_midnight(self._clock.now()))
         )
         newest = await self._index.intents(principal.tenant, mine, page=1, page_size=1)
-        by_status: Counter[str] = Counter(dict.fromkeys(IntentStatus, 0))
+        by_status: Counter[str] = Counter(dict.fromkeys(map(str, IntentStatus), 0))
         by_type: Counter[str] = Counter()
         for (_, intent_type, status), count in counts.items():
             by_status[status] += count

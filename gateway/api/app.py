@@ -1,0 +1,72 @@
+"""The REST application: one FastAPI application of both dialects' operations, and a plain 404 for the rest.
+
+Owns which path has which operation: a table made of tuples, nothing registers itself. Clients look for OAuth documents
+and registration where there are none; HTML or a redirect there would read as "found" (research/ecosystem.md 1.2), so
+whatever is unknown is a 404 in JSON, in the shape of its path's dialect.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from gateway import __version__
+from gateway.api import docs, ops, probes, ref
+from gateway.api.dialect import dialect_of
+from gateway.api.errors import UnknownPath, error_answer
+from gateway.api.openapi import ABOUT, TITLE
+from gateway.api.operation import Operation, OperationRoute
+from gateway.api.services import Services
+from gateway.core.message import WireLimits
+
+__all__ = ["placed", "rest_app"]
+
+V1: Final = "/v1"
+
+
+def rest_app(services: Services, limits: WireLimits) -> FastAPI:
+    """Return the ASGI app of everything that is not MCP."""
+    operations = (*ref.OPERATIONS, *ops.OPERATIONS, *probes.operations(services.clock))
+    pages = docs.Pages()
+    routes = [
+        OperationRoute(
+            operation,
+            path=path,
+            name=name,
+            dialect=dialect_of(path),
+            allowed=allowed,
+            services=services,
+            limits=limits,
+        )
+        for operation, path, name, allowed in placed((*operations, *pages.operations()))
+    ]
+    app = FastAPI(
+        title=TITLE,
+        version=__version__,
+        description=ABOUT,
+        routes=list(routes),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.router.default = _unknown
+    pages.describe(app)
+    return app
+
+
+def placed(operations: Iterable[Operation]) -> Iterator[tuple[Operation, str, str, tuple[str, ...]]]:
+    """Yield each operation with a path, the name of its operation there, and all methods that the path takes."""
+    places = [
+        (operation, prefix + operation.path, operation.name + ("_v1" if prefix else ""))
+        for operation in operations
+        for prefix in (("", V1) if operation.both_prefixes else ("",))
+    ]
+    for operation, path, name in places:
+        yield operation, path, name, tuple(sorted({one.method for one, other, _ in places if other == path}))
+
+
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request for a path that nothing has."""
+    await error_answer(dialect_of(scope["path"]), UnknownPath())(scope, receive, send)

@@ -1,0 +1,16 @@
+"""The Ops dialect: the endpoints of the IntendedOps API guide."""
+
+from typing import Final
+
+from gateway.api.operation import Operation
+from gateway.api.ops import agents, approvals, audit, intents, stats
+
+__all__ = ["OPERATIONS"]
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *intents.OPERATIONS,
+    *stats.OPERATIONS,
+    *agents.OPERATIONS,
+    *approvals.OPERATIONS,
+    *audit.OPERATIONS,
+)

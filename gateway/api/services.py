@@ -1,0 +1,40 @@
+"""What the REST API is made on: the use cases that it translates for, given by the composition root."""
+
+from dataclasses import dataclass
+
+from gateway.ports import Clock
+from gateway.services.agents import Agents
+from gateway.services.approvals import Approvals
+from gateway.services.authentication import Authentication
+from gateway.services.connectors import Connectors
+from gateway.services.intents import Intents
+from gateway.services.keys import Keys
+from gateway.services.people import People
+from gateway.services.readiness import Readiness
+from gateway.services.refusals import Refusals
+from gateway.services.standing import Thresholds
+from gateway.services.stats import Stats
+from gateway.services.tokens import Tokens
+from gateway.services.trail import Trail
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The use cases. `audit` are the reads of a tenant's own chain."""
+
+    authentication: Authentication
+    intents: Intents
+    approvals: Approvals
+    agents: Agents
+    thresholds: Thresholds
+    keys: Keys
+    people: People
+    tokens: Tokens
+    audit: Trail
+    connectors: Connectors
+    stats: Stats
+    readiness: Readiness
+    refusals: Refusals
+    clock: Clock

@@ -1,0 +1,242 @@
+"""The REST application on services in memory, with a credential of each kind, for the tests of the faces.
+
+house = await opened()
+answer = await house.post("/intent", {"action": "deploy", "actor": "bot"})       # as an admin of tenant acme
+answer = await house.get("/v1/stats", key=house.other)                           # as an admin of another tenant
+
+Intents and approvals are answered by what a test sets (`house.intents`, `house.approvals`); all else is real.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from gateway.api.app import rest_app
+from gateway.api.services import Services
+from gateway.core.approvals import Approval, ApprovalState
+from gateway.core.decision import ApprovalTerms, Effect
+from gateway.core.decision import Thresholds as Caps
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.message import WireLimits
+from gateway.core.principal import Principal, Role, Scope, TrustTier
+from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
+from gateway.ports import IntentFilter, Page
+from gateway.services.agents import Agents
+from gateway.services.authentication import Authentication
+from gateway.services.connectors import Connectors
+from gateway.services.intents import Submitted
+from gateway.services.keys import Keys
+from gateway.services.operator import operator
+from gateway.services.people import People
+from gateway.services.ratelimit import RateLimits
+from gateway.services.readiness import Readiness
+from gateway.services.refusals import Refusals
+from gateway.services.standing import Thresholds
+from gateway.services.stats import Stats
+from gateway.services.tokens import Tokens
+from gateway.services.trail import Trail
+from tests.simulate.index import MemoryIndex
+from tests.simulate.signer import QuickSigner
+from tests.simulate.store import MemoryStore
+from tests.simulate.upstream import FakeUpstream
+from tests.simulate.world import ALLOW_ALL, FakeClock, FakeIds, FixedPolicies
+
+LIMITS = WireLimits(body_bytes=64 * 1024, depth=32, keys=2000, id_chars=128)
+
+RECORD = IntentRecord(
+    id="int_1",
+    tenant="acme",
+    agent="github-actions",
+    front="rest",
+    type="deploy.release",
+    domain="deploy",
+    action="deploy application to production",
+    system="github",
+    params={"repo": "acme/frontend"},
+    description="",
+    justification="",
+    status=IntentStatus.APPROVED,
+    effect=Effect.ALLOW,
+    reason="policy-allow",
+    explanation="Rule `allow-ci-deploy` allows it.",
+    risk=42,
+    confidence=0.94,
+    factors=(("production", 20, "action"),),
+    tier=0,
+    policy_set="prod-deploy-v3",
+    rules=("allow-ci-deploy",),
+    policy_digest="p" * 64,
+    args_digest="a" * 64,
+    created="2026-03-22T14:30:00.000Z",
+    updated="2026-03-22T14:30:00.000Z",
+)
+
+ESCALATED = replace(
+    RECORD, status=IntentStatus.PENDING, effect=Effect.ESCALATE, reason="policy-escalate", approval_id="apr_1"
+)
+
+APPROVAL = Approval(
+    id="apr_1",
+    tenant="acme",
+    intent_id="int_1",
+    agent="github-actions",
+    requested_by="key_7",
+    state=ApprovalState.PENDING,
+    reason="Rule `ask` wants a human.",
+    terms=ApprovalTerms(),
+    created="2026-03-22T14:30:00.000Z",
+    expires="2026-03-22T15:30:00.000Z",
+)
+
+
+class ScriptedIntents:
+    """Answers with `answers`, or raises `fails`; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers = Submitted(record=RECORD, token="jws", repeated=False)
+        self.fails: Exception | None = None
+        self.submissions: list[tuple[Principal, Submission]] = []
+        self.filters: list[tuple[IntentFilter, int, int]] = []
+        self.outcomes: list[tuple[str, Outcome, str]] = []
+
+    def _answer(self) -> Submitted:
+        if self.fails is not None:
+            raise self.fails
+        return self.answers
+
+    async def submit(self, principal: Principal, submission: Submission) -> Submitted:
+        self.submissions.append((principal, submission))
+        return self._answer()
+
+    async def show(self, principal: Principal, intent_id: str) -> Submitted:
+        return self._answer()
+
+    async def list(
+        self, principal: Principal, wanted: IntentFilter, *, page: int, page_size: int
+    ) -> Page[IntentRecord]:
+        self.filters.append((wanted, page, page_size))
+        return Page(items=(self._answer().record,), total=41)
+
+    async def outcome(self, principal: Principal, intent_id: str, outcome: Outcome, error: str = "") -> IntentRecord:
+        self.outcomes.append((intent_id, outcome, error))
+        return replace(self._answer().record, status=IntentStatus(outcome), error=error)
+
+
+class ScriptedApprovals:
+    """As `ScriptedIntents`."""
+
+    def __init__(self) -> None:
+        self.answers = APPROVAL
+        self.fails: Exception | None = None
+        self.lists: list[tuple[ApprovalState | None, int, int]] = []
+        self.resolved: list[dict[str, Any]] = []
+
+    def _answer(self) -> Approval:
+        if self.fails is not None:
+            raise self.fails
+        return self.answers
+
+    async def list(
+        self, principal: Principal, *, state: ApprovalState | None = None, page: int, page_size: int
+    ) -> Page[Approval]:
+        self.lists.append((state, page, page_size))
+        return Page(items=(self._answer(),), total=1)
+
+    async def show(self, principal: Principal, approval_id: str) -> Approval:
+        return self._answer()
+
+    async def resolve(self, principal: Principal, **asked: Any) -> Approval:
+        self.resolved.append(asked)
+        return self._answer()
+
+
+@dataclass
+class House:
+    """The application, what it stands on, and keys: `admin`, `other` (an admin elsewhere), one per role by `key`."""
+
+    app: FastAPI
+    store: MemoryStore
+    clock: FakeClock
+    policies: FixedPolicies
+    intents: ScriptedIntents
+    approvals: ScriptedApprovals
+    services: Services
+    admin: str = ""
+    other: str = ""
+
+    async def key(self, *, tenant: str = "acme", **given: Any) -> str:
+        """Make a key, by default of role admin."""
+        role = {} if "scopes" in given or "role" in given else {"role": Role.ADMIN}
+        made = await self.services.keys.create(operator(tenant), tenant=tenant, name="test", **role, **given)
+        return made.secret
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str | None = None,
+        content: bytes | None = None,
+        json: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send one request, with the admin's key unless another is named (`""`: with none)."""
+        credential = self.admin if key is None else key
+        transport = httpx.ASGITransport(self.app, client=("192.0.2.1", 4711))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787") as client:
+            sent = {**({"x-api-key": credential} if credential else {}), **(headers or {})}
+            return await client.request(method, path, headers=sent, content=content, json=json)
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        """GET."""
+        return await self.send("GET", path, **more)
+
+    async def post(self, path: str, json: Any = None, **more: Any) -> httpx.Response:
+        """POST."""
+        return await self.send("POST", path, json=json, **more)
+
+
+async def opened() -> House:
+    """Return a house with keys."""
+    store, clock, ids, policies = MemoryStore(), FakeClock(), FakeIds(), FixedPolicies(ALLOW_ALL)
+    index = MemoryIndex(store)
+    written: JsonObject = {"audit": store, "state": store, "clock": clock, "ids": ids}
+    keys, people = Keys(**written, uses=store), People(**written)
+    intents, approvals = ScriptedIntents(), ScriptedApprovals()
+    caps = dict.fromkeys(TrustTier, Caps(allow_below=30, deny_from=80))
+    services = Services(
+        authentication=Authentication(keys=keys, limits=RateLimits(clock), sessions=people),
+        intents=intents,  # type: ignore[arg-type]
+        approvals=approvals,  # type: ignore[arg-type]
+        agents=Agents(**written, taxonomy=TAXONOMY),
+        thresholds=Thresholds(**written, configured=caps),
+        keys=keys,
+        people=people,
+        tokens=Tokens(signer=QuickSigner(), **written, issuer="intended-gateway"),
+        audit=Trail(reader=store, index=index),
+        connectors=Connectors(
+            upstreams={"files": FakeUpstream()}, transports={"files": "http"}, index=index, clock=clock
+        ),
+        stats=Stats(index=index, approvals=approvals, clock=clock),
+        readiness=Readiness(audit=store, policies=policies),
+        refusals=Refusals(audit=store, clock=clock, ids=ids),
+        clock=clock,
+    )
+    house = House(
+        app=rest_app(services, LIMITS),
+        store=store,
+        clock=clock,
+        policies=policies,
+        intents=intents,
+        approvals=approvals,
+        services=services,
+    )
+    house.admin = await house.key()
+    house.other = await house.key(tenant="other")
+    return house
+
+
+EVERY_SCOPE = frozenset(Scope)
