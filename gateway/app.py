@@ -6,15 +6,13 @@ background task and takes the house down in reverse.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
-import platformdirs
 from anyio.abc import TaskGroup
 
 from gateway import __version__
@@ -22,22 +20,28 @@ from gateway.admin.application import App, OperatorApp
 from gateway.api.probes import probes_app
 from gateway.core.audit.entry import EntryDraft
 from gateway.core.intent.taxonomy import TAXONOMY
-from gateway.core.message import WireLimits
 from gateway.core.policy.bundle import Bundle
-from gateway.core.principal import TrustTier
-from gateway.core.redact import redact
-from gateway.downstream.bounds import FrontLimits
 from gateway.downstream.http import McpFront
-from gateway.errors import ConfigurationError, PolicyError, Problem, StoreError, UpstreamError
+from gateway.errors import PolicyError, StoreError, UpstreamError
 from gateway.identity.ids import RandomIds
+from gateway.parts import (
+    data_folder,
+    describe,
+    front_limits,
+    make_upstream,
+    mounts,
+    policy_path,
+    recorded,
+    standing,
+    store_options,
+)
 from gateway.policyfiles.directory import PolicyDirectory
-from gateway.policyfiles.shipped import shipped_policy
-from gateway.ports import Appended, Mount, OpenCall, Upstream
+from gateway.ports import Appended, OpenCall
 from gateway.services.authentication import Authentication
 from gateway.services.catalog import Catalog
 from gateway.services.dispatch import Dispatch
 from gateway.services.enforcement import Enforcement, Judged
-from gateway.services.facts import FactSource, Standing
+from gateway.services.facts import FactSource
 from gateway.services.inflight import InFlight
 from gateway.services.keys import Keys
 from gateway.services.lifecycle import Lifecycle
@@ -45,27 +49,11 @@ from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.recovery import close_disowned, close_open_calls
 from gateway.services.refusals import Refusals
-from gateway.settings import Settings, UpstreamSettings
-from gateway.store.sqlite.store import SqliteStore, StoreOptions, open_store
+from gateway.settings import Settings
+from gateway.store.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.clock import SystemClock
-from gateway.upstream.http import HttpUpstream
-from gateway.upstream.stdio import StdioUpstream
 
-__all__ = [
-    "Gateway",
-    "StartReport",
-    "data_folder",
-    "describe",
-    "front_limits",
-    "make_upstream",
-    "mounts",
-    "policy_path",
-    "standing",
-    "state_folder",
-    "store_options",
-]
-
-APP = "intended"
+__all__ = ["Gateway", "StartReport"]
 
 REACH_S = 10.0
 """For an upstream to say what it speaks when the operator is told which ones do not answer."""
@@ -256,7 +244,7 @@ class Gateway:
 
     async def _record_start(self) -> None:
         await self._lifecycle.started(
-            __version__, {name: _recorded(one) for name, one in self._settings.upstreams.items()}
+            __version__, {name: recorded(one) for name, one in self._settings.upstreams.items()}
         )
         await self._lifecycle.policies_loaded(self._policies.current(), self._policies.texts())
 
@@ -314,117 +302,3 @@ class Gateway:
         async with anyio.create_task_group() as group:
             for upstream in self._upstreams.values():
                 group.start_soon(upstream.aclose)
-
-
-# --- settings → what the parts are made of ----------------------------------------------------------------------------
-
-
-def make_upstream(name: str, settings: UpstreamSettings) -> Upstream:
-    """Return the adapter for one upstream. Raises ConfigurationError where its settings cannot be used."""
-    if settings.url is not None:
-        return HttpUpstream(
-            name,
-            settings.url,
-            settings.headers,
-            connect_timeout_s=settings.connect_timeout_s,
-            max_answer_bytes=settings.max_answer_bytes,
-            max_connections=settings.max_connections,
-        )
-    if settings.command is None:
-        remedy = "name `url` or `command`"
-        raise ConfigurationError(
-            Problem(source="settings", field=f"upstreams.{name}", message="no transport", remedy=remedy)
-        )
-    return StdioUpstream(
-        name, settings.command, settings.args, settings.env, settings.cwd, max_line_bytes=settings.max_answer_bytes
-    )
-
-
-def describe(upstream: UpstreamSettings) -> str:
-    """Return what stands behind an upstream, for people: no header, no environment, no user name of a URL.
-
-    Some servers have their key in the path, so that it is looked through too: this text is recorded for good.
-    """
-    if upstream.url is not None:
-        parts = urlsplit(upstream.url)
-        path = "/".join(str(redact({"part": part})["part"]) for part in parts.path.split("/"))
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
-    return " ".join((upstream.command or "", *_shown_args(upstream.args)))
-
-
-def _recorded(upstream: UpstreamSettings) -> str:
-    """Return what the chain keeps of an upstream for good: of a command no argument, since any of them may be a key."""
-    if upstream.url is not None:
-        return describe(upstream)
-    return f"{upstream.command} (+{len(upstream.args)} arguments)"
-
-
-def _shown_args(args: Sequence[str]) -> Iterator[str]:
-    """Yield a command's arguments with secrets removed, by the name of their option or by their shape."""
-    option = ""
-    for arg in args:
-        name, equals, text = arg.partition("=")
-        if name.startswith("-") and equals:
-            yield f"{name}={redact({name.lstrip('-'): text})[name.lstrip('-')]}"
-            option = ""
-        elif name.startswith("-"):
-            yield arg
-            option = arg.lstrip("-")
-        else:
-            key = option or "argument"
-            yield str(redact({key: arg})[key])
-            option = ""
-
-
-def mounts(settings: Settings) -> dict[str, Mount]:
-    """Return what each path serves: `/mcp` all upstreams, `/mcp/NAME` one under its own names."""
-    names = tuple(settings.upstreams)
-    single = {f"/mcp/{name}": Mount(upstreams=(name,), prefixed=False) for name in names}
-    return {"/mcp": Mount(upstreams=names, prefixed=len(names) > 1), **single} if names else {}
-
-
-def policy_path(settings: Settings) -> Path:
-    """Return the policy file or folder in force."""
-    return settings.policies or shipped_policy("default")
-
-
-def data_folder(settings: Settings) -> Path:
-    """Return the data folder."""
-    return settings.data or platformdirs.user_data_path(APP)
-
-
-def state_folder(settings: Settings) -> Path:
-    """Return the folder of the copy of the chain's head, which is never inside the data folder."""
-    return settings.state or platformdirs.user_state_path(APP)
-
-
-def store_options(settings: Settings) -> StoreOptions:
-    """Return where the store lies and what it keeps."""
-    return StoreOptions(
-        data=data_folder(settings),
-        state=state_folder(settings),
-        keep_input_days=settings.audit.keep_input_days,
-        wait_s=settings.audit.lock_timeout_s,
-    )
-
-
-def standing(settings: Settings) -> Standing:
-    """Return the trust tiers from configuration."""
-    tiers = settings.tiers
-    return Standing(
-        default=tiers.default,
-        agents=tiers.agents,
-        thresholds={tier: tiers.threshold(tier) for tier in TrustTier},
-    )
-
-
-def front_limits(settings: Settings) -> FrontLimits:
-    """Return the bounds of the agent-facing front."""
-    limits = settings.limits
-    return FrontLimits(
-        wire=WireLimits(body_bytes=limits.body_bytes, depth=limits.depth, keys=limits.keys, id_chars=limits.id_chars),
-        sessions_per_agent=limits.sessions_per_agent,
-        session_idle_s=limits.session_idle_s,
-        event_buffer_bytes=limits.event_buffer_bytes,
-        event_buffer_s=limits.event_buffer_s,
-    )

@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio
 
-from gateway.app import data_folder, describe, make_upstream, policy_path, state_folder
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.pinning import pin_tool
 from gateway.core.wire import invalid_x_mcp_header
@@ -25,6 +24,7 @@ from gateway.errors import (
     UpstreamBroken,
     UpstreamError,
 )
+from gateway.parts import data_folder, describe, make_upstream, policy_path, state_folder
 from gateway.policyfiles.files import load_bundle
 from gateway.ports import Outbound, Upstream, UpstreamSupport
 from gateway.records import database_path, reading, verify_chains

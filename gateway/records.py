@@ -10,9 +10,9 @@ from pathlib import Path
 
 import anyio
 
-from gateway.app import data_folder, state_folder
 from gateway.core.audit.verify import ExpectedHead, Report
 from gateway.errors import StoreRefused
+from gateway.parts import data_folder, state_folder
 from gateway.services.audit_query import verify
 from gateway.settings import Settings
 from gateway.store.headcopy import Head, HeadCopy

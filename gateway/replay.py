@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from gateway.app import data_folder
 from gateway.core.audit.entry import EntryType, StoredEntry
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import SYSTEM_TENANT
 from gateway.errors import PolicyError
+from gateway.parts import data_folder
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import AuditReader
 from gateway.records import reading

@@ -17,9 +17,10 @@ import uvicorn
 
 from gateway.admin.address import bind
 from gateway.admin.protocol import guarded
-from gateway.app import Gateway, data_folder
+from gateway.app import Gateway
 from gateway.downstream.limits import protocol_class
 from gateway.errors import ConfigurationError, Problem
+from gateway.parts import data_folder
 from gateway.settings import Settings
 
 __all__ = ["Serving", "serve", "serving"]

@@ -8,13 +8,13 @@ import anyio
 import httpx
 import pytest
 
-from gateway.app import Gateway, data_folder, describe, make_upstream, mounts, policy_path, state_folder
+from gateway.app import Gateway
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import SYSTEM_TENANT
 from gateway.demo.upstream import DemoUpstream, running
 from gateway.errors import AuditUnavailable, ConfigurationError, PolicyError, StoreRefused
 from gateway.policyfiles.shipped import shipped_policy
-from gateway.ports import Appended, Mount
+from gateway.ports import Appended
 from gateway.records import reading
 from gateway.services.audit_query import tail
 from gateway.services.operator import operator
@@ -240,44 +240,6 @@ async def test_a_decision_that_becomes_durable_too_late_is_closed(tmp_path: Path
     assert closed["body"] == {"completion": "disowned", "mayHaveRun": False}
 
 
-def test_one_upstream_keeps_its_names_and_several_share_one_path(tmp_path: Path) -> None:
-    """`/mcp` serves all, `/mcp/NAME` one under its own names."""
-    assert mounts(settings_in(tmp_path)) == {
-        "/mcp": Mount(upstreams=("default",), prefixed=False),
-        "/mcp/default": Mount(upstreams=("default",), prefixed=False),
-    }
-    two = mounts(settings_in(tmp_path, upstreams={"a": URL, "b": URL}))
-    assert two["/mcp"] == Mount(upstreams=("a", "b"), prefixed=True)
-    assert two["/mcp/b"] == Mount(upstreams=("b",), prefixed=False)
-    assert mounts(settings_in(tmp_path, upstreams={})) == {}
-
-
-def test_what_stands_behind_an_upstream_is_told_without_its_secrets() -> None:
-    """The start prints and records it."""
-    told = describe(UpstreamSettings(url="https://example.test/mcp?key=s3cret"))
-    assert told == "https://example.test/mcp"
-    told = describe(UpstreamSettings(url="https://example.test/@scope/mcp?mail=a@b#c"))
-    assert told == "https://example.test/@scope/mcp"
-    told = describe(UpstreamSettings(url="https://example.test/s/NjM0ZTk5YjAtYzE1Zi00OWY3LWE0YjM6Mzc1/mcp"))
-    assert "NjM0" not in told
-    assert told == "https://example.test/s/[removed]/mcp"
-    args = (
-        "-y",
-        "@scope/server",
-        "/tmp/x",
-        "--token=hunter2",
-        "--api-key",
-        "hunter2",
-        "API_KEY=hunter2",
-        "--root",
-        "/srv",
-    )
-    shown = describe(UpstreamSettings(command="npx", args=args))
-    assert "hunter2" not in shown
-    assert shown.startswith("npx -y @scope/server /tmp/x --token=")
-    assert shown.endswith("--root /srv")
-
-
 async def test_no_argument_of_a_command_is_kept_for_good(tmp_path: Path) -> None:
     """Any of them may be a key, and an entry cannot be taken back."""
     command = UpstreamSettings(command="npx", args=("server", "-p", "hunter2"))
@@ -285,21 +247,6 @@ async def test_no_argument_of_a_command_is_kept_for_good(tmp_path: Path) -> None
     async with Gateway.open(settings):
         pass
     assert (await entries(settings))[0]["body"]["upstreams"] == {"default": "npx (+3 arguments)"}
-
-
-def test_folders_are_the_users_own_unless_set(tmp_path: Path) -> None:
-    """The copy of the chain's head never lies in the data folder."""
-    plain = Settings()
-    assert data_folder(plain) != state_folder(plain)
-    assert not state_folder(plain).is_relative_to(data_folder(plain))
-    assert policy_path(plain) == shipped_policy("default")
-    assert policy_path(settings_in(tmp_path, policies=tmp_path)) == tmp_path
-
-
-def test_an_upstream_without_transport_cannot_be_made() -> None:
-    """Settings refuse it before; nobody else may slip one in."""
-    with pytest.raises(ConfigurationError, match="no transport"):
-        make_upstream("odd", UpstreamSettings.model_construct(url=None, command=None))
 
 
 async def test_a_late_entry_without_a_gateway_to_close_it_is_left_to_the_next_start(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def verify(
     else:
         import anyio
 
-        from gateway.app import state_folder
+        from gateway.parts import state_folder
         from gateway.records import kept_heads, verify_chains
 
         settings = options.settle(options.Flags(data=data_dir, state=state), config).settings

@@ -30,8 +30,8 @@ def show(config: options.Config = None, output: FormatOption = Format.TABLE) -> 
 
 def rows(resolved: "Resolved") -> list[tuple[str, Any, str]]:
     """Return (setting, value fit to be shown, origin) for every setting, defaults included."""
-    from gateway.app import data_folder, policy_path, state_folder
     from gateway.configuration.layers import leaves
+    from gateway.parts import data_folder, policy_path, state_folder
 
     settings = resolved.settings
     tree = settings.model_dump(mode="json")

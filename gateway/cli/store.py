@@ -42,11 +42,11 @@ def accept_head(
 async def _accept(settings: "Settings", reason: str) -> None:
     import orjson
 
-    from gateway.app import data_folder, state_folder
     from gateway.core.audit.body import timestamp
     from gateway.core.audit.entry import EntryDraft, EntryType
     from gateway.core.principal import SYSTEM_TENANT
     from gateway.identity.ids import RandomIds
+    from gateway.parts import data_folder, state_folder
     from gateway.store.sqlite.store import StoreOptions, open_store
     from gateway.telemetry.clock import SystemClock
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway.app import data_folder, state_folder
 from gateway.cli.main import app
+from gateway.parts import data_folder, state_folder
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.settings import Settings
 

@@ -1,0 +1,149 @@
+"""Settings → what the parts of the house are made of: adapters, folders, mounts, limits.
+
+Owns the translation and nothing that runs: `app.py` puts the parts together.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from gateway.core.message import WireLimits
+from gateway.core.principal import TrustTier
+from gateway.core.redact import redact
+from gateway.downstream.bounds import FrontLimits
+from gateway.errors import ConfigurationError, Problem
+from gateway.policyfiles.shipped import shipped_policy
+from gateway.ports import Mount, Upstream
+from gateway.services.facts import Standing
+from gateway.settings import Settings, UpstreamSettings
+from gateway.store.sqlite.store import StoreOptions
+from gateway.upstream.http import HttpUpstream
+from gateway.upstream.stdio import StdioUpstream
+
+__all__ = [
+    "data_folder",
+    "describe",
+    "front_limits",
+    "make_upstream",
+    "mounts",
+    "policy_path",
+    "recorded",
+    "standing",
+    "state_folder",
+    "store_options",
+]
+
+APP = "intended"
+
+
+def make_upstream(name: str, settings: UpstreamSettings) -> Upstream:
+    """Return the adapter for one upstream. Raises ConfigurationError where its settings cannot be used."""
+    if settings.url is not None:
+        return HttpUpstream(
+            name,
+            settings.url,
+            settings.headers,
+            connect_timeout_s=settings.connect_timeout_s,
+            max_answer_bytes=settings.max_answer_bytes,
+            max_connections=settings.max_connections,
+        )
+    if settings.command is None:
+        remedy = "name `url` or `command`"
+        raise ConfigurationError(
+            Problem(source="settings", field=f"upstreams.{name}", message="no transport", remedy=remedy)
+        )
+    return StdioUpstream(
+        name, settings.command, settings.args, settings.env, settings.cwd, max_line_bytes=settings.max_answer_bytes
+    )
+
+
+def describe(upstream: UpstreamSettings) -> str:
+    """Return what stands behind an upstream, for people: no header, no environment, no user name of a URL.
+
+    Some servers have their key in the path, so that it is looked through too: this text is recorded for good.
+    """
+    if upstream.url is not None:
+        parts = urlsplit(upstream.url)
+        path = "/".join(str(redact({"part": part})["part"]) for part in parts.path.split("/"))
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+    return " ".join((upstream.command or "", *_shown_args(upstream.args)))
+
+
+def recorded(upstream: UpstreamSettings) -> str:
+    """Return what the chain keeps of an upstream for good: of a command no argument, since any of them may be a key."""
+    if upstream.url is not None:
+        return describe(upstream)
+    return f"{upstream.command} (+{len(upstream.args)} arguments)"
+
+
+def _shown_args(args: Sequence[str]) -> Iterator[str]:
+    """Yield a command's arguments with secrets removed, by the name of their option or by their shape."""
+    option = ""
+    for arg in args:
+        name, equals, text = arg.partition("=")
+        if name.startswith("-") and equals:
+            yield f"{name}={redact({name.lstrip('-'): text})[name.lstrip('-')]}"
+            option = ""
+        elif name.startswith("-"):
+            yield arg
+            option = arg.lstrip("-")
+        else:
+            key = option or "argument"
+            yield str(redact({key: arg})[key])
+            option = ""
+
+
+def mounts(settings: Settings) -> dict[str, Mount]:
+    """Return what each path serves: `/mcp` all upstreams, `/mcp/NAME` one under its own names."""
+    names = tuple(settings.upstreams)
+    single = {f"/mcp/{name}": Mount(upstreams=(name,), prefixed=False) for name in names}
+    return {"/mcp": Mount(upstreams=names, prefixed=len(names) > 1), **single} if names else {}
+
+
+def policy_path(settings: Settings) -> Path:
+    """Return the policy file or folder in force."""
+    return settings.policies or shipped_policy("default")
+
+
+def data_folder(settings: Settings) -> Path:
+    """Return the data folder."""
+    return settings.data or platformdirs.user_data_path(APP)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return the folder of the copy of the chain's head, which is never inside the data folder."""
+    return settings.state or platformdirs.user_state_path(APP)
+
+
+def store_options(settings: Settings) -> StoreOptions:
+    """Return where the store lies and what it keeps."""
+    return StoreOptions(
+        data=data_folder(settings),
+        state=state_folder(settings),
+        keep_input_days=settings.audit.keep_input_days,
+        wait_s=settings.audit.lock_timeout_s,
+    )
+
+
+def standing(settings: Settings) -> Standing:
+    """Return the trust tiers from configuration."""
+    tiers = settings.tiers
+    return Standing(
+        default=tiers.default,
+        agents=tiers.agents,
+        thresholds={tier: tiers.threshold(tier) for tier in TrustTier},
+    )
+
+
+def front_limits(settings: Settings) -> FrontLimits:
+    """Return the bounds of the agent-facing front."""
+    limits = settings.limits
+    return FrontLimits(
+        wire=WireLimits(body_bytes=limits.body_bytes, depth=limits.depth, keys=limits.keys, id_chars=limits.id_chars),
+        sessions_per_agent=limits.sessions_per_agent,
+        session_idle_s=limits.session_idle_s,
+        event_buffer_bytes=limits.event_buffer_bytes,
+        event_buffer_s=limits.event_buffer_s,
+    )

@@ -1,0 +1,64 @@
+"""Settings become the parts of the house, and nothing secret is told on the way."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.parts import data_folder, describe, make_upstream, mounts, policy_path, state_folder
+from gateway.policyfiles.shipped import shipped_policy
+from gateway.ports import Mount
+from gateway.settings import Settings, UpstreamSettings
+
+
+def test_one_upstream_keeps_its_names_and_several_share_one_path(tmp_path: Path) -> None:
+    """`/mcp` serves all, `/mcp/NAME` one under its own names."""
+    assert mounts(settings_in(tmp_path)) == {
+        "/mcp": Mount(upstreams=("default",), prefixed=False),
+        "/mcp/default": Mount(upstreams=("default",), prefixed=False),
+    }
+    two = mounts(settings_in(tmp_path, upstreams={"a": URL, "b": URL}))
+    assert two["/mcp"] == Mount(upstreams=("a", "b"), prefixed=True)
+    assert two["/mcp/b"] == Mount(upstreams=("b",), prefixed=False)
+    assert mounts(settings_in(tmp_path, upstreams={})) == {}
+
+
+def test_what_stands_behind_an_upstream_is_told_without_its_secrets() -> None:
+    """The start prints and records it."""
+    told = describe(UpstreamSettings(url="https://example.test/mcp?key=s3cret"))
+    assert told == "https://example.test/mcp"
+    told = describe(UpstreamSettings(url="https://example.test/@scope/mcp?mail=a@b#c"))
+    assert told == "https://example.test/@scope/mcp"
+    told = describe(UpstreamSettings(url="https://example.test/s/NjM0ZTk5YjAtYzE1Zi00OWY3LWE0YjM6Mzc1/mcp"))
+    assert "NjM0" not in told
+    assert told == "https://example.test/s/[removed]/mcp"
+    args = (
+        "-y",
+        "@scope/server",
+        "/tmp/x",
+        "--token=hunter2",
+        "--api-key",
+        "hunter2",
+        "API_KEY=hunter2",
+        "--root",
+        "/srv",
+    )
+    shown = describe(UpstreamSettings(command="npx", args=args))
+    assert "hunter2" not in shown
+    assert shown.startswith("npx -y @scope/server /tmp/x --token=")
+    assert shown.endswith("--root /srv")
+
+
+def test_folders_are_the_users_own_unless_set(tmp_path: Path) -> None:
+    """The copy of the chain's head never lies in the data folder."""
+    plain = Settings()
+    assert data_folder(plain) != state_folder(plain)
+    assert not state_folder(plain).is_relative_to(data_folder(plain))
+    assert policy_path(plain) == shipped_policy("default")
+    assert policy_path(settings_in(tmp_path, policies=tmp_path)) == tmp_path
+
+
+def test_an_upstream_without_transport_cannot_be_made() -> None:
+    """Settings refuse it before; nobody else may slip one in."""
+    with pytest.raises(ConfigurationError, match="no transport"):
+        make_upstream("odd", UpstreamSettings.model_construct(url=None, command=None))
