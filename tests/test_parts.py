@@ -1,6 +1,7 @@
 """Settings become the parts of the house, and nothing secret is told on the way."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,12 @@ from gateway.parts import data_folder, describe, make_upstream, mounts, policy_p
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount
 from gateway.settings import Settings, UpstreamSettings
+
+URL = UpstreamSettings(url="http://127.0.0.1:9/mcp")
+
+
+def settings_in(folder: Path, **changes: Any) -> Settings:
+    return Settings(**({"upstreams": {"default": URL}, "data": folder / "data", "state": folder / "state"} | changes))
 
 
 def test_one_upstream_keeps_its_names_and_several_share_one_path(tmp_path: Path) -> None:
