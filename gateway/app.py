@@ -82,6 +82,7 @@ class StartReport:
     data: Path
     in_doubt: Sequence[OpenCall]
     keyless: bool
+    keys: int = 0
 
 
 class Gateway:
@@ -152,6 +153,7 @@ class Gateway:
             data=data_folder(self._settings),
             in_doubt=self._in_doubt,
             keyless=not self._keys.any(),
+            keys=self._keys.count(),
         )
 
     async def unreachable(self) -> AsyncIterator[tuple[str, str]]:

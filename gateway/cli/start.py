@@ -28,7 +28,8 @@ def announce(report: "StartReport", settings: "Settings", url: str) -> None:
         for number, line in enumerate(lines):
             say(f"  {label if number == 0 else '':<10} {line}")
     _warnings(report, settings)
-    say(f"  {'next':<10} claude mcp add --transport http intended {url}/mcp")
+    header = "" if report.keyless else ' --header "Authorization: Bearer $INTENDED_AGENT_KEY"'
+    say(f"  {'next':<10} claude mcp add --transport http intended {url}/mcp{header}")
     say(f"  {'':<10} {typed()} audit tail --follow{_data_flag(settings)}")
 
 
@@ -53,6 +54,10 @@ def _warnings(report: "StartReport", settings: "Settings") -> None:
         warn("unencrypted", f"API keys come to {settings.host} in the clear: whoever can listen there can use them.")
     elif report.keyless:
         say(f"  {'keyless':<10} every program of this machine that connects is agent `local`; other machines cannot")
+    if not report.keyless:
+        named = "1 key" if report.keys == 1 else f"{report.keys} keys"
+        what = "every request needs one" if report.keys else "nobody is let in until there is one"
+        say(f"  {'keys':<10} {named}: {what}; {typed()} keys create NAME{_data_flag(settings)}")
     if report.in_doubt:
         ids = ", ".join(call.intent_id for call in report.in_doubt[:5])
         more = "" if len(report.in_doubt) <= 5 else f" and {len(report.in_doubt) - 5} more"

@@ -160,6 +160,11 @@ class Keys:
         """Return whether there is, or ever was, a key of any tenant."""
         return bool(self._held)
 
+    def count(self) -> int:
+        """Return how many keys of all tenants prove somebody now."""
+        now = self._clock.now()
+        return sum(self._status(one.key, now) is KeyStatus.ACTIVE for one in self._held.values())
+
     def resolve(self, presented: str) -> Principal | None:
         """Return whom a presented text proves now, or None where it proves nobody."""
         if parse(presented) is None:

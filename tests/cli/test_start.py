@@ -103,3 +103,20 @@ def test_the_next_command_works_with_this_data_folder(capsys: pytest.CaptureFixt
     """Copied as it stands."""
     text = told(capsys, report(), Settings(data=Path("/data")), URL)
     assert "intended audit tail --follow --data /data\n" in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        (0, "0 keys: nobody is let in until there is one"),
+        (1, "1 key: every request needs one"),
+        (3, "3 keys: every request needs one"),
+    ],
+)
+def test_keys_are_told_with_the_command_that_makes_one(
+    keys: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An agent without one is refused, and the URL alone would not say why."""
+    found = told(capsys, report(keyless=False, keys=keys), Settings(data=Path("/data")), URL)
+    assert f"keys       {text}; intended keys create NAME --data /data\n" in found
+    assert '/mcp --header "Authorization: Bearer $INTENDED_AGENT_KEY"\n' in found

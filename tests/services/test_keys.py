@@ -418,6 +418,18 @@ async def test_the_last_use_is_shown_and_survives_a_restart(house: House) -> Non
 # --- memory and store -------------------------------------------------------------------------------------------------
 
 
+async def test_keys_that_are_good_are_counted(house: House) -> None:
+    """A start tells how many there are; those that have ended let nobody in."""
+    assert house.keys.count() == 0
+    made = await house.make()
+    await house.make(THEIRS, expires=house.clock.now() + timedelta(hours=1))
+    assert house.keys.count() == 2
+    house.clock.advance(3600)
+    assert house.keys.count() == 1
+    await house.keys.revoke(OPERATOR, "acme", made.record.id)
+    assert house.keys.count() == 0
+
+
 async def test_there_was_a_key_once_there_was_one(house: House) -> None:
     """Keyless mode never comes back, not even after its revocation and a restart (contract, "Keyless mode")."""
     assert not house.keys.any()
