@@ -183,6 +183,8 @@ def _text(text: str, left: list[int]) -> str:
 
 def _without_secrets(text: str) -> str:
     """Remove what has the shape of a secret. Each pattern is tried only where its sign is in the text."""
+    if len(text) < _TOKEN_CHARS and text.isalnum():
+        return text  # one short word has no sign of any of them
     window = text[:_WINDOW]
     if "-----BEGIN" in window:
         window = _PRIVATE_KEY.sub(REMOVED, window)

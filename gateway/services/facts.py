@@ -73,6 +73,7 @@ class FactSource:
         """
         bundle = self._policies.current()
         tier = self._standing.tier(principal.agent)
+        key = seen_key(principal, call)
         return Facts(
             principal=principal,
             tier=tier,
@@ -80,7 +81,7 @@ class FactSource:
             thresholds=self._caps.caps(principal.tenant, tier),
             bundle=bundle,
             now=self._clock.now(),
-            novel=not await self._was_allowed(principal, call),
+            novel=(principal.tenant, key) not in self._seen and not await self._was_allowed(principal, call, key),
             restriction=None if self._agents is None else self._agents.restriction(principal.tenant, principal.agent),
         )
 
@@ -106,11 +107,8 @@ class FactSource:
             self._seen.clear()
         self._seen.add((principal.tenant, key))
 
-    async def _was_allowed(self, principal: Principal, call: Call) -> bool:
+    async def _was_allowed(self, principal: Principal, call: Call, key: str) -> bool:
         """Return True where this agent was allowed this target before; rows are never taken back, so once is always."""
-        key = seen_key(principal, call)
-        if (principal.tenant, key) in self._seen:
-            return True
         if await self._state.get(principal.tenant, key) is None:
             return False
         self.remember(principal, call)

@@ -89,6 +89,8 @@ def collapse(text: str) -> str:
 
 def system_path(text: str) -> str:
     """Say which kind of protected path the text holds, or return an empty string."""
+    if text.isalnum() and text not in TRIGGERS:  # one word without a sign: the search below would split it (1.3 µs)
+        return ""
     flat = collapse(text)
     marked = not SIGNS_OF_PATTERNS.isdisjoint(text) or "%" in text or "$" in text or "\\\\" in text or "//" in text
     if not marked and TRIGGERS.isdisjoint(flat.translate(PARTS).split()):

@@ -424,11 +424,8 @@ def read_statements(
         signals.add("destructive-sql", f"{path}: {reading.danger}")
     if reading.effect is not None and reading.effect not in (EffectClass.READ, EffectClass.UNKNOWN):
         signals.raise_to(reading.effect, path)
-    if (
-        name.sql
-        and any(column in folded for column in SENSITIVE_COLUMNS)
-        and (reading.effect or standing.domain == "database")
-    ):
+    read = name.sql and (reading.effect is not None or standing.domain == "database")
+    if read and any(column in folded for column in SENSITIVE_COLUMNS):
         signals.add("sensitive-data", path)
     if name.sql and folded.lstrip().startswith("mutation"):
         signals.raise_to(

@@ -1,9 +1,12 @@
 """Addresses of metadata services and private networks are found in every spelling that a resolver reads."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.intent.content_addresses import (
     MAX_HOSTS,
+    METADATA_NAMES,
     UNREAD,
     hosts_of,
     metadata_host,
@@ -118,3 +121,11 @@ def test_more_hosts_than_are_read_count_as_private() -> None:
     assert list(hosts_of("http://a.io " * (MAX_HOSTS + 1)))[-1] == UNREAD
     assert UNREAD not in hosts_of("http://a.io " * MAX_HOSTS)
     assert private_host(UNREAD)
+
+
+@given(st.sampled_from(METADATA_NAMES), st.text(max_size=80), st.text(max_size=80))
+def test_a_metadata_service_is_found_in_texts_of_any_length(name: str, before: str, after: str) -> None:
+    """Ours: short and long texts are searched in two ways, which must find the same."""
+    assert named_metadata(before + name + after)
+    for text in (before, after, before + after):
+        assert named_metadata(text) == any(known in text for known in METADATA_NAMES)

@@ -5,7 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.core.intent.content_paths import looks_like_path, root_path, system_path, traversal
+from gateway.core.intent.content_paths import (
+    SECRET_PLACES,
+    TRIGGERS,
+    looks_like_path,
+    root_path,
+    system_path,
+    traversal,
+)
 from gateway.core.intent.signals import MAX_TEXT_CHARS, fold
 
 
@@ -107,3 +114,11 @@ def grows_linearly(read: Callable[[str], object], piece: str) -> bool:
         return best
 
     return seconds(MAX_TEXT_CHARS) < max(0.05, 60 * seconds(MAX_TEXT_CHARS // 16))
+
+
+def test_a_protected_name_of_one_word_is_found_as_it_stands() -> None:
+    """Ours: a single word is looked up whole; what a longer search would find in it must be among these."""
+    words = [place for place in SECRET_PLACES if place.isalnum()]
+    assert words
+    assert all(system_path(word) and word in TRIGGERS for word in words)
+    assert all(system_path(word) == system_path(f" {word} ") for word in (*TRIGGERS, "invoice", "etcetera"))
