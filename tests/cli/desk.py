@@ -1,24 +1,26 @@
 """A stand-in for the REST application, for tests of commands: answers as it is told and keeps what it was asked."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from typer.testing import CliRunner, Result
 
 from gateway.admin.application import OperatorApp
-from gateway.app import Gateway
+from gateway.cli import administration
 from gateway.cli.main import app
 from gateway.core.principal import Principal
 from gateway.services.operator import OPERATOR_KEY
+from gateway.settings import Settings
 
-__all__ = ["Asked", "Desk", "command", "desk"]
+__all__ = ["Asked", "Desk", "ask", "command", "desk"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +61,22 @@ class Desk:
 
 @contextmanager
 def desk(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Iterator[Desk]:
-    """Put a stand-in where the REST application stands, in every gateway that is opened meanwhile."""
+    """Let every command ask a stand-in, without a gateway around it."""
     stand_in = Desk(*answers)
-    monkeypatch.setattr(Gateway, "operator", OperatorApp(stand_in))
+    ask(monkeypatch, stand_in)
     yield stand_in
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, application: Any) -> None:
+    """Let every command ask this application as its operator, without a gateway around it."""
+
+    @asynccontextmanager
+    async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(OperatorApp(application))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as found:
+            yield found
+
+    monkeypatch.setattr(administration, "_client", client)
 
 
 def command(folder: Path, *arguments: str) -> Result:

@@ -1,8 +1,8 @@
 """How a command reaches a gateway: over its socket where it runs, in this process where none does."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,15 @@ from gateway.services.audit_query import tail
 from gateway.serving import serving
 from gateway.settings import Settings, UpstreamSettings
 from gateway.store.sqlite.files import FolderLock
-from tests.cli.desk import Asked, Desk, desk
+from tests.cli.desk import Asked, Desk
+
+
+@contextmanager
+def desk(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Iterator[Desk]:
+    """Put a stand-in where the REST application stands, in every gateway that is opened meanwhile."""
+    stand_in = Desk(*answers)
+    monkeypatch.setattr(Gateway, "operator", OperatorApp(stand_in))
+    yield stand_in
 
 
 def place(folder: Path, tenant: str = "acme") -> Place:
