@@ -41,6 +41,7 @@ __all__ = [
     "UpstreamSession",
     "UpstreamSupport",
     "UseLog",
+    "Vault",
 ]
 
 Item = TypeVar("Item")
@@ -139,6 +140,18 @@ class StateStore(Protocol):
 
     async def scan(self, tenant: str, prefix: str) -> Sequence[StateRow]:
         """Return all rows whose key begins with `prefix`, in key order. Raises StoreError."""
+        ...
+
+
+class Vault(Protocol):
+    """Keeps from the reader of the store what only this gateway may read: whole arguments, while they are needed."""
+
+    def seal(self, plain: bytes, *, tenant: str, intent_id: str, entry_id: str) -> bytes:
+        """Return `plain` encrypted, and bound to what it belongs to."""
+        ...
+
+    def unseal(self, sealed: bytes, *, tenant: str, intent_id: str, entry_id: str) -> bytes:
+        """Return what was sealed. Raises StoreError where it does not open."""
         ...
 
 

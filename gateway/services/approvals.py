@@ -1,29 +1,103 @@
 """Approvals: a human's yes or no to one escalated intent, of either front.
 
 Owns who may resolve one, that each resolution is durable before it takes effect, and that exactly one of two wins. An
-approval is opened in the transaction of the decision that asks for it. States are `core/approvals.py`'s.
+approval is opened in the transaction of the decision that asks for it, and its yes is used up in that of the act which
+it allows. The states are `core/approvals.py`'s, what is kept `core/rows.py`'s.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+import anyio
+import orjson
 
 from gateway.core.approvals import Approval, ApprovalState
+from gateway.core.audit.body import evaluation_input, read_call, timestamp
+from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
+from gateway.core.call import INTENT_METHOD, Call
+from gateway.core.decision import ApprovalTerms, Effect
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import Principal
-from gateway.ports import Page
+from gateway.core.principal import Principal, Role, Scope
+from gateway.core.redact import redact
+from gateway.core.rows import (
+    APPROVALS,
+    PENDING,
+    HeldApproval,
+    IntentState,
+    Vote,
+    approval_key,
+    call_key,
+    input_key,
+    intent_key,
+    pending_key,
+    read_approval,
+    read_intent,
+)
+from gateway.core.submission import IntentStatus, may_become
+from gateway.errors import (
+    AlreadyResolved,
+    FieldProblem,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    StateConflict,
+    StoreError,
+)
+from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
+from gateway.services.judged import Held, Judged, Rows
 
-__all__ = ["Approvals"]
+__all__ = ["MAX_TEXT_CHARS", "SWEEP_S", "Approvals", "failed", "used"]
+
+SWEEP_S: Final = 5.0
+"""Between two looks for approvals whose time is over. Nobody is told a wrong state meanwhile: whoever looks, sweeps."""
+
+MAX_TEXT_CHARS: Final = 4096
+"""Of a rationale, and of a claimed approver."""
+
+ATTEMPTS: Final = 5
+"""How often a resolution starts again because another approver's was recorded meanwhile."""
+
+BY_ITSELF: Final = "gateway"
+"""Who resolves what nobody resolved in time."""
+
+_STATUS: Final = {
+    ApprovalState.APPROVED: IntentStatus.APPROVED,
+    ApprovalState.DENIED: IntentStatus.REJECTED,
+    ApprovalState.EXPIRED: IntentStatus.EXPIRED,
+}
 
 
 class Approvals:
-    """The use cases of approvals."""
+    """The approvals of every tenant, and the desk at which escalated calls wait for them."""
+
+    def __init__(self, *, audit: AuditLog, state: StateStore, clock: Clock, ids: Ids, vault: Vault) -> None:
+        self._audit = audit
+        self._state = state
+        self._clock = clock
+        self._ids = ids
+        self._vault = vault
+        self._due: dict[tuple[str, str], str] = {}
 
     async def load(self, tenants: Iterable[str]) -> None:
         """Read when the open approvals of these tenants expire; part of the start. Raises StoreError."""
-        raise NotImplementedError
+        for tenant in tenants:
+            for row in await self._state.scan(tenant, APPROVALS):
+                held = read_approval(tenant, row.value, row.version)
+                if held.open:
+                    self._due[tenant, held.approval.id] = held.approval.expires
 
     async def run(self) -> None:
         """Expire what is due, for ever; `app.py` owns the task."""
-        raise NotImplementedError
+        while True:
+            await anyio.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except StoreError:
+                continue  # what cannot be recorded now is still due at the next look
+
+    # --- looking ------------------------------------------------------------------------------------------------------
 
     async def list(
         self, principal: Principal, *, state: ApprovalState | None = ApprovalState.PENDING, page: int, page_size: int
@@ -32,11 +106,25 @@ class Approvals:
 
         Raises StoreError.
         """
-        raise NotImplementedError
+        await self.sweep(principal.tenant)
+        tenant, first = principal.tenant, (page - 1) * page_size
+        if state is ApprovalState.PENDING:
+            marked = [row.key.removeprefix(PENDING) for row in await self._state.scan(tenant, PENDING)]
+            shown = [await self._find(tenant, one) for one in marked[::-1][first : first + page_size]]
+            return Page(items=tuple(held.approval for held in shown if held is not None), total=len(marked))
+        rows = await self._state.scan(tenant, APPROVALS)
+        every = (read_approval(tenant, row.value, row.version).approval for row in reversed(rows))
+        wanted = [one for one in every if state in (None, one.state)]
+        return Page(items=tuple(wanted[first : first + page_size]), total=len(wanted))
+
+    async def pending(self, tenant: str) -> int:
+        """Return how many approvals of the tenant await a human. Raises StoreError."""
+        await self.sweep(tenant)
+        return len(await self._state.scan(tenant, PENDING))
 
     async def show(self, principal: Principal, approval_id: str) -> Approval:
         """Return an approval of the principal's tenant. Raises NotFound and StoreError."""
-        raise NotImplementedError
+        return (await self._wanted(principal.tenant, approval_id, "")).approval
 
     async def arguments(self, principal: Principal, approval_id: str) -> JsonObject:
         """Return the exact arguments that the approval is about, while it is open.
@@ -45,11 +133,14 @@ class Approvals:
             NotFound: there is no such approval, or it is open no more.
             StoreError: they cannot be read.
         """
-        raise NotImplementedError
+        held = await self._wanted(principal.tenant, approval_id, "")
+        call = await self.call(held, arguments_digest="")
+        if call is None:
+            msg = f"The approval '{approval_id}' is closed, and its arguments are kept no longer."
+            raise NotFound(msg)
+        return call.arguments
 
-    async def pending(self, tenant: str) -> int:
-        """Return how many approvals of the tenant await a human. Raises StoreError."""
-        raise NotImplementedError
+    # --- yes and no ---------------------------------------------------------------------------------------------------
 
     async def resolve(
         self,
@@ -74,4 +165,274 @@ class Approvals:
             InvalidRequest: a text cannot be recorded.
             StoreError: it could not be made durable; it has no answer yet.
         """
-        raise NotImplementedError
+        for field, text in (("rationale", rationale), ("approver", claimed)):
+            if len(text) > MAX_TEXT_CHARS or not _is_text(text):
+                problem = f"must be a text of at most {MAX_TEXT_CHARS} characters"
+                raise InvalidRequest(FieldProblem(path=(field,), message=problem))
+        vote = Vote(
+            credential=principal.credential,
+            human=principal.human,
+            time=timestamp(self._clock.now()),
+            claimed=claimed,
+            rationale=rationale,
+        )
+        for _ in range(ATTEMPTS):
+            held = await self._wanted(principal.tenant, approval_id, intent_id)
+            _require_standing(principal, held)
+            _require_open(held, vote)
+            after = _voted(held, vote, approve=approve)
+            if await self._resolved(held, after, vote):
+                return after.approval
+        raise StateConflict("Others are resolving this approval at this moment; look at it again.")
+
+    async def sweep(self, tenant: str = "") -> None:
+        """Expire what is due, of one tenant or of all. Raises StoreError."""
+        now = timestamp(self._clock.now())
+        for place in [place for place, expires in self._due.items() if expires <= now and tenant in ("", place[0])]:
+            await self._find(*place)
+            self._due.pop(place, None)
+
+    # --- the desk: what enforcement and intents ask -------------------------------------------------------------------
+
+    async def hold(self, judged: Judged) -> Held:
+        """Say what becomes of an escalated call: the same call finds its approval, another one opens its own.
+
+        Raises:
+            StoreError: that cannot be known.
+        """
+        tenant = judged.principal.tenant
+        if judged.call.method == INTENT_METHOD:
+            return self._opened(judged, "", ())
+        key = call_key(judged.principal.agent, judged.call)
+        pointer = await self._state.get(tenant, key)
+        if pointer is None:
+            return self._opened(judged, key, (Expect(key=key, version=0),))
+        held = await self._find(tenant, pointer.value.decode())
+        if held is None or not held.open:  # it was closed since the pointer was read, which then is gone as well
+            return self._opened(judged, key, (Expect(key=key, version=0),))
+        found = Held(
+            intent_id=held.approval.intent_id,
+            approval_id=held.approval.id,
+            rows=Rows(expects=(_expect(held), Expect(key=key, version=pointer.version))),
+        )
+        if held.approval.state is ApprovalState.PENDING:
+            return found
+        return replace(found, rows=replace(found.rows, puts=used(held).puts), yes=held)
+
+    def renew(self, judged: Judged, yes: HeldApproval, expects: tuple[Expect, ...]) -> Held:
+        """Open an approval in place of one whose yes does not answer what the call escalates for today.
+
+        `expects` are those under which the yes was found.
+        """
+        opened = self._opened(judged, yes.key, expects)
+        return replace(opened, rows=Rows(expects=expects, puts=failed(yes).puts + opened.rows.puts))
+
+    async def current(self, tenant: str, approval_id: str) -> HeldApproval | None:
+        """Return an approval as it stands now, expired where its time is over; None where there is none.
+
+        Raises StoreError.
+        """
+        return await self._find(tenant, approval_id)
+
+    async def call(self, held: HeldApproval, *, arguments_digest: str) -> Call | None:
+        """Return the exact call that an open approval is about; None once it is closed.
+
+        A tool's definition is not kept with it. Raises StoreError where it cannot be read.
+        """
+        one = held.approval
+        row = await self._state.get(one.tenant, input_key(one.id))
+        if row is None:
+            return None
+        plain = self._vault.unseal(row.value, tenant=one.tenant, intent_id=one.intent_id, entry_id=one.id)
+        return read_call(orjson.loads(plain)["call"], arguments_digest=arguments_digest)
+
+    def _opened(self, judged: Judged, key: str, expects: tuple[Expect, ...]) -> Held:
+        """Return what opens an approval, in the transaction of the decision that escalates."""
+        facts, decision, principal = judged.facts, judged.decision, judged.principal
+        terms = decision.approval or ApprovalTerms()
+        approval = Approval(
+            id=self._ids.new("apr"),
+            tenant=principal.tenant,
+            intent_id=judged.intent_id,
+            agent=principal.agent,
+            requested_by=principal.credential,
+            state=ApprovalState.PENDING,
+            reason=decision.explanation,
+            terms=terms,
+            created=timestamp(facts.now),
+            expires=timestamp(facts.now + timedelta(seconds=terms.expires_s)),
+        )
+        asking = frozenset((rule.id, rule.digest) for rule in decision.rules if rule.effect is Effect.ESCALATE)
+        held = HeldApproval(approval=approval, rules=asking, key=key, human=principal.human)
+        sealed = self._vault.seal(
+            evaluation_input(judged.call, facts),
+            tenant=approval.tenant,
+            intent_id=approval.intent_id,
+            entry_id=approval.id,
+        )
+        waiting = IntentState(
+            status=IntentStatus.PENDING,
+            agent=approval.agent,
+            credential=approval.requested_by,
+            submitted=not key,
+            approval_id=approval.id,
+        )
+        self._due[approval.tenant, approval.id] = approval.expires
+        puts = (
+            Put(key=approval_key(approval.id), value=held.written()),
+            Put(key=pending_key(approval.id), value=approval.expires.encode()),
+            Put(key=input_key(approval.id), value=sealed),
+            Put(key=intent_key(approval.intent_id), value=waiting.written()),
+            *((Put(key=key, value=approval.id.encode()),) if key else ()),
+        )
+        return Held(intent_id=judged.intent_id, approval_id=approval.id, rows=Rows(expects=expects, puts=puts))
+
+    # --- rows and entries ---------------------------------------------------------------------------------------------
+
+    async def _find(self, tenant: str, approval_id: str) -> HeldApproval | None:
+        """Return the approval as it stands now: one whose time is over is expired, durably, before anybody sees it."""
+        row = await self._state.get(tenant, approval_key(approval_id))
+        if row is None:
+            return None
+        held = read_approval(tenant, row.value, row.version)
+        now = timestamp(self._clock.now())
+        if not held.open or held.approval.expires > now:
+            return held
+        vote = Vote(credential=BY_ITSELF, human="", time=now)
+        expired = _closed(held, ApprovalState.EXPIRED, vote)
+        return expired if await self._resolved(held, expired, vote) else await self._find(tenant, approval_id)
+
+    async def _wanted(self, tenant: str, approval_id: str, intent_id: str) -> HeldApproval:
+        """Return the approval of that id, or of that intent, or of both. Raises NotFound."""
+        waiting = await self._intent(tenant, intent_id) if intent_id else None
+        wanted = approval_id or (waiting.approval_id if waiting is not None else "")
+        held = await self._find(tenant, wanted) if wanted else None
+        if held is None or intent_id not in ("", held.approval.intent_id):
+            msg = f"There is no approval '{approval_id or intent_id}'."
+            raise NotFound(msg)
+        return held
+
+    async def _intent(self, tenant: str, intent_id: str) -> IntentState | None:
+        row = await self._state.get(tenant, intent_key(intent_id))
+        return read_intent(row.value, row.version) if row is not None else None
+
+    async def _resolved(self, before: HeldApproval, after: HeldApproval, vote: Vote) -> bool:
+        """Make a change durable, with what it does to the intent; False where another change came first."""
+        approval = after.approval
+        intent = await self._intent(approval.tenant, approval.intent_id)
+        status = _STATUS.get(approval.state)
+        rows = change(before, after)
+        if intent is not None and status is not None and may_become(intent.status, status):
+            key = intent_key(approval.intent_id)
+            written = Put(key=key, value=replace(intent, status=status).written())
+            rows += Rows(expects=(Expect(key=key, version=intent.version),), puts=(written,))
+        with anyio.CancelScope(shield=True):
+            outcome = await self._audit.append(self._told(after, vote, rows))
+        return not isinstance(outcome, Conflict)
+
+    def _told(self, after: HeldApproval, vote: Vote, rows: Rows) -> EntryDraft:
+        approval = after.approval
+        body = {
+            "approvalId": approval.id,
+            "state": approval.state,
+            "by": vote.credential,
+            "human": vote.human,
+            "yes": len(after.votes) if approval.state is not ApprovalState.DENIED else 0,
+            "of": approval.terms.approvers,
+            **redact({"claimed": vote.claimed, "rationale": vote.rationale}),
+        }
+        return EntryDraft(
+            tenant=approval.tenant,
+            id=self._ids.new("evt"),
+            type=EntryType.APPROVAL_RESOLVED,
+            time=vote.time,
+            intent_id=approval.intent_id,
+            agent=approval.agent,
+            reasons=(approval.state,),
+            body=orjson.dumps(body),
+            expects=rows.expects,
+            puts=rows.puts,
+        )
+
+
+# --- changes of one approval, as rows ---------------------------------------------------------------------------------
+
+
+def change(before: HeldApproval, after: HeldApproval) -> Rows:
+    """Return the rows of a change, and what goes when an approval is no longer open: marker, input, pointer."""
+    one = after.approval
+    gone = [] if one.state is ApprovalState.PENDING else [pending_key(one.id)]
+    if not after.open:
+        gone += [input_key(one.id), *([after.key] if after.key else [])]
+    return Rows(
+        expects=(_expect(before),),
+        puts=(Put(key=approval_key(one.id), value=after.written()), *(Put(key=key, value=None) for key in gone)),
+    )
+
+
+def used(held: HeldApproval) -> Rows:
+    """Return the rows that use a yes up."""
+    return change(held, replace(held, used=True))
+
+
+def failed(held: HeldApproval) -> Rows:
+    """Return the rows of a yes that could not be used."""
+    return change(held, held.as_state(ApprovalState.FAILED))
+
+
+def _expect(held: HeldApproval) -> Expect:
+    return Expect(key=approval_key(held.approval.id), version=held.version)
+
+
+def _voted(held: HeldApproval, vote: Vote, *, approve: bool) -> HeldApproval:
+    """Return the approval with one more yes, or with its no."""
+    if not approve:
+        return _closed(held, ApprovalState.DENIED, vote)
+    counted = replace(held, votes=(*held.votes, vote))
+    if len(counted.votes) < held.approval.terms.approvers:
+        return counted
+    return _closed(counted, ApprovalState.APPROVED, vote)
+
+
+def _closed(held: HeldApproval, state: ApprovalState, vote: Vote) -> HeldApproval:
+    resolved = replace(
+        held.approval,
+        state=state,
+        resolved=vote.time,
+        resolved_by=vote.credential,
+        claimed=vote.claimed,
+        rationale=vote.rationale,
+    )
+    return replace(held, approval=resolved)
+
+
+# --- who may ----------------------------------------------------------------------------------------------------------
+
+
+def _require_standing(principal: Principal, held: HeldApproval) -> None:
+    """Let nobody resolve what it asked for itself, or what is for others to resolve. Raises Forbidden."""
+    approval = held.approval
+    asked = principal.credential == approval.requested_by or principal.agent == approval.agent
+    if asked or (principal.human and principal.human == held.human):
+        raise Forbidden("Whoever asked for this cannot approve or reject it.")
+    role = principal.role
+    if role is None and Scope.APPROVALS_WRITE in principal.scopes:
+        role = Role.OPERATOR
+    if role not in (Role.ADMIN, approval.terms.role):
+        raise Forbidden(f"The rule asks for an approver of the role '{approval.terms.role}', or an admin.")
+
+
+def _require_open(held: HeldApproval, vote: Vote) -> None:
+    """Take no second answer, and no second yes from one approver. Raises AlreadyResolved and StateConflict."""
+    approval = held.approval
+    if approval.state is not ApprovalState.PENDING:
+        msg = f"The approval '{approval.id}' is {approval.state.value} already."
+        raise AlreadyResolved(msg)
+    for earlier in held.votes:
+        if earlier.credential == vote.credential or (vote.human and earlier.human == vote.human):
+            raise StateConflict("You have approved this already; the rule asks for another approver beside you.")
+
+
+def _is_text(text: str) -> bool:
+    """Return True where the text can be recorded: JSON may carry halves of characters, Unicode does not."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)

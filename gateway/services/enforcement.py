@@ -293,12 +293,12 @@ class Enforcement:
         """Let an escalated call wait for its approval, or decide it again with the yes that a human has given to it."""
         held = await desk.hold(judged)
         judged = replace(judged, intent_id=held.intent_id)
-        if held.granted is not None:
-            facts = replace(judged.facts, approval=held.granted)
+        if held.yes is not None:
+            facts = replace(judged.facts, approval=held.yes.granted)
             judged = replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
             if judged.decision.effect is not Effect.ESCALATE:
                 return judged, held.rows
-            held = desk.renew(judged, held)
+            held = desk.renew(judged, held.yes, held.rows.expects)
         return replace(judged, approval_id=held.approval_id), held.rows
 
     def _decided(self, judged: Judged, rows: Rows = NO_ROWS) -> EntryDraft:
@@ -306,7 +306,14 @@ class Enforcement:
         call, facts, decision = judged.call, judged.facts, judged.decision
         allowed = decision.effect is Effect.ALLOW
         upstream, target = shown_place(call)
-        body, whole = decided(call, judged.intent, decision, facts, show_arguments=self._show_arguments)
+        body, whole = decided(
+            call,
+            judged.intent,
+            decision,
+            facts,
+            show_arguments=self._show_arguments,
+            approval_id=judged.approval_id,
+        )
         return EntryDraft(
             tenant=judged.principal.tenant,
             id=self._ids.new("evt"),

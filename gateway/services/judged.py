@@ -6,13 +6,13 @@ Owns no step of a decision; these are `services/enforcement.py`'s.
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.approvals import Granted
 from gateway.core.audit.entry import Expect, Put
 from gateway.core.call import Call
 from gateway.core.decision import Decision
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.principal import Principal
+from gateway.core.rows import HeldApproval
 from gateway.core.value import value
 
 __all__ = ["NO_ROWS", "Desk", "Held", "Judged", "Rows"]
@@ -49,14 +49,14 @@ NO_ROWS = Rows()
 class Held:
     """What becomes of an escalated call: it waits for an approval, or goes on with the yes that it got.
 
-    `intent_id` is that of the first call of its kind. With `granted` the rows use the yes up; else they open what the
-    call waits for, or show that it is open.
+    `intent_id` is that of the first call of its kind. With `yes`, the approval that a human has given, the rows use it
+    up; else they open what the call waits for, or show that it is open.
     """
 
     intent_id: str
     approval_id: str
     rows: Rows
-    granted: Granted | None = None
+    yes: HeldApproval | None = None
 
 
 class Desk(Protocol):
@@ -66,6 +66,9 @@ class Desk(Protocol):
         """Say what becomes of an escalated call. Raises StoreError."""
         ...
 
-    def renew(self, judged: Judged, held: Held) -> Held:
-        """Open an approval in place of one whose yes does not answer what the call escalates for today."""
+    def renew(self, judged: Judged, yes: HeldApproval, expects: tuple[Expect, ...]) -> Held:
+        """Open an approval in place of one whose yes does not answer what the call escalates for today.
+
+        `expects` are those under which the yes was found.
+        """
         ...

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from gateway.core.agents import Restriction
 from gateway.core.approvals import Granted
-from gateway.core.call import Call, PinnedTool, Review, Told
+from gateway.core.audit.body import read_call
+from gateway.core.call import PinnedTool, Review
 from gateway.core.decide import decide
 from gateway.core.decision import Thresholds
 from gateway.core.facts import Facts
@@ -52,17 +53,7 @@ def recompute(
     if problem or bundle is None or recorded.evaluation_input is None:
         return Recomputation(seq=recorded.seq, intent_id=intent_id, problem=problem)
     called, given = recorded.evaluation_input["call"], recorded.evaluation_input["facts"]
-    call = Call(
-        method=called["method"],
-        upstream=called["upstream"],
-        name=called["name"],
-        uri=called["uri"],
-        arguments=called["arguments"],
-        arguments_digest=str(recorded.entry["argsDigest"]),
-        tool=_tool(called, definition),
-        answers=called.get("answers", {}),
-        told=Told(**called["told"]) if "told" in called else None,
-    )
+    call = read_call(called, arguments_digest=str(recorded.entry["argsDigest"]), tool=_tool(called, definition))
     facts = Facts(
         principal=Principal(tenant=str(recorded.entry["tenant"]), agent=given["agent"], credential=given["credential"]),
         tier=TrustTier(given["tier"]),

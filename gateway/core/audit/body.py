@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.core.call import INTENT_METHOD, Call, Told
+from gateway.core.call import INTENT_METHOD, Call, PinnedTool, Told
 from gateway.core.decision import Decision
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.redact import redact
 
-__all__ = ["completed_body", "decided", "decided_body", "evaluation_input", "shown_place", "timestamp"]
+__all__ = ["completed_body", "decided", "decided_body", "evaluation_input", "read_call", "shown_place", "timestamp"]
 
 KEPT = 1024
 """Decisions, and intents, whose encoded form is kept; one more, and all are encoded anew once."""
@@ -47,9 +47,12 @@ def evaluation_input(call: Call, facts: Facts) -> bytes:
 
 
 def decided(
-    call: Call, intent: Intent, decision: Decision, facts: Facts, *, show_arguments: bool
+    call: Call, intent: Intent, decision: Decision, facts: Facts, *, show_arguments: bool, approval_id: str = ""
 ) -> tuple[bytes, bytes]:
-    """Return body and evaluation input of one decided entry: what they share is encoded once."""
+    """Return body and evaluation input of one decided entry: what they share is encoded once.
+
+    `approval_id` names the approval that an escalated call waits for.
+    """
     rested_on = _facts(facts)
     called = _called(call, redact(call.arguments) if show_arguments else None)
     if call.answers and show_arguments:
@@ -58,10 +61,26 @@ def decided(
         called["upstream"], called["name"] = shown_place(call)
     if call.told is not None:
         called["told"] = _told(call.told, redacted=True) if show_arguments else {"type": call.told.type}
-    body = orjson.dumps(
-        {"call": called, "decision": _decision(decision), "intent": _intent(intent), "facts": rested_on}
-    )
+    shown = {"call": called, "decision": _decision(decision), "intent": _intent(intent), "facts": rested_on}
+    if approval_id:
+        shown["approvalId"] = approval_id
+    body = orjson.dumps(shown)
     return body, _evaluation_input(call, rested_on)
+
+
+def read_call(called: JsonObject, *, arguments_digest: str, tool: PinnedTool | None = None) -> Call:
+    """Return the call that an evaluation input holds under `call`. The tool's definition is not in it."""
+    return Call(
+        method=called["method"],
+        upstream=called["upstream"],
+        name=called["name"],
+        uri=called["uri"],
+        arguments=called["arguments"],
+        arguments_digest=arguments_digest,
+        tool=tool,
+        answers=called.get("answers", {}),
+        told=Told(**called["told"]) if "told" in called else None,
+    )
 
 
 def completed_body(details: JsonObject) -> bytes:
