@@ -147,7 +147,8 @@ async def _client(settings: "Settings") -> "AsyncIterator[httpx.AsyncClient]":
     import httpx
 
     from gateway.admin.address import is_answered, socket_path
-    from gateway.app import Gateway, data_folder
+    from gateway.app import Gateway
+    from gateway.parts import data_folder
 
     folder = data_folder(settings)
     until = anyio.current_time() + WAIT_S
