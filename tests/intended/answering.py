@@ -45,7 +45,7 @@ class Service:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+        return again(answer)
 
     @property
     def sent(self) -> list[str]:
@@ -64,6 +64,11 @@ class Service:
 
 def says(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> httpx.Response:
     return httpx.Response(status, json=value, headers=dict(headers or {}))
+
+
+def again(answer: httpx.Response) -> httpx.Response:
+    """Return the same answer to be read once more."""
+    return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
 
 def without(members: Mapping[str, Any], *names: str) -> dict[str, Any]:
