@@ -42,7 +42,7 @@ def merge_capabilities(several: Sequence[JsonObject]) -> JsonObject:
 
 
 def _known(declared: JsonValue, names: frozenset[str]) -> JsonObject:
-    if not isinstance(declared, dict):
+    if not isinstance(declared, dict) or not declared:
         return {}
     known = {name: value for name, value in declared.items() if name in names}
     extensions = declared.get("extensions")

@@ -236,7 +236,7 @@ def _named(params: JsonObject, *, values: type) -> Subject | Rejection:
     arguments = params.get("arguments", {})
     if not isinstance(arguments, dict):
         return _invalid("`arguments` must be an object, or absent")
-    if not all(isinstance(value, values) for value in arguments.values()):
+    if values is not object and not all(isinstance(value, values) for value in arguments.values()):
         return _invalid("the arguments of a prompt must be texts")
     return Subject(name=name, uri="", arguments=arguments)
 

@@ -4,7 +4,7 @@ Owns which use case answers which method (the table itself is `core/methods.py`)
 is `downstream`); decides nothing (that is `enforcement`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 import anyio
 
@@ -92,7 +92,8 @@ class Dispatch:
             return await self._set_level(conversation, inbound, caller)
         if inbound.method == "resources/unsubscribe":
             return await self._unsubscribe(conversation, inbound, caller)
-        return await self._common(conversation, inbound, caller)
+        treated = treatment(inbound.method, Era.HANDSHAKE, AGENT, Kind.REQUEST)
+        return await self._common(conversation, inbound, caller, treated)
 
     async def notice(self, conversation: Conversation, inbound: Inbound) -> None:
         """Take one notification of a handshake conversation; what the method table does not pass ends here.
@@ -113,16 +114,9 @@ class Dispatch:
 
     async def handle_modern(self, principal: Principal, mount: Mount, inbound: Inbound, caller: Caller) -> Reply:
         """Answer one stateless request, `subscriptions/listen` included (returns when the stream ends)."""
-        reply = await self._modern(principal, mount, inbound, caller)
-        error = reply.message.get("error")
-        if error is None:
-            return reply
-        return Reply(message=reply.message, status=status_of(error["code"]))
-
-    async def _modern(self, principal: Principal, mount: Mount, inbound: Inbound, caller: Caller) -> Reply:
         treated = treatment(inbound.method, Era.MODERN, AGENT, Kind.REQUEST)
         if treated is Treatment.REJECT:
-            return _unknown_method()
+            return _with_status(_unknown_method())
         party = ModernParty(
             principal,
             mount,
@@ -131,18 +125,28 @@ class Dispatch:
             timeouts=self._timeouts,
             refused=lambda upstream: self._barred(principal, upstream),
         )
+        refused = await self._unspoken(party, inbound, treated)
+        if refused is not None:
+            return _with_status(refused)
+        if inbound.method == "server/discover":
+            reply = await self._discover(party, inbound, caller)
+        elif inbound.method == "subscriptions/listen":
+            reply = await self._listening.handle(party, inbound, caller)
+        else:
+            reply = await self._common(party, inbound, caller, treated)
+        return _with_status(reply)
+
+    async def _unspoken(self, party: ModernParty, inbound: Inbound, treated: Treatment) -> Reply | None:
+        """Return the refusal where an upstream of the mount does not speak the request's version, or none is there."""
+        mount = party.mount
         try:
-            if not all(inbound.version in support.modern for support in await self._spoken(mount)):
-                return _unsupported(await self._spoken(mount, handshake=True), inbound.version)
+            if all(inbound.version in support.modern for support in await self._spoken(mount)):
+                return None
+            return _unsupported(await self._spoken(mount, handshake=True), inbound.version)
         except UpstreamError as error:
             if treated is Treatment.GATE:
                 return await self._gating.unreachable(party, inbound, error)
             return internal_error(f"The gateway cannot reach its upstream: {error}")
-        if inbound.method == "server/discover":
-            return await self._discover(party, inbound, caller)
-        if inbound.method == "subscriptions/listen":
-            return await self._listening.handle(party, inbound, caller)
-        return await self._common(party, inbound, caller)
 
     async def _spoken(self, mount: Mount, *, handshake: bool = False) -> list[UpstreamSupport]:
         """Return what the reachable upstreams of the mount speak. Raises UpstreamError where none can be reached.
@@ -202,13 +206,16 @@ class Dispatch:
 
     # --- both eras ----------------------------------------------------------------------------------------------------
 
-    async def _common(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
-        """Answer what both eras have: the four lists and the gated requests."""
+    def _common(self, party: Party, inbound: Inbound, caller: Caller, treated: Treatment) -> Awaitable[Reply]:
+        """Answer what both eras have: the four lists and the gated requests.
+
+        Not a coroutine itself: each one that a call lies in costs it a step whenever it waits.
+        """
         if inbound.method in LISTS:
-            return await self._listing.handle(party, inbound, caller)
-        if treatment(inbound.method, party.era, AGENT, Kind.REQUEST) is Treatment.GATE:
-            return await self._gating.handle(party, inbound, caller)
-        return _unknown_method()
+            return self._listing.handle(party, inbound, caller)
+        if treated is Treatment.GATE:
+            return self._gating.handle(party, inbound, caller)
+        return _not_treated()
 
     async def _passed(self, party: Party, upstream: str, inbound: Inbound, caller: Caller) -> JsonObject:
         """Send one ungated request to one upstream and return its answer, or an error where it has none to give."""
@@ -241,6 +248,16 @@ class Dispatch:
 
 def _unknown_method() -> Reply:
     return reply_error(METHOD_NOT_FOUND, "Method not found")
+
+
+async def _not_treated() -> Reply:
+    return _unknown_method()
+
+
+def _with_status(reply: Reply) -> Reply:
+    """Return the reply with the HTTP status that its error has in the modern era."""
+    error = reply.message.get("error")
+    return reply if error is None else Reply(message=reply.message, status=status_of(error["code"]))
 
 
 def _unsupported(spoken: Sequence[UpstreamSupport], requested: str) -> Reply:

@@ -171,7 +171,6 @@ class Gating:
         params = _outgoing(inbound.params, call)
         # Only a tool's arguments have headers; on anything else they would be text that nobody has judged.
         headers = inbound.param_headers if call.method == "tools/call" else ()
-        interests = party.interests(call.upstream)
         relay = AgentRelay(
             party, call.upstream, caller, catalog=self._catalog, owners=self._owners, enforcement=self._enforcement
         )
@@ -183,14 +182,12 @@ class Gating:
             token = await self._authority.token(judged)
 
         async def forward() -> JsonObject:
-            subscribes = call.method == "resources/subscribe" and call.uri not in interests.resources
-            if subscribes:  # before it is asked, for an update may overtake the answer
-                interests.resources.add(call.uri)
+            subscribed = _subscribe(party, call)
             message = await line.request(call.method, params, relay, headers=headers, authority=token)
             result = message.get("result")
             if result is None:
-                if subscribes:
-                    interests.resources.discard(call.uri)
+                if subscribed is not None:
+                    subscribed.discard(call.uri)
                 return message
             problem = check_result(call.method, party.era, result, party.capabilities)
             if problem:
@@ -199,18 +196,17 @@ class Gating:
 
         prepare = authorise if self._authority.wanted(call) else None
         outcome = await self._enforcement.call(party.principal, call, forward, caller, prepare=prepare)
-        if outcome.kind is OutcomeKind.ANSWERED and party.era is Era.MODERN:
+        if outcome.kind is not OutcomeKind.ANSWERED:
+            return self._tell(party, _as_written(call, inbound), outcome)
+        if party.era is Era.MODERN and _asks(outcome.message):
             refused = await self._refused_input(party, call, outcome, caller)
             if refused is not None:
                 return refused
-        return self._tell(party, _as_written(call, inbound), outcome)
+        return Reply(message=outcome.message)
 
     async def _refused_input(self, party: Party, call: Call, outcome: Outcome, caller: Caller) -> Reply | None:
         """Gate what an `input_required` result asks of the agent; the first refusal ends the call (protocol.md 1.2)."""
-        result = outcome.message.get("result")
-        if result is None or result.get("resultType") != "input_required":
-            return None
-        for request in result.get("inputRequests", {}).values():
+        for request in outcome.message["result"].get("inputRequests", {}).values():
             params = request.get("params", {})
             asked = requested_call(call.upstream, request["method"], params)
             explanation = "its params do not fit the method, or its mode was not declared"
@@ -230,9 +226,7 @@ class Gating:
         return None
 
     def _tell(self, party: Party, call: Call, outcome: Outcome) -> Reply:
-        """Return what the agent is told of an outcome."""
-        if outcome.kind is OutcomeKind.ANSWERED:
-            return Reply(message=outcome.message)
+        """Return what the agent is told of a call that was not answered."""
         if outcome.kind is OutcomeKind.HIDDEN:
             return Reply(message=unknown_target_message(call, party.era))
         refusal = Refusal(
@@ -261,6 +255,26 @@ def _as_written(call: Call, inbound: Inbound) -> Call:
     would say that the upstream is there.
     """
     return replace(call, name=inbound.params["name"]) if call.method in NAMED else call
+
+
+def _subscribe(party: Party, call: Call) -> set[str] | None:
+    """Note a new subscription before it is asked for, since an update may overtake the answer; None for any other call.
+
+    Returns the set that it was noted in.
+    """
+    if call.method != "resources/subscribe":
+        return None
+    subscribed = party.interests(call.upstream).resources
+    if call.uri in subscribed:
+        return None
+    subscribed.add(call.uri)
+    return subscribed
+
+
+def _asks(message: JsonObject) -> bool:
+    """Return whether an upstream's answer asks for more input before it is one."""
+    result = message.get("result")
+    return result is not None and result.get("resultType") == "input_required"
 
 
 def _subscribed_to_too_many(party: Party) -> bool:

@@ -28,7 +28,7 @@ class ModernLine:
     def __init__(self, upstream: Upstream, *, meta: JsonObject, version: str, timeout_s: float) -> None:
         self._upstream = upstream
         self._meta = meta
-        self._own_meta = {name: value for name, value in meta.items() if name not in OF_THE_REQUEST}
+        self._own_meta: JsonObject | None = None
         self._version = version
         self._timeout_s = timeout_s
 
@@ -48,7 +48,8 @@ class ModernLine:
         timeout_s: float | None = None,
     ) -> JsonObject:
         """Send one request with this hop's `_meta`, whatever is in `params`. Raises UpstreamError."""
-        if params.get(META) is not self._meta and params.get(META) is not self._own_meta:
+        meta = params.get(META)
+        if meta is not self._meta and (meta is None or meta is not self._own_meta):
             params = {**params, META: self._meta}
         if authority:
             params, headers = with_authority(params, authority), (*headers, (AUTHORITY_HEADER, authority))
@@ -65,6 +66,8 @@ class ModernLine:
 
     def own(self, params: JsonObject) -> JsonObject:
         """Return `params` with the request's `_meta` less what is the agent's own request's alone."""
+        if self._own_meta is None:
+            self._own_meta = {name: value for name, value in self._meta.items() if name not in OF_THE_REQUEST}
         return {**params, META: self._own_meta}
 
 

@@ -20,7 +20,7 @@ from gateway.ports import Channel
 from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, OutcomeKind
 from gateway.services.owners import Owners
-from gateway.services.party import META, Party
+from gateway.services.party import META, Interests, Party
 
 __all__ = ["AgentRelay", "declared", "forget_lists", "requested_call"]
 
@@ -38,7 +38,7 @@ UPSTREAM = Direction.FROM_UPSTREAM
 class AgentRelay:
     """Implements `ports.Relay` for one agent and one upstream; `channel` is where its messages go."""
 
-    __slots__ = ("_catalog", "_channel", "_enforcement", "_interests", "_owners", "_party", "_upstream")
+    __slots__ = ("_catalog", "_channel", "_enforcement", "_known_interests", "_owners", "_party", "_upstream")
 
     def __init__(
         self,
@@ -53,10 +53,17 @@ class AgentRelay:
         self._party = party
         self._upstream = upstream
         self._channel = channel
-        self._interests = party.interests(upstream)
+        self._known_interests: Interests | None = None
         self._catalog = catalog
         self._owners = owners
         self._enforcement = enforcement
+
+    @property
+    def _interests(self) -> Interests:
+        """What the agent wants to hear; looked up when there is something to tell, which is rare."""
+        if self._known_interests is None:
+            self._known_interests = self._party.interests(self._upstream)
+        return self._known_interests
 
     async def notification(self, method: str, params: JsonObject) -> None:
         """Pass what the agent may hear, drop the rest."""

@@ -114,3 +114,19 @@ def test_log_messages_are_wanted_only_where_the_request_names_a_level(level: Jso
         LOCAL, world.mount, inbound, upstreams=world.upstreams, timeouts={}, refused=lambda _: frozenset()
     )
     assert (party.interests("default").logs, party.interests("default").list_changes) == (logs, False)
+
+
+async def test_what_the_gateway_asks_for_itself_wants_no_messages_on_any_page() -> None:
+    """Nobody listens to the progress and the logs of a list that the gateway fetches, page by page."""
+    world = World()
+    meta = {**MODERN_META, "progressToken": "t", "io.modelcontextprotocol/logLevel": "info"}
+    party = ModernParty(
+        LOCAL,
+        world.mount,
+        handshake("tools/call", {"_meta": meta}),
+        upstreams=world.upstreams,
+        timeouts={"default": 5.0},
+        refused=lambda _: frozenset(),
+    )
+    line = await party.line("default")
+    assert [line.own({}), line.own({"cursor": "2"})] == [{"_meta": MODERN_META}, {"cursor": "2", "_meta": MODERN_META}]
