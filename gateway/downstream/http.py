@@ -218,21 +218,21 @@ class McpFront:
             challenge = b'Bearer error="invalid_token"' if presented else b"Bearer"
             await self._refuse(exchange, rejection, (b"www-authenticate", challenge))
 
-    async def _route(self, exchange: _Exchange, principal: Principal) -> None:
+    def _route(self, exchange: _Exchange, principal: Principal) -> Awaitable[None]:
         mount = self._mounts.get(exchange.scope["path"])
         verb = exchange.scope["method"]
         if mount is None:
-            await self._refuse(exchange, Rejection(status=404, code=INVALID_REQUEST, message="No such MCP endpoint."))
-        elif verb == "POST":
-            await self._post(exchange, principal, mount)
-        elif exchange.head.get(VERSION) not in (None, *HANDSHAKE_VERSIONS):
-            await self._wrong_verb(exchange, b"POST")
-        elif verb == "GET":
-            await self._get(exchange, principal, mount)
-        elif verb == "DELETE":
-            await self._delete(exchange, principal, mount)
-        else:
-            await self._wrong_verb(exchange, b"GET, POST, DELETE")
+            nowhere = Rejection(status=404, code=INVALID_REQUEST, message="No such MCP endpoint.")
+            return self._refuse(exchange, nowhere)
+        if verb == "POST":
+            return self._post(exchange, principal, mount)
+        if exchange.head.get(VERSION) not in (None, *HANDSHAKE_VERSIONS):
+            return self._wrong_verb(exchange, b"POST")
+        if verb == "GET":
+            return self._get(exchange, principal, mount)
+        if verb == "DELETE":
+            return self._delete(exchange, principal, mount)
+        return self._wrong_verb(exchange, b"GET, POST, DELETE")
 
     async def _wrong_verb(self, exchange: _Exchange, allow: bytes) -> None:
         message = f"This endpoint takes {allow.decode('ascii')}."

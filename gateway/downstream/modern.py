@@ -3,11 +3,10 @@
 Owns the rule that closing the connection is the cancel. There are no sessions and no requests to the agent here.
 """
 
-import anyio
-
 from gateway.core.codes import INVALID_REQUEST
 from gateway.core.jsonvalue import JsonObject
 from gateway.downstream.answer import Answer
+from gateway.downstream.scope import new_scope
 from gateway.downstream.sse import PING, event, notification
 
 __all__ = ["ModernCaller"]
@@ -20,7 +19,7 @@ class ModernCaller:
 
     def __init__(self, answer: Answer, *, stream: bool) -> None:
         self.answer = answer
-        self.scope = anyio.CancelScope()
+        self.scope = new_scope()
         self._stream = stream
 
     def gone(self) -> bool:

@@ -18,6 +18,7 @@ from gateway.core.principal import Principal
 from gateway.core.wire import encode_error
 from gateway.downstream.answer import Answer
 from gateway.downstream.bounds import FrontLimits
+from gateway.downstream.scope import new_scope
 from gateway.downstream.sse import PING, EventLog, EventStream, event, notification, priming, request
 from gateway.ports import Clock, Ids, Mount
 from gateway.services.dispatch import Conversation
@@ -219,7 +220,7 @@ class SessionCaller:
     def __init__(self, session: Session, answer: Answer, request_id: str | int) -> None:
         self.answer = answer
         self.request_id = request_id
-        self.scope = anyio.CancelScope()
+        self.scope = new_scope()
         self._session = session
         self._stream: EventStream | None = None
 

@@ -47,12 +47,14 @@ class Usher:
         self._old: set[Waiting] = set()
         self._attended: dict[Waiting, anyio.CancelScope] = {}
         self._wake = anyio.Event()
+        self._asleep = False
 
     def expect(self, caller: Waiting) -> None:
         """Put a caller on the list. Every `expect` needs its `dismiss`."""
         self._new.add(caller)
-        # Setting it again costs nothing: the rounds take a new one when the list is empty.
-        self._wake.set()
+        if self._asleep:
+            self._asleep = False
+            self._wake.set()
 
     def dismiss(self, caller: Waiting) -> None:
         """The caller has its answer: take it off the list and end its attendant."""
@@ -65,7 +67,7 @@ class Usher:
         """Make the rounds for ever; attendants run in `tasks`."""
         while True:
             if not self._new and not self._old:
-                self._wake = anyio.Event()
+                self._wake, self._asleep = anyio.Event(), True
                 await self._wake.wait()
             await anyio.sleep(self._round_s)
             late, self._old, self._new = self._old, self._new, set()
