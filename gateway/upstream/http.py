@@ -6,9 +6,9 @@ is `session.py`, the exchange itself `exchange.py`.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -114,10 +114,10 @@ class HttpUpstream:
         """Open a session, its GET stream answered or two seconds waited for. Raises UpstreamError."""
         return await self._open(version, params, relay, listen=True)
 
-    async def support(self, *, refresh: bool = False, handshake: bool = True) -> UpstreamSupport:
+    def support(self, *, refresh: bool = False, handshake: bool = True) -> Coroutine[Any, Any, UpstreamSupport]:
         """Return what it speaks; asked once however many want to know. A failure is not kept. Raises UpstreamError."""
         probe = self._probe if handshake else self._modern_probe
-        return await probe.support(refresh=refresh)
+        return probe.support(refresh=refresh)
 
     async def aclose(self) -> None:
         """End every session and close every connection."""
