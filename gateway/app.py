@@ -24,7 +24,9 @@ from gateway.core.policy.bundle import Bundle
 from gateway.downstream.http import McpFront
 from gateway.errors import PolicyError, StoreError, UpstreamError
 from gateway.identity.ids import RandomIds
+from gateway.identity.rs256 import Rs256
 from gateway.parts import (
+    audiences,
     data_folder,
     describe,
     front_limits,
@@ -32,12 +34,14 @@ from gateway.parts import (
     mounts,
     policy_path,
     recorded,
+    sealing_key,
     standing,
     store_options,
 )
 from gateway.policyfiles.directory import PolicyDirectory
 from gateway.ports import Appended, OpenCall
 from gateway.services.authentication import Authentication
+from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.dispatch import Dispatch
 from gateway.services.enforcement import Enforcement, Judged
@@ -49,6 +53,7 @@ from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.recovery import close_disowned, close_open_calls
 from gateway.services.refusals import Refusals
+from gateway.services.tokens import Tokens
 from gateway.settings import Settings
 from gateway.store.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.clock import SystemClock
@@ -103,6 +108,7 @@ class Gateway:
         self._readiness: Readiness
         self._refusals: Refusals
         self._keys: Keys
+        self._tokens: Tokens
         self._front: McpFront
         self._probes: Any
 
@@ -196,7 +202,16 @@ class Gateway:
         self._in_doubt = await close_open_calls(store, store, self._clock, self._ids)
         self._lifecycle = Lifecycle(audit=store, clock=self._clock, ids=self._ids)
         self._refusals = Refusals(audit=store, clock=self._clock, ids=self._ids)
-        self._readiness = Readiness(audit=store, policies=self._policies)
+        self._tokens = Tokens(
+            signer=Rs256(sealing_key(settings)),
+            audit=store,
+            state=store,
+            clock=self._clock,
+            ids=self._ids,
+            issuer=settings.tokens.issuer,
+        )
+        await self._tokens.load(await store.tenants())
+        self._readiness = Readiness(audit=store, policies=self._policies, tokens=self._tokens)
         self._probes = probes_app(self._readiness, self._clock)
         dispatch = self._dispatch(store)
         self._front = McpFront(
@@ -216,6 +231,7 @@ class Gateway:
         tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(self._end_tasks, tasks)
         tasks.start_soon(self._policies.run)
+        tasks.start_soon(self._tokens.run)
         await stack.enter_async_context(self._front.running())
 
     def _dispatch(self, store: SqliteStore) -> Dispatch:
@@ -240,6 +256,7 @@ class Gateway:
             catalog=Catalog(audit=store, state=store, clock=self._clock, ids=self._ids),
             facts=facts,
             refusals=self._refusals,
+            authority=Authority(tokens=self._tokens, audiences=audiences(settings), ttl_s=settings.tokens.ttl_s),
         )
 
     # --- the gateway's own entries ------------------------------------------------------------------------------------

@@ -18,11 +18,13 @@ from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount, Upstream
 from gateway.services.facts import Standing
 from gateway.settings import Settings, UpstreamSettings
+from gateway.store.sealing import data_key
 from gateway.store.sqlite.store import StoreOptions
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.stdio import StdioUpstream
 
 __all__ = [
+    "audiences",
     "data_folder",
     "describe",
     "front_limits",
@@ -30,6 +32,7 @@ __all__ = [
     "mounts",
     "policy_path",
     "recorded",
+    "sealing_key",
     "standing",
     "state_folder",
     "store_options",
@@ -135,6 +138,19 @@ def standing(settings: Settings) -> Standing:
         agents=tiers.agents,
         thresholds={tier: tiers.threshold(tier) for tier in TrustTier},
     )
+
+
+def sealing_key(settings: Settings) -> bytes:
+    """Return what signing keys are sealed under: the configured key, else the data folder's. Raises StoreRefused.
+
+    To be called once the store holds its lock: it may make the data folder's key.
+    """
+    return settings.tokens.sealing_key or data_key(store_options(settings).key_file)
+
+
+def audiences(settings: Settings) -> dict[str, str]:
+    """Return the audience of each upstream whose calls carry an authority token."""
+    return {name: one.authority_audience or name for name, one in settings.upstreams.items() if one.authority_token}
 
 
 def front_limits(settings: Settings) -> FrontLimits:

@@ -4,14 +4,26 @@ Owns what can be set and which combinations are refused. Where values come from 
 environment > `intended.yaml` > default) is `gateway/configuration`. Only `app.py` and the command line read settings.
 """
 
+import base64
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
+from gateway.core.tokens import MAX_TTL_S
 from gateway.errors import ConfigurationError, Problem
 
 __all__ = [
@@ -21,8 +33,12 @@ __all__ = [
     "Settings",
     "ThresholdSettings",
     "TierSettings",
+    "TokenSettings",
     "UpstreamSettings",
 ]
+
+SEALING_KEY_BYTES = 32
+"""AES-256."""
 
 UPSTREAM_ID = r"^[a-z][a-z0-9-]{0,31}$"
 """No underscore, so that `__` splits a prefixed name exactly once (design, section 4)."""
@@ -90,6 +106,10 @@ class UpstreamSettings(Section):
     """One whole answer or one SSE event. Above: the call ends as broken."""
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Kept open and in use at once."""
+    authority_token: bool = False
+    """Send a signed authority token with each allowed tool call, for a server that refuses calls without one."""
+    authority_audience: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    """The audience of those tokens, as the server expects it; None: the upstream's name here."""
 
     @model_validator(mode="after")
     def one_transport(self) -> "UpstreamSettings":
@@ -102,6 +122,9 @@ class UpstreamSettings(Section):
             raise ValueError(msg)
         if self.url is None and self.headers:
             msg = "`headers` belong to `url`"
+            raise ValueError(msg)
+        if self.authority_audience is not None and not self.authority_token:
+            msg = "`authority_audience` does nothing without `authority_token: true`"
             raise ValueError(msg)
         return self
 
@@ -204,6 +227,48 @@ class RateSettings(Section):
         return {"": self.default, "free": self.free, "pro": self.pro, "business": self.business}
 
 
+class TokenSettings(Section):
+    """Authority tokens: what they say of the gateway, how long they live, and what their keys are encrypted under."""
+
+    issuer: Annotated[str, Field(min_length=1, max_length=2048)] = "intended-gateway"
+    """The `iss` of every token; servers compare it. Give each environment its own."""
+    ttl_s: Annotated[int, Field(ge=1, le=MAX_TTL_S)] = 120
+    """How long a token lives. It is used once, right after it was issued: longer only helps a clock that is off."""
+    key: SecretStr | None = None
+    """32 random bytes, as base64 or hex, under which private signing keys are encrypted at rest (`openssl rand -base64
+    32`). None: under the data folder's own key, which then lies beside what it protects. Better from a variable that
+    ends in `_FILE` than from a file that others read."""
+
+    @field_validator("key")
+    @classmethod
+    def thirty_two_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse at the start what could not seal a key later."""
+        if value is not None:
+            _key_bytes(value)
+        return value
+
+    @property
+    def sealing_key(self) -> bytes | None:
+        """The key as bytes, None where it is the data folder's."""
+        return None if self.key is None else _key_bytes(self.key)
+
+
+def _key_bytes(secret: SecretStr) -> bytes:
+    """Read a key as base64 (either alphabet, padded or not) or hex. Raises ValueError, which does not repeat it."""
+    text = secret.get_secret_value().strip()
+    try:
+        if len(text) == 2 * SEALING_KEY_BYTES:
+            return bytes.fromhex(text)
+        padded = text.rstrip("=").replace("+", "-").replace("/", "_")
+        raw = base64.b64decode(padded + "=" * (-len(padded) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != SEALING_KEY_BYTES:
+        msg = f"is not {SEALING_KEY_BYTES} bytes as base64 or hex"
+        raise ValueError(msg)
+    return raw
+
+
 class Settings(Section):
     """The whole configuration of one gateway."""
 
@@ -238,6 +303,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
     audit: AuditSettings = AuditSettings()
+    tokens: TokenSettings = TokenSettings()
 
     @model_validator(mode="after")
     def whole_tls(self) -> "Settings":

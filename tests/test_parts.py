@@ -4,12 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.errors import ConfigurationError
-from gateway.parts import data_folder, describe, make_upstream, mounts, policy_path, state_folder
+from gateway.parts import (
+    audiences,
+    data_folder,
+    describe,
+    make_upstream,
+    mounts,
+    policy_path,
+    sealing_key,
+    state_folder,
+)
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount
-from gateway.settings import Settings, UpstreamSettings
+from gateway.settings import Settings, TokenSettings, UpstreamSettings
 
 URL = UpstreamSettings(url="http://127.0.0.1:9/mcp")
 
@@ -69,3 +79,21 @@ def test_an_upstream_without_transport_cannot_be_made() -> None:
     """Settings refuse it before; nobody else may slip one in."""
     with pytest.raises(ConfigurationError, match="no transport"):
         make_upstream("odd", UpstreamSettings.model_construct(url=None, command=None))
+
+
+def test_each_upstream_that_asks_for_tokens_has_an_audience(tmp_path: Path) -> None:
+    """Its own name, unless the server goes by another."""
+    upstreams = {
+        "notes": URL,
+        "payments": UpstreamSettings(url="http://127.0.0.1:9/mcp", authority_token=True),
+        "files": UpstreamSettings(command="x", authority_token=True, authority_audience="https://files.test"),
+    }
+    found = audiences(settings_in(tmp_path, upstreams=upstreams))
+    assert found == {"payments": "payments", "files": "https://files.test"}
+
+
+def test_signing_keys_are_sealed_under_the_configured_key_else_the_folder_s(tmp_path: Path) -> None:
+    """The folder's key is made on first use and then stays."""
+    first = sealing_key(settings_in(tmp_path))
+    assert first == sealing_key(settings_in(tmp_path)) == (tmp_path / "data" / "keys" / "data.key").read_bytes()
+    assert sealing_key(settings_in(tmp_path, tokens=TokenSettings(key=SecretStr("ab" * 32)))) == b"\xab" * 32

@@ -1,5 +1,7 @@
 """The settings themselves: what is refused, and what tiers mean."""
 
+import base64
+
 import pytest
 from pydantic import ValidationError
 
@@ -7,7 +9,7 @@ from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
 from gateway.errors import ConfigurationError
 from gateway.services.ratelimit import RATES
-from gateway.settings import RateSettings, Settings, TierSettings, UpstreamSettings
+from gateway.settings import RateSettings, Settings, TierSettings, TokenSettings, UpstreamSettings
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,51 @@ def test_rates_have_a_number_for_each_plan() -> None:
     """The one without a name is a key's without a plan; `enterprise` has its own in each key."""
     assert RateSettings().by_plan() == RATES
     assert RateSettings(pro=7).by_plan()["pro"] == 7
+
+
+KEY = bytes(range(224, 256))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KEY.hex(),
+        KEY.hex().upper(),
+        base64.b64encode(KEY).decode(),
+        base64.urlsafe_b64encode(KEY).decode(),
+        base64.b64encode(KEY).decode().rstrip("="),
+        base64.b64encode(KEY).decode() + "\n",
+    ],
+)
+def test_the_key_of_the_signing_keys_is_thirty_two_bytes_in_text(written: str) -> None:
+    """As `openssl rand` writes them, by base64 or hex."""
+    assert TokenSettings.model_validate({"key": written}).sealing_key == KEY
+    assert TokenSettings().sealing_key is None
+
+
+@pytest.mark.parametrize("written", ["", "short", "a" * 43 + "!", "z" * 64, base64.b64encode(KEY + b"x").decode()])
+def test_any_other_key_is_refused_without_being_repeated(written: str) -> None:
+    """It must be found out at the start, and it is a secret."""
+    with pytest.raises(ValidationError, match="32 bytes") as refused:
+        TokenSettings.model_validate({"key": written})
+    [problem] = refused.value.errors(include_input=False)
+    assert not written or written not in problem["msg"]
+
+
+def test_the_key_does_not_show() -> None:
+    """Settings are printed, dumped and logged."""
+    settings = Settings.model_validate({"tokens": {"key": KEY.hex()}})
+    assert KEY.hex() not in repr(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize("ttl_s", [0, 301])
+def test_a_token_lives_at_most_300_seconds(ttl_s: int) -> None:
+    """The contract's bound is the setting's."""
+    with pytest.raises(ValidationError):
+        TokenSettings(ttl_s=ttl_s)
+
+
+def test_an_audience_without_tokens_is_refused() -> None:
+    """Whoever writes it believes that the server is guarded."""
+    with pytest.raises(ValidationError, match="authority_token"):
+        UpstreamSettings(url="http://x", authority_audience="x")

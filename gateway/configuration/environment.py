@@ -57,7 +57,7 @@ def _place(name: str, shape: Node) -> tuple[tuple[str, ...], Node, bool] | Probl
     from_file = False
     for position, step in enumerate(steps):
         last = position == len(steps) - 1
-        if last and node.kind is Kind.MAP and node.name in SECRET_MAPS and step.endswith("_FILE"):
+        if last and step.endswith("_FILE") and _may_be_in_a_file(node, step.removesuffix("_FILE")):
             step, from_file = step.removesuffix("_FILE"), True
         key = _key(node, step)
         child = node.child(key) if key else None
@@ -68,6 +68,12 @@ def _place(name: str, shape: Node) -> tuple[tuple[str, ...], Node, bool] | Probl
         path.append(key)
         node = child
     return tuple(path), node, from_file
+
+
+def _may_be_in_a_file(node: Node, step: str) -> bool:
+    """Return whether the place under `step` takes a credential."""
+    child = node.child(_key(node, step))
+    return node.name in SECRET_MAPS if node.kind is Kind.MAP else child is not None and child.secret
 
 
 def _key(node: Node, step: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 __all__ = ["SECRET_MAPS", "Kind", "Node", "root"]
 
@@ -43,6 +43,11 @@ class Node:
     def names(self) -> tuple[str, ...]:
         """The names that a section has; empty for everything else."""
         return tuple(self.type.model_fields) if self.kind is Kind.SECTION else ()
+
+    @property
+    def secret(self) -> bool:
+        """Whether a single value here is a credential: masked wherever it is shown, and readable from a `…_FILE`."""
+        return self.type is SecretStr
 
     def child(self, name: str) -> "Node | None":
         """Return the place under `name`, or None where there is none."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.ports import AuditLog, PolicySource
 
@@ -19,12 +20,21 @@ class Report:
     checks: Mapping[str, str]
 
 
+class Ready(Protocol):
+    """What can say of itself whether it works."""
+
+    def ready(self) -> str:
+        """Return an empty string, or what is wrong."""
+        ...
+
+
 class Readiness:
     """Looks at what a decision needs. An upstream that is down is no reason to be unready: its calls fail clearly."""
 
-    def __init__(self, *, audit: AuditLog, policies: PolicySource) -> None:
+    def __init__(self, *, audit: AuditLog, policies: PolicySource, tokens: Ready | None = None) -> None:
         self._audit = audit
         self._policies = policies
+        self._tokens = tokens
         self._draining = False
 
     def drain(self) -> None:
@@ -35,10 +45,12 @@ class Readiness:
         """Return the state as it is now.
 
         Policy files that cannot be loaded make the gateway unready though it goes on deciding by the last good ones.
+        Signing keys that do not open make it unready too, though calls that need no token go on.
         """
         checks = {
             "audit": self._audit.ready() or OK,
             "policies": self._policies.problem() or OK,
+            "tokens": (self._tokens.ready() if self._tokens is not None else "") or OK,
             "draining": "the gateway is stopping" if self._draining else OK,
         }
         return Report(

@@ -141,3 +141,14 @@ def test_what_is_not_json_where_json_is_needed_is_an_error(name: str, text: str)
     [problem] = refused(**{name: text})
     assert problem.source == f"INTENDED_GATEWAY_{name}"
     assert text not in str(problem).splitlines()[0] or len(text) == 1
+
+
+def test_a_single_credential_may_stand_in_a_file_too(tmp_path: Path) -> None:
+    """Orchestrators mount secrets as files; what is no credential cannot be put off to one."""
+    secret = tmp_path / "key"
+    secret.write_text("ab" * 32 + "\n")
+    assert read(TOKENS__KEY_FILE=str(secret))["tokens"]["key"] == "ab" * 32
+    [problem] = refused(TOKENS__ISSUER_FILE=str(secret))
+    assert "no such setting" in problem.message
+    [problem] = refused(KEY_FILE=str(secret))
+    assert "no such setting" in problem.message

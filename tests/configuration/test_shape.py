@@ -35,3 +35,12 @@ def test_every_place_has_its_kind(path: str, kind: Kind) -> None:
 def test_what_is_not_there_is_nowhere(path: str) -> None:
     """A value has nothing inside it, a section only its own names."""
     assert SHAPE.at(path.split(".")) is None
+
+
+def test_a_credential_is_known_by_its_type() -> None:
+    """It is masked, and may stand in a file, wherever it is added."""
+    assert [SHAPE.at(path).secret for path in (["tokens", "key"], ["tokens", "issuer"], ["port"])] == [
+        True,
+        False,
+        False,
+    ]  # type: ignore[union-attr]

@@ -46,7 +46,8 @@ def settings_page() -> str:
         f"A flag beats a variable, a variable beats `intended.yaml`. A variable is `{PREFIX}` and the setting's name in"
         " capitals, with `__` for each step down.",
         "An unknown key and an unknown variable under the prefix are errors.",
-        "Credentials (values of `headers` and `env`) may stand in a file named by a variable that ends in `_FILE`.",
+        "Credentials (`tokens.key`, values of `headers` and `env`) may stand in a file named by a variable that ends in"
+        " `_FILE`.",
         "Kubernetes injects variables named after services: set `enableServiceLinks: false`, or do not call a service"
         " `intended-gateway`.",
         "",

@@ -9,7 +9,7 @@ def test_a_sound_gateway_decides_and_is_ready() -> None:
     world = World()
     report = Readiness(audit=world.store, policies=world.policies).report()
     assert (report.decides, report.ready) == (True, True)
-    assert report.checks == {"audit": "ok", "policies": "ok", "draining": "ok"}
+    assert report.checks == {"audit": "ok", "policies": "ok", "tokens": "ok", "draining": "ok"}
 
 
 def test_a_store_that_cannot_record_stops_decisions() -> None:
@@ -26,6 +26,19 @@ def test_policies_that_cannot_be_loaded_make_it_unready_while_it_goes_on_decidin
     world.policies.broken = "policy.yaml:3:1: no"
     report = Readiness(audit=world.store, policies=world.policies).report()
     assert (report.decides, report.ready) == (True, False)
+
+
+def test_signing_keys_that_do_not_open_make_it_unready_while_it_goes_on_deciding() -> None:
+    """Calls that need no token go on; whoever gave the wrong key must hear of it."""
+
+    class Keys:
+        def ready(self) -> str:
+            return "the signing keys do not open"
+
+    world = World()
+    report = Readiness(audit=world.store, policies=world.policies, tokens=Keys()).report()
+    assert (report.decides, report.ready, report.checks["tokens"]) == (True, False, "the signing keys do not open")
+    assert Readiness(audit=world.store, policies=world.policies, tokens=world.tokens).report().ready
 
 
 def test_a_draining_gateway_is_unready() -> None:

@@ -57,6 +57,11 @@ class StoreOptions:
     keep_input_days: int = 30
     wait_s: float = 0.8
 
+    @property
+    def key_file(self) -> Path:
+        """Where the data folder's own key lies."""
+        return self.data / "keys" / "data.key"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
@@ -248,7 +253,7 @@ def _open(options: StoreOptions, accept_head: bool) -> _Opened:  # noqa: FBT001 
         private_folder(options.data)
         lock = FolderLock.acquire(options.data)
         cleanup.callback(lock.release)
-        sealer = Sealer(options.key if options.key is not None else data_key(options.data / "keys" / "data.key"))
+        sealer = Sealer(options.key if options.key is not None else data_key(options.key_file))
         # 2 A file that was there must not be made again.
         head_copy = HeadCopy(state=options.state, data=options.data)
         last_seen, short = _last_seen(head_copy, accept_head=accept_head)
