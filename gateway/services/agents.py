@@ -16,13 +16,13 @@ from gateway.core.intent.taxonomy import UNKNOWN_TYPE, Taxonomy
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.core.redact import redact
+from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.errors import AgentNotFound, FieldProblem, Forbidden, InvalidRequest, StateConflict
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateStore
 
-__all__ = ["AGENTS_KEPT", "MAX_DESCRIPTION_CHARS", "MAX_NAME_CHARS", "Agents"]
+__all__ = ["AGENTS_KEPT", "MAX_NAME_CHARS", "Agents"]
 
 MAX_NAME_CHARS: Final = 128
-MAX_DESCRIPTION_CHARS: Final = 4096
 
 AGENTS_KEPT: Final = 10_000
 """Agents of one tenant: whoever submits under ever new names must not fill the memory."""
@@ -198,8 +198,8 @@ class Agents:
         problem = _name_problem(name)
         if problem:
             yield FieldProblem(path=("name",), message=problem)
-        if len(description) > MAX_DESCRIPTION_CHARS or not _is_text(description):
-            text = f"must be a text of at most {MAX_DESCRIPTION_CHARS} characters"
+        if not is_text(description, MAX_TEXT_CHARS):
+            text = f"must be a text of at most {MAX_TEXT_CHARS} characters"
             yield FieldProblem(path=("description",), message=text)
         known = self._taxonomy
         for field, kind, given, words in (
@@ -213,16 +213,11 @@ class Agents:
 
 def _name_problem(name: str) -> str:
     """Say why a name makes no agent, or nothing."""
-    if len(name) > MAX_NAME_CHARS or not _is_text(name):
+    if not is_text(name, MAX_NAME_CHARS):
         return f"must be a text of at most {MAX_NAME_CHARS} characters"
     if not slug_of(name):
         return "must hold a letter a to z or a digit: its slug is made of these"
     return ""
-
-
-def _is_text(text: str) -> bool:
-    """Return True where the text can be recorded: JSON may carry halves of characters, Unicode does not."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _slug_key(slug: str) -> str:

@@ -36,6 +36,7 @@ from gateway.core.rows import (
     read_intent,
 )
 from gateway.core.submission import IntentStatus, may_become
+from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.errors import (
     AlreadyResolved,
     FieldProblem,
@@ -48,13 +49,10 @@ from gateway.errors import (
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
 from gateway.services.judged import Held, Judged, Rows
 
-__all__ = ["MAX_TEXT_CHARS", "SWEEP_S", "Approvals", "failed", "used"]
+__all__ = ["SWEEP_S", "Approvals", "failed", "used"]
 
 SWEEP_S: Final = 5.0
 """Between two looks for approvals whose time is over. Nobody is told a wrong state meanwhile: whoever looks, sweeps."""
-
-MAX_TEXT_CHARS: Final = 4096
-"""Of a rationale, and of a claimed approver."""
 
 ATTEMPTS: Final = 5
 """How often a resolution starts again because another approver's was recorded meanwhile."""
@@ -166,7 +164,7 @@ class Approvals:
             StoreError: it could not be made durable; it has no answer yet.
         """
         for field, text in (("rationale", rationale), ("approver", claimed)):
-            if len(text) > MAX_TEXT_CHARS or not _is_text(text):
+            if not is_text(text, MAX_TEXT_CHARS):
                 problem = f"must be a text of at most {MAX_TEXT_CHARS} characters"
                 raise InvalidRequest(FieldProblem(path=(field,), message=problem))
         vote = Vote(
@@ -431,8 +429,3 @@ def _require_open(held: HeldApproval, vote: Vote) -> None:
     for earlier in held.votes:
         if earlier.credential == vote.credential or (vote.human and earlier.human == vote.human):
             raise StateConflict("You have approved this already; the rule asks for another approver beside you.")
-
-
-def _is_text(text: str) -> bool:
-    """Return True where the text can be recorded: JSON may carry halves of characters, Unicode does not."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)

@@ -1,18 +1,62 @@
 """Intents that programs submit by REST: decide, show, list, take their outcome, and hand out the token of a yes.
 
 The decision is `services/enforcement.py`'s, the very same as for a tool call; nothing is forwarded here. Intents of the
-MCP front are shown and listed alike, read from their entries.
+MCP front are shown and listed alike, read from their entries (`services/intent_records.py`).
 """
 
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, Protocol
 
-from gateway.core.principal import Principal
-from gateway.core.submission import IntentRecord, Outcome, Submission
-from gateway.core.tokens import Grant
+import anyio
+import orjson
+
+from gateway.core.approvals import ApprovalState
+from gateway.core.audit.body import completed_body, timestamp
+from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
+from gateway.core.decision import Effect
+from gateway.core.intent.taxonomy import Taxonomy
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.principal import Principal, Role
+from gateway.core.redact import redact
+from gateway.core.rows import HeldApproval, IntentState, Used, idempotency_key, intent_key, read_intent, read_used
+from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission, may_become
+from gateway.core.submitted import MAX_TEXT_CHARS, agent_field, body_digest, call_of, is_text, problems_of
+from gateway.core.tokens import DEFAULT_AUDIENCE, MAX_TTL_S, Grant
 from gateway.core.value import value
-from gateway.ports import IntentFilter, Page
+from gateway.errors import (
+    FieldProblem,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    SigningError,
+    StateConflict,
+    Unavailable,
+)
+from gateway.ports import AuditLog, AuditReader, Clock, Conflict, Ids, IntentFilter, Page, RecordIndex, StateStore
+from gateway.services.agents import Agents
+from gateway.services.approvals import Approvals, failed, used
+from gateway.services.audit_query import shown
+from gateway.services.enforcement import Enforcement
+from gateway.services.intent_records import just_decided, record_of
+from gateway.services.judged import NO_ROWS, Judged, Rows
 
-__all__ = ["Intents", "Submitted", "TokenIssuer"]
+__all__ = ["IDEMPOTENCY_TTL", "Intents", "Submitted", "TokenIssuer"]
+
+IDEMPOTENCY_TTL: Final = timedelta(hours=24)
+"""How long an idempotency key stands for its first intent (contract, section 1)."""
+
+ATTEMPTS: Final = 3
+"""How often a submission starts again because another one used its idempotency key at the same moment."""
+
+SWEPT_AT_ONCE: Final = 2
+"""Expired idempotency keys that one submission takes along. Each adds one, so that they cannot pile up."""
+
+IDEMPOTENCY: Final = "idem:"
+
+_OPERATORS: Final = frozenset({Role.OPERATOR, Role.ADMIN})
+"""Who may report the outcome of an intent that another agent submitted."""
 
 
 @value
@@ -34,6 +78,10 @@ class TokenIssuer(Protocol):
         """Return an empty string while tokens can be issued, else the reason why not."""
         ...
 
+    async def ensure(self, tenant: str) -> None:
+        """Make sure that the tenant has a key. Raises Unavailable."""
+        ...
+
     async def issue(self, grant: Grant) -> str:
         """Return the signed token. Raises SigningError."""
         ...
@@ -41,6 +89,46 @@ class TokenIssuer(Protocol):
 
 class Intents:
     """The use cases of submitted intents."""
+
+    def __init__(
+        self,
+        *,
+        enforcement: Enforcement,
+        approvals: Approvals,
+        agents: Agents,
+        tokens: TokenIssuer,
+        audit: AuditLog,
+        state: StateStore,
+        reader: AuditReader,
+        index: RecordIndex,
+        clock: Clock,
+        ids: Ids,
+        taxonomy: Taxonomy,
+        show_arguments: bool,
+        ttl_s: int = MAX_TTL_S,
+    ) -> None:
+        self._enforcement = enforcement
+        self._approvals = approvals
+        self._agents = agents
+        self._tokens = tokens
+        self._audit = audit
+        self._state = state
+        self._reader = reader
+        self._index = index
+        self._clock = clock
+        self._ids = ids
+        self._taxonomy = taxonomy
+        self._show_arguments = show_arguments
+        self._ttl_s = ttl_s
+        self._expiring: dict[str, dict[str, str]] = {}
+
+    async def load(self, tenants: Iterable[str]) -> None:
+        """Read which idempotency keys of these tenants are in use; part of the start. Raises StoreError."""
+        for tenant in tenants:
+            for row in await self._state.scan(tenant, IDEMPOTENCY):
+                self._expiring.setdefault(tenant, {})[row.key] = read_used(row.value, row.version).expires
+
+    # --- submitting ---------------------------------------------------------------------------------------------------
 
     async def submit(self, principal: Principal, submission: Submission) -> Submitted:
         """Decide a submission, durably, and return it with its token where the answer is ALLOW.
@@ -54,7 +142,122 @@ class Intents:
             Unavailable: tokens cannot be issued; nothing was decided. Or the token could not be signed.
             StoreError: it could not be decided or recorded.
         """
-        raise NotImplementedError
+        problems = tuple(problems_of(submission, self._taxonomy))
+        if problems:
+            raise InvalidRequest(*problems)
+        call = call_of(submission)
+        await self._ready(principal.tenant)
+        agent = await self._agents.acting(
+            principal, submission.agent, known=bool(submission.domain), field=agent_field(submission)
+        )
+        acting = replace(principal, agent=agent.slug)
+        for attempt in range(ATTEMPTS):
+            first = await self._repeated(principal.tenant, submission)
+            if isinstance(first, Submitted):
+                return first
+            taken = await self._expired(principal.tenant) if attempt == 0 else NO_ROWS
+            judged = await self._enforcement.judge(acting, call, self._rows(submission, first, taken))
+            if isinstance(judged, Judged):
+                self._note(principal.tenant, submission, judged)
+                return await self._answered(judged)
+        raise StateConflict("This idempotency key is being used by others at this moment.", field="idempotencyKey")
+
+    async def _ready(self, tenant: str) -> None:
+        """Raise Unavailable where an ALLOW could not be recorded, or not be told by a token."""
+        problem = self._audit.ready() or self._tokens.ready()
+        if problem:
+            msg = f"No intent can be decided at the moment: {problem}"
+            raise Unavailable(msg)
+        await self._tokens.ensure(tenant)
+
+    async def _repeated(self, tenant: str, submission: Submission) -> Submitted | Used | None:
+        """Return the first intent of the idempotency key; else the row to replace, or None where there is none."""
+        if not submission.idempotency_key:
+            return None
+        row = await self._state.get(tenant, idempotency_key(submission.idempotency_key))
+        if row is None:
+            return None
+        first = read_used(row.value, row.version)
+        if first.expires <= timestamp(self._clock.now()):
+            return first
+        if first.body != body_digest(submission):
+            raise StateConflict(
+                "This idempotency key was used for another body; use a new one.", field="idempotencyKey"
+            )
+        return Submitted(record=await self._record(tenant, first.intent_id), repeated=True)
+
+    async def _expired(self, tenant: str) -> Rows:
+        """Return the removal of some idempotency keys whose time is over."""
+        now = timestamp(self._clock.now())
+        known = self._expiring.get(tenant, {})
+        due = [key for key, expires in known.items() if expires <= now][:SWEPT_AT_ONCE]
+        removed = NO_ROWS
+        for key in due:
+            del known[key]
+            row = await self._state.get(tenant, key)
+            if row is not None and read_used(row.value, row.version).expires <= now:
+                expect = Expect(key=key, version=row.version)
+                removed += Rows(expects=(expect,), puts=(Put(key=key, value=None),))
+        return removed
+
+    def _rows(self, submission: Submission, replaced: Used | None, taken: Rows) -> Callable[[Judged], Rows]:
+        """Return what is written with the decision: the intent, its idempotency key, and what goes with it."""
+        key = idempotency_key(submission.idempotency_key) if submission.idempotency_key else ""
+        taken = Rows(
+            expects=tuple(one for one in taken.expects if one.key != key),
+            puts=tuple(one for one in taken.puts if one.key != key),
+        )
+
+        def rows(judged: Judged) -> Rows:
+            found = taken
+            if judged.decision.effect is not Effect.ESCALATE or not judged.approval_id:
+                found += Rows(puts=(Put(key=intent_key(judged.intent_id), value=_state(judged).written()),))
+            if key:
+                expires = timestamp(judged.facts.now + IDEMPOTENCY_TTL)
+                stands_for = Used(intent_id=judged.intent_id, body=body_digest(submission), expires=expires)
+                version = replaced.version if replaced is not None else 0
+                found += Rows(
+                    expects=(Expect(key=key, version=version),), puts=(Put(key=key, value=stands_for.written()),)
+                )
+            return found
+
+        return rows
+
+    def _note(self, tenant: str, submission: Submission, judged: Judged) -> None:
+        if submission.idempotency_key:
+            expires = timestamp(judged.facts.now + IDEMPOTENCY_TTL)
+            self._expiring.setdefault(tenant, {})[idempotency_key(submission.idempotency_key)] = expires
+
+    async def _answered(self, judged: Judged) -> Submitted:
+        """Return the intent, with its token where it is allowed: the decision is durable by now."""
+        record = just_decided(judged, show_arguments=self._show_arguments)
+        if judged.decision.effect is not Effect.ALLOW:
+            return Submitted(record=record)
+        return Submitted(record=record, token=await self._token(judged))
+
+    async def _token(self, judged: Judged) -> str:
+        """Return the token of an allowed intent. Raises Unavailable where it cannot be signed."""
+        call = judged.call
+        try:
+            return await self._tokens.issue(
+                Grant(
+                    tenant=judged.principal.tenant,
+                    agent=judged.principal.agent,
+                    intent_id=judged.intent_id,
+                    intent_type=judged.intent.type,
+                    args_digest=call.arguments_digest,
+                    policy_digest=judged.decision.policy_digest,
+                    audience=call.upstream or DEFAULT_AUDIENCE,
+                    ttl_s=self._ttl_s,
+                    action=call.action,
+                    system=call.upstream,
+                )
+            )
+        except SigningError as error:
+            msg = f"The intent is allowed, but its token cannot be signed; do not act. ({judged.intent_id})"
+            raise Unavailable(msg) from error
+
+    # --- showing ------------------------------------------------------------------------------------------------------
 
     async def show(self, principal: Principal, intent_id: str) -> Submitted:
         """Return an intent of the principal's tenant, of either front.
@@ -67,7 +270,13 @@ class Intents:
             Unavailable: the token that is due cannot be issued at the moment.
             StoreError: it cannot be read, or its token not be recorded.
         """
-        raise NotImplementedError
+        tenant = principal.tenant
+        waiting = await self._waiting(tenant, intent_id)
+        held = await self._held(tenant, waiting)
+        token = ""
+        if waiting is not None and held is not None and _awaits_token(waiting, held) and _submitted(principal, waiting):
+            token = await self._after_yes(principal, intent_id, waiting, held)
+        return Submitted(record=await self._record(tenant, intent_id), token=token)
 
     async def list(
         self, principal: Principal, wanted: IntentFilter, *, page: int, page_size: int
@@ -76,7 +285,86 @@ class Intents:
 
         Raises StoreError.
         """
-        raise NotImplementedError
+        tenant = principal.tenant
+        await self._approvals.sweep(tenant)
+        agent = self._agents.find(tenant, wanted.agent) if wanted.agent else None
+        found = await self._index.intents(
+            tenant,
+            replace(wanted, agent=agent.slug if agent is not None else wanted.agent),
+            page=page,
+            page_size=page_size,
+        )
+        records = [await self._found(tenant, row.id) for row in found.items]
+        return Page(items=tuple(one for one in records if one is not None), total=found.total)
+
+    async def _found(self, tenant: str, intent_id: str) -> IntentRecord | None:
+        return record_of([shown(entry) for entry in await self._reader.by_intent(tenant, intent_id)])
+
+    async def _record(self, tenant: str, intent_id: str) -> IntentRecord:
+        """Return the record as it stands. Raises NotFound."""
+        found = await self._found(tenant, intent_id)
+        if found is None:
+            msg = f"There is no intent '{intent_id}'."
+            raise NotFound(msg)
+        return found
+
+    async def _waiting(self, tenant: str, intent_id: str) -> IntentState | None:
+        row = await self._state.get(tenant, intent_key(intent_id))
+        return read_intent(row.value, row.version) if row is not None else None
+
+    async def _held(self, tenant: str, waiting: IntentState | None) -> HeldApproval | None:
+        """Return the approval of an intent, expired where its time is over."""
+        if waiting is None or not waiting.approval_id:
+            return None
+        return await self._approvals.current(tenant, waiting.approval_id)
+
+    # --- after a human's yes ------------------------------------------------------------------------------------------
+
+    async def _after_yes(self, principal: Principal, intent_id: str, waiting: IntentState, held: HeldApproval) -> str:
+        """Decide the intent again with the yes as a fact, and return its token where that still allows it, once."""
+        await self._ready(principal.tenant)
+        record = await self._record(principal.tenant, intent_id)
+        call = await self._approvals.call(held, arguments_digest=record.args_digest)
+        if call is None:
+            return ""
+        judged = await self._enforcement.judge(
+            replace(principal, agent=waiting.agent),
+            call,
+            lambda judged: _again(judged, waiting, held),
+            intent_id=intent_id,
+            approval=held.granted,
+        )
+        if isinstance(judged, Conflict) or judged.decision.effect is not Effect.ALLOW:
+            return ""
+        token = await self._token(judged)
+        with anyio.CancelScope(shield=True):
+            recorded = await self._audit.append(self._issued(judged, waiting, held))
+        return "" if isinstance(recorded, Conflict) else token
+
+    def _issued(self, judged: Judged, waiting: IntentState, held: HeldApproval) -> EntryDraft:
+        """Return the entry of a token that was issued after a yes, which uses the yes up."""
+        key = intent_key(judged.intent_id)
+        rows = used(held) + Rows(
+            expects=(Expect(key=key, version=waiting.version),),
+            puts=(Put(key=key, value=replace(waiting, issued=True).written()),),
+        )
+        told = {"approvalId": held.approval.id, "by": judged.principal.credential, "ttlS": self._ttl_s}
+        return EntryDraft(
+            tenant=judged.principal.tenant,
+            id=self._ids.new("evt"),
+            type=EntryType.TOKEN_ISSUED,
+            time=timestamp(self._clock.now()),
+            intent_id=judged.intent_id,
+            agent=judged.principal.agent,
+            policy_digest=judged.decision.policy_digest,
+            risk=judged.intent.risk,
+            args_digest=judged.call.arguments_digest,
+            body=orjson.dumps(told),
+            expects=rows.expects,
+            puts=rows.puts,
+        )
+
+    # --- outcomes -----------------------------------------------------------------------------------------------------
 
     async def outcome(self, principal: Principal, intent_id: str, outcome: Outcome, error: str = "") -> IntentRecord:
         """Record how an allowed act went, as the agent that submitted it or an operator reports it.
@@ -88,4 +376,108 @@ class Intents:
             StateConflict: the intent is not approved (any more), or is a tool call, which reports itself.
             StoreError: it could not be recorded.
         """
-        raise NotImplementedError
+        if error and (outcome is Outcome.COMPLETED or not is_text(error, MAX_TEXT_CHARS)):
+            text = f"belongs to `failed`, and is a text of at most {MAX_TEXT_CHARS} characters"
+            raise InvalidRequest(FieldProblem(path=("error",), message=text))
+        tenant = principal.tenant
+        held = await self._held(tenant, await self._waiting(tenant, intent_id))
+        record = await self._record(tenant, intent_id)
+        waiting = await self._waiting(tenant, intent_id)
+        if waiting is None or not waiting.submitted:
+            raise StateConflict("A tool call reports its outcome itself.")
+        if not _submitted(principal, waiting) and principal.role not in _OPERATORS:
+            raise Forbidden("The outcome is reported by the agent that submitted the intent, or by an operator.")
+        if not may_become(waiting.status, IntentStatus(outcome)):
+            raise _too_late(waiting.status)
+        rows = used(held) if held is not None and held.open else NO_ROWS
+        draft = self._reported(principal, record, waiting, outcome, error, rows)
+        with anyio.CancelScope(shield=True):
+            reported = await self._audit.append(draft)
+        if isinstance(reported, Conflict):
+            raise _too_late((await self._record(tenant, intent_id)).status)
+        return await self._record(tenant, intent_id)
+
+    def _reported(
+        self,
+        principal: Principal,
+        record: IntentRecord,
+        waiting: IntentState,
+        outcome: Outcome,
+        error: str,
+        rows: Rows,
+    ) -> EntryDraft:
+        key = intent_key(record.id)
+        status = IntentStatus(outcome)
+        rows += Rows(
+            expects=(Expect(key=key, version=waiting.version),),
+            puts=(Put(key=key, value=replace(waiting, status=status).written()),),
+        )
+        details: JsonObject = {"completion": outcome, "reportedBy": principal.credential}
+        if error:
+            details["problem"] = redact({"error": error})["error"]
+        return EntryDraft(
+            tenant=record.tenant,
+            id=self._ids.new("evt"),
+            type=EntryType.CALL_COMPLETED,
+            time=timestamp(self._clock.now()),
+            intent_id=record.id,
+            agent=record.agent,
+            upstream=record.system,
+            tool=record.action,
+            reasons=(outcome,),
+            policy_digest=record.policy_digest,
+            risk=record.risk,
+            args_digest=record.args_digest,
+            body=completed_body(details),
+            expects=rows.expects,
+            puts=rows.puts,
+        )
+
+
+# --- what is kept of an intent ----------------------------------------------------------------------------------------
+
+_AFTER: Final = {
+    Effect.ALLOW: IntentStatus.APPROVED,
+    Effect.DENY: IntentStatus.REJECTED,
+    Effect.ESCALATE: IntentStatus.PENDING,
+}
+
+
+def _state(judged: Judged) -> IntentState:
+    """Return what is kept of an intent that waits for nobody."""
+    effect = judged.decision.effect
+    return IntentState(
+        status=_AFTER[effect],
+        agent=judged.principal.agent,
+        credential=judged.principal.credential,
+        submitted=True,
+        issued=effect is Effect.ALLOW,
+    )
+
+
+def _submitted(principal: Principal, waiting: IntentState) -> bool:
+    """Return True for the credential that submitted the intent, and for any that is bound to its agent."""
+    return principal.credential == waiting.credential or (principal.bound and principal.agent == waiting.agent)
+
+
+def _awaits_token(waiting: IntentState, held: HeldApproval) -> bool:
+    """Return True where a human has said yes and no token has been issued."""
+    approved = held.approval.state is ApprovalState.APPROVED and not held.used
+    return waiting.submitted and approved and waiting.status is IntentStatus.APPROVED
+
+
+def _again(judged: Judged, waiting: IntentState, held: HeldApproval) -> Rows:
+    """Return what a second decision writes: it rests on yes and intent, and where it is no ALLOW the yes has failed."""
+    key = intent_key(judged.intent_id)
+    unchanged = (Expect(key=key, version=waiting.version),)
+    rows = failed(held)
+    if judged.decision.effect is Effect.ALLOW:
+        return Rows(expects=unchanged + rows.expects)
+    if judged.decision.effect is Effect.ESCALATE and judged.approval_id:
+        return Rows(expects=unchanged + rows.expects, puts=rows.puts)
+    rejected = Put(key=key, value=replace(waiting, status=_AFTER[judged.decision.effect]).written())
+    return Rows(expects=unchanged + rows.expects, puts=(*rows.puts, rejected))
+
+
+def _too_late(status: IntentStatus) -> StateConflict:
+    return StateConflict(f"The intent is {status.value}; an outcome is reported once, of an approved one.")
