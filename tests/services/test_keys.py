@@ -94,6 +94,8 @@ async def test_what_is_not_the_whole_key_proves_nobody(house: House) -> None:
         digest(made.secret).hex(),
         f"intendedops_acme_{digest(made.secret).hex()}",
         made.record.id,
+        made.secret * 100,
+        "\udcff",
     ):
         assert house.keys.resolve(text) is None
 
