@@ -8,6 +8,8 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
 
 from gateway.core.audit.chain import SALT_BYTES, first_prev, seal
 from gateway.core.audit.entry import EntryDraft
@@ -37,7 +39,7 @@ FROM tenants WHERE tenant IS NOT NULL
 """Walks the index from tenant to tenant: one step each instead of one per entry."""
 
 
-_CHUNKS = (64, 16, 4, 1)
+_CHUNKS = (64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement; few sizes, so that SQLite's prepared statements are found again."""
 
 
@@ -105,12 +107,12 @@ class Recorder:
 
     def _one(self, recorded: Recorded, draft: EntryDraft, salt: bytes, now: int) -> Outcome:
         """Place one draft; everything that can go wrong with it does so before anything is noted down."""
+        tenant = draft.tenant
         for expect in draft.expects:
-            if self._version(recorded, draft.tenant, expect.key) != expect.version:
+            if self._version(recorded, tenant, expect.key) != expect.version:
                 return Conflict(key=expect.key)
         for put in draft.puts:
-            self._version(recorded, draft.tenant, put.key)
-        tenant = draft.tenant
+            self._version(recorded, tenant, put.key)
         last, prev = recorded.heads.get(tenant) or self._heads.get(tenant) or (0, first_prev(tenant))
         seq = last + 1
         content, hash_ = seal(draft, seq=seq, prev=prev, salt=salt)
@@ -173,12 +175,18 @@ class Recorder:
         row (`executemany`) costs more than the rows themselves.
         """
         at = 0
-        while at < len(rows):
-            size = next(size for size in _CHUNKS if size <= len(rows) - at)
-            row = f"({', '.join('?' * len(rows[0]))})"
-            values = [value for one in rows[at : at + size] for value in one]
-            self._connection.execute(statement.format(", ".join([row] * size)), values)
-            at += size
+        for size in _CHUNKS:
+            while size <= len(rows) - at:
+                values = list(chain.from_iterable(rows[at : at + size]))
+                self._connection.execute(_for_rows(statement, len(rows[0]), size), values)
+                at += size
 
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
+
+
+@cache
+def _for_rows(statement: str, columns: int, size: int) -> str:
+    """Return the statement with places for so many rows."""
+    row = f"({', '.join('?' * columns)})"
+    return statement.format(", ".join([row] * size))
