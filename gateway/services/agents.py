@@ -20,9 +20,10 @@ from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.errors import AgentNotFound, FieldProblem, Forbidden, InvalidRequest, StateConflict
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateStore
 
-__all__ = ["AGENTS_KEPT", "MAX_NAME_CHARS", "Agents"]
+__all__ = ["AGENTS_KEPT", "MAX_DESCRIPTION_CHARS", "MAX_NAME_CHARS", "Agents"]
 
 MAX_NAME_CHARS: Final = 128
+MAX_DESCRIPTION_CHARS: Final = MAX_TEXT_CHARS
 
 AGENTS_KEPT: Final = 10_000
 """Agents of one tenant: whoever submits under ever new names must not fill the memory."""
@@ -198,8 +199,8 @@ class Agents:
         problem = _name_problem(name)
         if problem:
             yield FieldProblem(path=("name",), message=problem)
-        if not is_text(description, MAX_TEXT_CHARS):
-            text = f"must be a text of at most {MAX_TEXT_CHARS} characters"
+        if not is_text(description, MAX_DESCRIPTION_CHARS):
+            text = f"must be a text of at most {MAX_DESCRIPTION_CHARS} characters"
             yield FieldProblem(path=("description",), message=text)
         known = self._taxonomy
         for field, kind, given, words in (
