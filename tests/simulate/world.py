@@ -12,7 +12,7 @@ import orjson
 
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.call import Era
-from gateway.core.decision import Thresholds
+from gateway.core.decision import Thresholds as Caps
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import Inbound, Kind
@@ -20,6 +20,8 @@ from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import Mount
+from gateway.services.agents import Agents
+from gateway.services.approvals import Approvals
 from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.conversation import Conversation
@@ -27,9 +29,13 @@ from gateway.services.dispatch import Dispatch, Reply
 from gateway.services.enforcement import Enforcement, Judged
 from gateway.services.facts import FactSource, Standing
 from gateway.services.inflight import InFlight
+from gateway.services.intents import Intents
 from gateway.services.refusals import Refusals
+from gateway.services.standing import Thresholds
 from gateway.services.tokens import Tokens
-from tests.simulate.signer import QuickSigner
+from gateway.store.sealing import Sealer
+from tests.simulate.index import MemoryIndex
+from tests.simulate.signer import SEALING_KEY, QuickSigner
 from tests.simulate.store import MemoryStore
 from tests.simulate.upstream import FakeUpstream
 
@@ -42,7 +48,7 @@ rules:
   - id: allow-all
     effect: allow
     match:
-      methods: [tools/call, prompts/get, resources/read, resources/subscribe, completion/complete,
+      methods: [tools/call, intent, prompts/get, resources/read, resources/subscribe, completion/complete,
                 sampling/createMessage, elicitation/create, roots/list]
     reason: everything in this test
 """
@@ -145,7 +151,7 @@ class World:
         upstreams: Sequence[FakeUpstream] = (),
         policy: str = ALLOW_ALL,
         tier: TrustTier = TrustTier.T4,
-        thresholds: Thresholds | None = None,
+        thresholds: Caps | None = None,
         calls_per_agent: int = 100,
         show_arguments: bool = True,
         audiences: Mapping[str, str] | None = None,
@@ -156,12 +162,19 @@ class World:
         self.clock = FakeClock()
         self.ids = FakeIds()
         self.policies = FixedPolicies(policy)
-        caps = thresholds or Thresholds(allow_below=101, deny_from=101)
+        caps = thresholds or Caps(allow_below=101, deny_from=101)
+        standing = Standing(default=tier, agents={}, thresholds=dict.fromkeys(TrustTier, caps))
+        own = {"audit": self.store, "state": self.store, "clock": self.clock, "ids": self.ids}
+        self.thresholds = Thresholds(**own, configured=standing.thresholds)
+        self.agents = Agents(**own, taxonomy=TAXONOMY)
+        self.approvals = Approvals(**own, vault=Sealer(SEALING_KEY))
         self.facts = FactSource(
             policies=self.policies,
             state=self.store,
             clock=self.clock,
-            standing=Standing(default=tier, agents={}, thresholds=dict.fromkeys(TrustTier, caps)),
+            standing=standing,
+            thresholds=self.thresholds,
+            agents=self.agents,
         )
         self.judged: list[Judged] = []
         self.enforcement = Enforcement(
@@ -173,6 +186,7 @@ class World:
             in_flight=InFlight(per_agent=calls_per_agent, per_upstream=1000),
             show_arguments=show_arguments,
             observe=self.judged.append,
+            desk=self.approvals,
         )
         self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)
         self.refusals = Refusals(audit=self.store, clock=self.clock, ids=self.ids)
@@ -184,6 +198,17 @@ class World:
             clock=self.clock,
             ids=self.ids,
             issuer="intended-gateway",
+        )
+        self.intents = Intents(
+            **own,
+            enforcement=self.enforcement,
+            approvals=self.approvals,
+            agents=self.agents,
+            tokens=self.tokens,
+            reader=self.store,
+            index=MemoryIndex(self.store),
+            taxonomy=TAXONOMY,
+            show_arguments=show_arguments,
         )
         self.dispatch = Dispatch(
             upstreams=self.upstreams,
