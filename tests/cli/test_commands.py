@@ -1,5 +1,7 @@
 """The commands on the real REST application: both sides mean the same fields."""
 
+import re
+import shlex
 from pathlib import Path
 
 import anyio
@@ -8,6 +10,9 @@ import pytest
 from gateway.errors import NotFound, RequestError, StateConflict
 from tests.api.house import House, opened
 from tests.cli.desk import ask, command
+from tests.house.documents import ROOT
+
+ADMINISTRATIVE = frozenset({"agents", "approvals", "keys", "thresholds", "tokens", "users"})
 
 
 @pytest.fixture
@@ -103,3 +108,20 @@ def test_what_is_not_there_is_told_as_the_api_tells_it(house: House, tmp_path: P
     """And ends with the status of a refusal."""
     done = command(tmp_path, "keys", "revoke", "key_00000000000000000000000000")
     assert isinstance(done.exception, NotFound)
+
+
+def shown(document: str) -> list[list[str]]:
+    """Return the administrative commands that a document shows, as a shell would split them."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    found = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [words[1:] for words in found if words[:1] == ["intended"] and words[1] in ADMINISTRATIVE]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/administration.md"])
+def test_the_commands_of_the_documents_work_one_after_the_other(house: House, tmp_path: Path, document: str) -> None:
+    """They are copied as they stand."""
+    commands = shown(document)
+    assert commands
+    for words in commands:
+        done = command(tmp_path, *words)
+        assert (words, done.exit_code) == (words, 0), done.exception
