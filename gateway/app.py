@@ -17,14 +17,13 @@ from anyio.abc import TaskGroup
 
 from gateway import __version__
 from gateway.admin.application import App, OperatorApp
-from gateway.api.probes import probes_app
+from gateway.api.app import rest_app
 from gateway.core.audit.entry import EntryDraft
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.policy.bundle import Bundle
 from gateway.downstream.http import McpFront
 from gateway.errors import PolicyError, StoreError, UpstreamError
 from gateway.identity.ids import RandomIds
-from gateway.identity.rs256 import Rs256
 from gateway.parts import (
     audiences,
     data_folder,
@@ -34,29 +33,25 @@ from gateway.parts import (
     mounts,
     policy_path,
     recorded,
-    sealing_key,
     standing,
     store_options,
 )
 from gateway.policyfiles.directory import PolicyDirectory
 from gateway.ports import Appended, OpenCall
-from gateway.services.authentication import Authentication
 from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.dispatch import Dispatch
 from gateway.services.enforcement import Enforcement, Judged
 from gateway.services.facts import FactSource
 from gateway.services.inflight import InFlight
-from gateway.services.keys import Keys
 from gateway.services.lifecycle import Lifecycle
-from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.recovery import close_disowned, close_open_calls
 from gateway.services.refusals import Refusals
-from gateway.services.tokens import Tokens
 from gateway.settings import Settings
 from gateway.store.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.clock import SystemClock
+from gateway.usecases import Directories
 
 __all__ = ["Gateway", "StartReport"]
 
@@ -107,10 +102,10 @@ class Gateway:
         self._lifecycle: Lifecycle
         self._readiness: Readiness
         self._refusals: Refusals
-        self._keys: Keys
-        self._tokens: Tokens
+        self.known: Directories
+        self._facts: FactSource
         self._front: McpFront
-        self._probes: Any
+        self._rest: App
 
     @classmethod
     @asynccontextmanager
@@ -135,12 +130,12 @@ class Gateway:
         if path == "/mcp" or path.startswith("/mcp/"):
             await self._front(scope, receive, send)
         else:
-            await self._probes(scope, receive, send)
+            await self._rest(scope, receive, send)
 
     @property
     def operator(self) -> App:
         """The REST application as the operator at the command line sees it: for the admin socket, or in process."""
-        return OperatorApp(self._probes)
+        return OperatorApp(self._rest)
 
     def drain(self) -> None:
         """Begin to stop: unready from now on; streams that only wait are ended, calls in flight go on."""
@@ -158,8 +153,8 @@ class Gateway:
             policy_warnings=bundle.warnings,
             data=data_folder(self._settings),
             in_doubt=self._in_doubt,
-            keyless=not self._keys.any(),
-            keys=self._keys.count(),
+            keyless=not self.known.keys.any(),
+            keys=self.known.keys.count(),
         )
 
     async def unreachable(self) -> AsyncIterator[tuple[str, str]]:
@@ -188,35 +183,30 @@ class Gateway:
         store = await open_store(store_options(settings), self._clock, unclaimed=self._disown)
         stack.push_async_callback(store.aclose)
         self._store = store
-        self._keys = Keys(
-            audit=store,
-            state=store,
-            uses=store,
-            clock=self._clock,
-            ids=self._ids,
-            rates=settings.rates.by_plan(),
-        )
-        await self._keys.load(await store.tenants())
-        settings.require_safe_address(keyed=self._keys.any())  # before the start is on record
-        stack.callback(self._keys.flush)
+        known = self.known = Directories(store=store, settings=settings, clock=self._clock, ids=self._ids)
+        await known.load()
+        settings.require_safe_address(keyed=known.keys.any())  # before the start is on record
+        stack.callback(known.keys.flush)
         self._in_doubt = await close_open_calls(store, store, self._clock, self._ids)
         self._lifecycle = Lifecycle(audit=store, clock=self._clock, ids=self._ids)
         self._refusals = Refusals(audit=store, clock=self._clock, ids=self._ids)
-        self._tokens = Tokens(
-            signer=Rs256(sealing_key(settings)),
-            audit=store,
+        self._readiness = Readiness(audit=store, policies=self._policies, tokens=known.tokens)
+        self._facts = FactSource(
+            policies=self._policies,
             state=store,
             clock=self._clock,
-            ids=self._ids,
-            issuer=settings.tokens.issuer,
+            standing=standing(settings),
+            thresholds=known.thresholds,
+            agents=known.agents,
         )
-        await self._tokens.load(await store.tenants())
-        self._readiness = Readiness(audit=store, policies=self._policies, tokens=self._tokens)
-        self._probes = probes_app(self._readiness, self._clock)
-        dispatch = self._dispatch(store)
+        enforcement = self._enforcement(store)
+        services = known.services(
+            enforcement=enforcement, upstreams=self._upstreams, readiness=self._readiness, refusals=self._refusals
+        )
+        self._rest = rest_app(services, front_limits(settings).wire)
         self._front = McpFront(
-            dispatch=dispatch,
-            authentication=Authentication(keys=self._keys, limits=RateLimits(self._clock)),
+            dispatch=self._dispatch(store, enforcement),
+            authentication=known.authentication,
             mounts=mounts(settings),
             limits=front_limits(settings),
             clock=self._clock,
@@ -224,22 +214,21 @@ class Gateway:
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,
         )
-        self._keys.on_change(self._front.review)
+        known.keys.on_change(self._front.review)
         await self._record_start()
         stack.push_async_callback(self._close_upstreams)
         stack.push_async_callback(self._record_stop)
         tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(self._end_tasks, tasks)
         tasks.start_soon(self._policies.run)
-        tasks.start_soon(self._tokens.run)
+        known.start(tasks)
         await stack.enter_async_context(self._front.running())
 
-    def _dispatch(self, store: SqliteStore) -> Dispatch:
+    def _enforcement(self, store: SqliteStore) -> Enforcement:
         settings = self._settings
-        facts = FactSource(policies=self._policies, state=store, clock=self._clock, standing=standing(settings))
-        enforcement = Enforcement(
+        return Enforcement(
             audit=store,
-            facts=facts,
+            facts=self._facts,
             taxonomy=TAXONOMY,
             clock=self._clock,
             ids=self._ids,
@@ -248,15 +237,19 @@ class Gateway:
             ),
             show_arguments=settings.audit.arguments == "redacted",
             observe=self._observe,
+            desk=self.known.approvals,
         )
+
+    def _dispatch(self, store: SqliteStore, enforcement: Enforcement) -> Dispatch:
+        settings = self._settings
         return Dispatch(
             upstreams=self._upstreams,
             timeouts={name: one.timeout_s for name, one in settings.upstreams.items()},
             enforcement=enforcement,
             catalog=Catalog(audit=store, state=store, clock=self._clock, ids=self._ids),
-            facts=facts,
+            facts=self._facts,
             refusals=self._refusals,
-            authority=Authority(tokens=self._tokens, audiences=audiences(settings), ttl_s=settings.tokens.ttl_s),
+            authority=Authority(tokens=self.known.tokens, audiences=audiences(settings), ttl_s=settings.tokens.ttl_s),
         )
 
     # --- the gateway's own entries ------------------------------------------------------------------------------------

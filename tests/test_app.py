@@ -205,7 +205,7 @@ async def test_an_address_that_others_reach_wants_a_key_and_tls(tmp_path: Path) 
             raise AssertionError
     async with Gateway.open(settings_in(tmp_path)) as gateway:
         assert gateway.report.keyless
-        await gateway._keys.create(operator("default"), tenant="default", name="first")
+        await gateway.known.keys.create(operator("default"), tenant="default", name="first")
         assert not gateway.report.keyless
     before = await entries(settings_in(tmp_path))
     with pytest.raises(ConfigurationError, match="in the clear"):

@@ -266,8 +266,8 @@ async def test_nobody_becomes_the_operator_over_the_network(tmp_path: Path, monk
 
     forged = {OPERATOR_KEY: "cli", "x-tenant-id": "default", "x-intended-operator": "cli"}
     async with Gateway.open(settings) as gateway:
-        probes = gateway._probes
-        monkeypatch.setattr(gateway, "_probes", watching("socket", probes))
+        probes = gateway._rest
+        monkeypatch.setattr(gateway, "_rest", watching("socket", probes))
         monkeypatch.setattr(gateway, "asgi", watching("port", gateway.asgi))
         async with serving(gateway, settings) as served, over_the_socket(settings) as operator:
             async with httpx.AsyncClient(base_url=served.url) as stranger:

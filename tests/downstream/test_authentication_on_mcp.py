@@ -70,7 +70,7 @@ class House:
         self._tasks = tasks
 
     async def key(self, tenant: str = TENANT, **fields: Any) -> CreatedKey:
-        return await self.gateway._keys.create(operator(tenant), tenant=tenant, **{"name": "test", **fields})
+        return await self.gateway.known.keys.create(operator(tenant), tenant=tenant, **{"name": "test", **fields})
 
     def send(self, method: str = "POST", path: str = "/mcp", **request: Any) -> Exchange:
         exchange = Exchange(method, path, **{"key": None, **request})
@@ -174,7 +174,7 @@ async def test_a_key_that_has_ended_reaches_nothing(tmp_path: Path, spy: Spy, en
         stream = h.send("GET", session=session, key=made.secret)
         await stream.started()
         spy.forget()
-        keys = h.gateway._keys
+        keys = h.gateway.known.keys
         secret = made.secret
         if end == "revoked":
             await keys.revoke(operator(TENANT), TENANT, made.record.id)
@@ -338,7 +338,7 @@ async def test_keyless_mode_ends_with_the_first_key_for_good(tmp_path: Path, spy
         await stream.finished()
         assert (await h.echo()).status == 401
         assert (await h.ask(body=call(), session=session)).status == 401
-        await h.gateway._keys.revoke(operator("elsewhere"), "elsewhere", made.record.id)
+        await h.gateway.known.keys.revoke(operator("elsewhere"), "elsewhere", made.record.id)
         assert (await h.echo()).status == 401
     async with house(tmp_path, spy) as h:
         for answer in (await h.echo(), await h.ask(body=initialize()), await h.echo(key=made.secret)):
@@ -353,9 +353,9 @@ async def test_keys_and_their_last_use_survive_a_restart(tmp_path: Path, spy: Sp
     async with house(tmp_path, spy) as h:
         made = await h.key(agent="billing")
         assert (await h.echo(key=made.secret)).status == 200
-        [before] = h.gateway._keys.list(operator(TENANT), TENANT)
+        [before] = h.gateway.known.keys.list(operator(TENANT), TENANT)
     async with house(tmp_path, spy) as h:
-        assert list(h.gateway._keys.list(operator(TENANT), TENANT)) == [before]
+        assert list(h.gateway.known.keys.list(operator(TENANT), TENANT)) == [before]
         assert before.last_used
         assert (await h.echo(key=made.secret)).status == 200
         assert await h.decided() == ["billing", "billing"]

@@ -1,0 +1,125 @@
+"""The use cases that the REST API, the admin socket and the MCP front share, composed over one store.
+
+Owns their order: the directories are read from the store before anything can ask them. What they need of the world is
+given by `app.py`, which also owns their tasks.
+"""
+
+from collections.abc import Mapping
+
+from anyio.abc import TaskGroup
+
+from gateway.api.services import Services
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.principal import Principal
+from gateway.identity.ids import RandomIds
+from gateway.identity.rs256 import Rs256
+from gateway.parts import data_folder, sealing_key, standing, store_options
+from gateway.ports import Clock, Upstream
+from gateway.services.agents import Agents
+from gateway.services.approvals import Approvals
+from gateway.services.authentication import Authentication
+from gateway.services.connectors import Connectors
+from gateway.services.enforcement import Enforcement
+from gateway.services.intents import Intents
+from gateway.services.keys import Keys
+from gateway.services.people import People
+from gateway.services.ratelimit import RateLimits
+from gateway.services.readiness import Readiness
+from gateway.services.refusals import Refusals
+from gateway.services.standing import Thresholds
+from gateway.services.stats import Stats
+from gateway.services.tokens import Tokens
+from gateway.services.trail import Trail
+from gateway.settings import Settings
+from gateway.store.sealing import Sealer, data_key
+from gateway.store.sqlite.index import SqliteIndex
+from gateway.store.sqlite.store import DATABASE, SqliteStore
+
+__all__ = ["Directories"]
+
+
+class Directories:
+    """Who and what a gateway knows: agents, keys, people, thresholds, signing keys, open approvals."""
+
+    def __init__(self, *, store: SqliteStore, settings: Settings, clock: Clock, ids: RandomIds) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self.agents = Agents(audit=store, state=store, clock=clock, ids=ids, taxonomy=TAXONOMY)
+        self.keys = Keys(
+            audit=store,
+            state=store,
+            uses=store,
+            clock=clock,
+            ids=ids,
+            rates=settings.rates.by_plan(),
+            bind_agent=self._agent_of_key,
+        )
+        self.people = People(audit=store, state=store, clock=clock, ids=ids)
+        tiers = standing(settings)
+        self.thresholds = Thresholds(audit=store, state=store, clock=clock, ids=ids, configured=tiers.thresholds)
+        self.approvals = Approvals(
+            audit=store, state=store, clock=clock, ids=ids, vault=Sealer(data_key(store_options(settings).key_file))
+        )
+        self.tokens = Tokens(
+            signer=Rs256(sealing_key(settings)),
+            audit=store,
+            state=store,
+            clock=clock,
+            ids=ids,
+            issuer=settings.tokens.issuer,
+        )
+        self.authentication = Authentication(keys=self.keys, limits=RateLimits(clock), sessions=self.people)
+        self.index = SqliteIndex(data_folder(settings) / DATABASE)
+
+    async def load(self) -> None:
+        """Read everything; nothing may be asked before. Raises StoreError."""
+        tenants = await self._store.tenants()
+        for directory in (self.agents, self.keys, self.people, self.thresholds, self.approvals, self.tokens):
+            await directory.load(tenants)
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Start what expires, retires and catches up by the clock."""
+        for run in (self.approvals.run, self.tokens.run, self.index.run):
+            tasks.start_soon(run)
+
+    async def _agent_of_key(self, by: Principal, name: str) -> str:
+        """Return the slug of the agent that a key is to be bound to, which is registered where it is new."""
+        return (await self.agents.acting(by, name, known=False, field="agent")).slug
+
+    def services(
+        self, *, enforcement: Enforcement, upstreams: Mapping[str, Upstream], readiness: Readiness, refusals: Refusals
+    ) -> Services:
+        """Return the use cases of the REST API."""
+        transports = {name: "stdio" if one.url is None else "http" for name, one in self._settings.upstreams.items()}
+        return Services(
+            authentication=self.authentication,
+            intents=Intents(
+                enforcement=enforcement,
+                approvals=self.approvals,
+                agents=self.agents,
+                tokens=self.tokens,
+                audit=self._store,
+                state=self._store,
+                reader=self._store,
+                index=self.index,
+                clock=self._clock,
+                ids=self._ids,
+                taxonomy=TAXONOMY,
+                show_arguments=self._settings.audit.arguments == "redacted",
+                ttl_s=self._settings.tokens.ttl_s,
+            ),
+            approvals=self.approvals,
+            agents=self.agents,
+            thresholds=self.thresholds,
+            keys=self.keys,
+            people=self.people,
+            tokens=self.tokens,
+            audit=Trail(reader=self._store, index=self.index),
+            connectors=Connectors(upstreams=upstreams, transports=transports, index=self.index, clock=self._clock),
+            stats=Stats(index=self.index, approvals=self.approvals, clock=self._clock),
+            readiness=readiness,
+            refusals=refusals,
+            clock=self._clock,
+        )
