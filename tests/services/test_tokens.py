@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import orjson
@@ -164,6 +165,14 @@ async def test_a_successor_is_published_before_it_signs(house: House) -> None:
     assert (await house.kid(), house.kids()) == (second, [second, first])
     assert house.told(EntryType.SIGNING_KEY_CREATED)[1]["by"] == "key_1"
     assert house.told(EntryType.SIGNING_KEY_CREATED)[1]["replaces"] == [first]
+
+
+def test_the_page_names_the_waits_that_are_in_force() -> None:
+    """Operators plan a rotation by docs/tokens.md."""
+    page = (Path(__file__).parents[2] / "docs" / "tokens.md").read_text()
+    assert f"after {PUBLISH_AHEAD_S} s | it signs" in page
+    assert f"after another {MAX_TTL_S + CLOCK_SKEW_S} s | the old public key leaves" in page
+    assert f"max-age={JWKS_MAX_AGE_S}" in page
 
 
 async def test_an_old_key_stays_published_until_its_last_token_has_expired(house: House) -> None:
