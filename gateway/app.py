@@ -45,6 +45,7 @@ from gateway.services.enforcement import Enforcement, Judged
 from gateway.services.facts import FactSource
 from gateway.services.inflight import InFlight
 from gateway.services.lifecycle import Lifecycle
+from gateway.services.localagent import LocalAgent
 from gateway.services.readiness import Readiness
 from gateway.services.recovery import close_disowned, close_open_calls
 from gateway.services.refusals import Refusals
@@ -86,10 +87,20 @@ class StartReport:
 
 
 class Gateway:
-    """One running gateway without its socket: `asgi` is the application, `report` what the start found."""
+    """One running gateway without its socket: `asgi` is the application, `report` what the start found.
 
-    def __init__(self, settings: Settings, *, observe: Callable[[Judged], None] = lambda judged: None) -> None:
+    `local` is the agent of the program that embeds the gateway (`embedded.py`).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        observe: Callable[[Judged], None] = lambda judged: None,
+        local: LocalAgent | None = None,
+    ) -> None:
         self._settings = settings
+        self._local = local
         self._observe = observe
         self._clock = SystemClock()
         self._ids = RandomIds()
@@ -110,7 +121,11 @@ class Gateway:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, *, observe: Callable[[Judged], None] = lambda judged: None
+        cls,
+        settings: Settings,
+        *,
+        observe: Callable[[Judged], None] = lambda judged: None,
+        local: LocalAgent | None = None,
     ) -> AsyncIterator["Gateway"]:
         """Build, run and take down a gateway.
 
@@ -119,7 +134,7 @@ class Gateway:
             StoreRefused: the store must not be opened as it is.
             StoreError: the start could not be recorded.
         """
-        gateway = cls(settings, observe=observe)
+        gateway = cls(settings, observe=observe, local=local)
         async with AsyncExitStack() as stack:
             await gateway._build(stack)
             yield gateway
@@ -183,7 +198,9 @@ class Gateway:
         store = await open_store(store_options(settings), self._clock, unclaimed=self._disown)
         stack.push_async_callback(store.aclose)
         self._store = store
-        known = self.known = Directories(store=store, settings=settings, clock=self._clock, ids=self._ids)
+        known = self.known = Directories(
+            store=store, settings=settings, clock=self._clock, ids=self._ids, local=self._local
+        )
         await known.load()
         settings.require_safe_address(keyed=known.keys.any())  # before the start is on record
         stack.callback(known.keys.flush)

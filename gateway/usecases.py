@@ -22,6 +22,7 @@ from gateway.services.connectors import Connectors
 from gateway.services.enforcement import Enforcement
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
+from gateway.services.localagent import LocalAgent, LocalAuthentication
 from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
@@ -41,7 +42,15 @@ __all__ = ["Directories"]
 class Directories:
     """Who and what a gateway knows: agents, keys, people, thresholds, signing keys, open approvals."""
 
-    def __init__(self, *, store: SqliteStore, settings: Settings, clock: Clock, ids: RandomIds) -> None:
+    def __init__(
+        self,
+        *,
+        store: SqliteStore,
+        settings: Settings,
+        clock: Clock,
+        ids: RandomIds,
+        local: LocalAgent | None = None,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -70,7 +79,12 @@ class Directories:
             ids=ids,
             issuer=settings.tokens.issuer,
         )
-        self.authentication = Authentication(keys=self.keys, limits=RateLimits(clock), sessions=self.people)
+        limits = RateLimits(clock)
+        self.authentication = (
+            Authentication(keys=self.keys, limits=limits, sessions=self.people)
+            if local is None
+            else LocalAuthentication(local, keys=self.keys, limits=limits, sessions=self.people)
+        )
         self.index = SqliteIndex(data_folder(settings) / DATABASE)
 
     async def load(self) -> None:
