@@ -112,18 +112,19 @@ def rss_mib(pids: tuple[int, ...]) -> float:
 class Client:
     """One keep-alive connection that sends one call after another."""
 
-    def __init__(self, port: int, headers: bytes) -> None:
+    def __init__(self, port: int, headers: bytes, path: bytes = b"/mcp") -> None:
         self.port = port
         self.headers = headers
+        self.path = path
 
     async def open(self) -> None:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
 
     async def post(self, body: bytes) -> tuple[bytes, bytes]:
         self.writer.write(
-            b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+            b"POST %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
             b"Accept: application/json, text/event-stream\r\n%bContent-Length: %d\r\n\r\n"
-            % (self.port, self.headers, len(body))
+            % (self.path, self.port, self.headers, len(body))
             + body
         )
         head = await self.reader.readuntil(b"\r\n\r\n")
@@ -133,7 +134,7 @@ class Client:
         return head, await self.reader.readexactly(length) if length else b""
 
 
-async def load(port: int, era: str, calls: int, clients: int) -> list[float]:
+async def load(port: int, era: str, calls: int, clients: int, path: bytes = b"/mcp") -> list[float]:
     """Make `calls` calls over `clients` connections; return the latencies in milliseconds."""
     headers = (
         await handshake_headers(port)
@@ -145,7 +146,7 @@ async def load(port: int, era: str, calls: int, clients: int) -> list[float]:
     latencies: list[float] = []
 
     async def one() -> None:
-        client = Client(port, headers)
+        client = Client(port, headers, path)
         await client.open()
         for number in ids:
             begin = time.perf_counter()
