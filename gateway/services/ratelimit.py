@@ -49,7 +49,7 @@ class RateLimits:
         if per_minute is not None and count > per_minute:
             self.refused += 1
             wait = max(1, math.ceil(self._ends - now))
-            msg = f"The limit of {per_minute} requests a minute is reached. Try again in {wait} s."
+            msg = f"Too many requests: the limit is {per_minute} a minute. Try again in {wait} s."
             raise RateLimited(msg, retry_after_s=wait, repeated=count > per_minute + 1)
 
     def counts(self) -> Mapping[str, int]:

@@ -111,7 +111,7 @@ def test_the_guides_retry_gets_through_a_limit(
     row: Row, environments: Environments, service: live.Service, tmp_path: Path
 ) -> None:
     """A real 429 has the code that the guide's backoff looks for."""
-    spent = live.make_key(service.folder, TENANT, "viewer", "--plan", "enterprise", "--per-minute", "1")
+    spent = service.make_key(TENANT, "viewer", plan="enterprise", perMinute=1)
     while httpx.get(f"{service.url}/v1/stats", headers={"x-api-key": spent}, timeout=30).status_code == 200:
         pass
     keys = f"{spent} {service.keys[TENANT, 'admin']}"

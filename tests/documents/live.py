@@ -1,6 +1,6 @@
 """A running service as a user starts it, for the tests that run what the documents show.
 
-`intended run` as a process, in front of a real MCP server, with keys made by `intended keys create`.
+`intended run` as a process, in front of a real MCP server, with keys made by `intended keys create` and by REST.
 """
 
 import json
@@ -48,6 +48,13 @@ class Service:
         """Return a client with that key."""
         return httpx.Client(base_url=self.url, headers={"x-api-key": self.keys[tenant, role]}, timeout=30)
 
+    def make_key(self, tenant: str, role: str, **more: Any) -> str:
+        """Make another key of the tenant by REST and return its secret."""
+        with self.client(tenant) as client:
+            made = client.post("/keys", json={"name": role, "role": role, **more})
+        assert made.status_code == 201, made.text
+        return str(made.json()["key"])
+
     def escalated(self, tenant: str, note: str) -> tuple[str, str]:
         """Submit an intent that a human must look at; return its id and its approval's."""
         with self.client(tenant, "operator") as client:
@@ -88,10 +95,10 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
-def make_key(folder: Path, tenant: str, role: str, *more: str) -> str:
-    """Make a key at the command line and return its secret."""
+def make_admin_key(folder: Path, tenant: str) -> str:
+    """Make a tenant's first key at the command line and return its secret."""
     made = subprocess.run(
-        command(folder, "keys", "create", f"{tenant}-{role}", "--tenant", tenant, "--role", role, "-o", "json", *more),
+        command(folder, "keys", "create", "first", "--tenant", tenant, "--role", "admin", "-o", "json"),
         capture_output=True,
         text=True,
         timeout=PROCESS_S,
@@ -116,8 +123,9 @@ def running(folder: Path, upstream: str, **variables: str) -> Iterator[Service]:
     try:
         service = Service(url=_address(process), folder=folder)
         for tenant in TENANTS:
-            for role in ("admin", "operator", "agent"):
-                service.keys[tenant, role] = make_key(folder, tenant, role)
+            service.keys[tenant, "admin"] = make_admin_key(folder, tenant)
+            for role in ("operator", "agent"):
+                service.keys[tenant, role] = service.make_key(tenant, role)
         yield service
     finally:
         process.terminate()

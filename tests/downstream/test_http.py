@@ -176,7 +176,7 @@ async def test_who_has_used_up_this_minute_is_told_when_the_next_begins():
         assert [answer.status for answer in answers] == [200, 200, 429, 429, 429]
         for answer in answers[2:]:
             assert answer.header("retry-after") == "10"
-            assert answer.error["message"] == "The limit of 2 requests a minute is reached. Try again in 10 s."
+            assert answer.error["message"] == "Too many requests: the limit is 2 a minute. Try again in 10 s."
         assert len(w.dispatch.refusals) == 1
         assert (await w.ask(body=modern(name="echo"))).status == 200
         w.clock.seconds += 10
