@@ -13,6 +13,7 @@ from gateway.core.submission import IntentStatus
         ("call.decided", "DENY", "no-rule", IntentStatus.REJECTED),
         ("call.decided", "ESCALATE", "tier-escalate", IntentStatus.PENDING),
         ("approval.resolved", "", "approved", IntentStatus.APPROVED),
+        ("approval.resolved", "", "pending", IntentStatus.PENDING),
         ("approval.resolved", "", "denied", IntentStatus.REJECTED),
         ("approval.resolved", "", "expired", IntentStatus.EXPIRED),
         ("call.completed", "", "ok", IntentStatus.COMPLETED),

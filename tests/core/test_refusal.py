@@ -1,5 +1,7 @@
 """How a refusal reads: in a form that every client hands to its model."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.call import Call, Era
@@ -75,3 +77,16 @@ def test_other_methods_get_an_error_outside_of_the_reserved_range(call: Call) ->
 def test_a_hidden_target_reads_like_one_that_does_not_exist(call: Call, era: Era, error: object) -> None:
     """Whoever may not have it must not learn that it is there."""
     assert unknown_target_message(call, era) == {"error": error}
+
+
+def test_a_pending_call_is_told_with_the_approval_that_it_waits_for() -> None:
+    """The agent can name it to its person, and learns that the same call may be made again after the yes."""
+    waiting = Refusal(
+        kind=RefusalKind.PENDING, intent_id="int_1", reason="policy-escalate", explanation="Money.", approval_id="apr_1"
+    )
+    call = Call(method="tools/call", upstream="u", name="t", uri="", arguments={}, arguments_digest="")
+    result = refusal_message(call, Era.HANDSHAKE, waiting)["result"]
+    assert result["_meta"][DECISION_META]["approval"] == "apr_1"
+    assert "apr_1" in result["content"][0]["text"]
+    alone = refusal_message(call, Era.HANDSHAKE, replace(waiting, approval_id=""))["result"]
+    assert "approval" not in alone["_meta"][DECISION_META]

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.agents import Restriction
 from gateway.core.call import Call
 from gateway.core.decision import Thresholds
-from gateway.core.principal import Principal, TrustTier
+from gateway.core.principal import Principal, Role, TrustTier
 from gateway.errors import StoreError
 from gateway.services import facts as module
 from gateway.services.facts import FactSource, Standing, seen_key
@@ -106,3 +107,28 @@ async def test_what_can_never_be_had_is_known_without_the_store() -> None:
         for name in ("read", "write")
     )
     assert (world.facts.hides(LOCAL, read), world.facts.hides(LOCAL, write)) == (False, True)
+
+
+async def test_the_tenants_thresholds_and_the_agents_declaration_are_facts() -> None:
+    """Both are read from memory with every decision; without them the configuration holds."""
+    world = World()
+    plain = await source(world).gather(LOCAL, CALL)
+    assert (plain.thresholds, plain.restriction) == (CAPS[TrustTier.T3], None)
+    admin = replace(LOCAL, role=Role.ADMIN, agent="cli", credential="cli")
+    await world.agents.register(admin, name="local", domains=["billing"])
+    strict = {tier: Thresholds(allow_below=1, deny_from=2) for tier in TrustTier}
+    await world.thresholds.put(admin, "default", strict, 0)
+    own = await world.facts.gather(LOCAL, CALL)
+    assert own.thresholds == strict[TrustTier.T4]
+    assert own.restriction == Restriction(domains=frozenset({"billing"}))
+    assert (await world.facts.gather(replace(LOCAL, tenant="other"), CALL)).restriction is None
+
+
+def test_a_submitted_intent_is_known_by_the_digest_of_its_words() -> None:
+    """They may be long, or hold a secret; two systems are not told apart by where one ends."""
+    intent = replace(CALL, method="intent", upstream="github", name="deploy with " + "x" * 600)
+    key = seen_key(LOCAL, intent)
+    assert len(key) < module.SEEN_CHARS
+    assert "deploy" not in key
+    other = replace(intent, upstream="git", name="hub" + intent.name)
+    assert len({key, seen_key(LOCAL, other), seen_key(LOCAL, replace(intent, name="read"))}) == 3

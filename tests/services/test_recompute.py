@@ -7,6 +7,8 @@ import pytest
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.bundle import Bundle
+from gateway.core.principal import Principal, Role
+from gateway.core.submission import Submission
 from gateway.services.audit_query import RecordedDecision, decisions
 from gateway.services.recompute import Recomputation, recompute
 from tests.simulate.upstream import FakeUpstream
@@ -99,3 +101,46 @@ async def test_a_refusal_outside_of_the_ladder_is_not_recomputed() -> None:
     world = World(upstreams=[FakeUpstream("a"), FakeUpstream("b")])
     decision = await recorded(world, {}, "nobody__x")
     assert "rests on no rule" in again(world, decision, None).problem
+
+
+KEY = Principal(tenant="default", agent="key-1", credential="key_1")
+INTENTS = """
+apiVersion: intended/v1
+policySet: some
+rules:
+  - {id: reads, effect: allow, match: {effects: [read]}, reason: fine}
+  - {id: pays, effect: escalate, match: {effects: [payment]}, when: "args.amount < 100", reason: money}
+"""
+
+
+@pytest.mark.parametrize(
+    "submission",
+    [
+        Submission(agent="ci", action="read the report", system="crm", description="Weekly", justification="asked"),
+        Submission(agent="ci", action="billing.process_refund", declared_type="billing.process_refund",
+                   params={"amount": 5}),
+        Submission(agent="ci", action="deploy " + "x" * 600),
+        Submission(agent="restricted", action="read the report"),
+    ],
+)  # fmt: skip
+async def test_what_was_submitted_by_rest_is_recomputed_from_the_record(submission: Submission) -> None:
+    """All of what the program said, and what its agent had declared, is in the evaluation input."""
+    world = World(policy=INTENTS)
+    await world.agents.register(KEY, name="restricted", domains=["billing"])
+    intent = (await world.intents.submit(KEY, submission)).record
+    (decision,) = await decisions(world.store, "default", intent.id)
+    assert again(world, decision, None) == Recomputation(seq=decision.seq, intent_id=intent.id)
+
+
+async def test_a_decision_that_rests_on_a_yes_is_recomputed_with_it() -> None:
+    """The yes is a fact of the second decision, and no fact of the first."""
+    world = World(policy=INTENTS)
+    submission = Submission(agent="ci", action="pay the invoice", params={"amount": 5})
+    intent = (await world.intents.submit(KEY, submission)).record
+    operator = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
+    await world.approvals.resolve(operator, approval_id=intent.approval_id, approve=True)
+    assert (await world.intents.show(KEY, intent.id)).token
+    first, second = await decisions(world.store, "default", intent.id)
+    assert (first.entry["effect"], second.entry["effect"]) == ("ESCALATE", "ALLOW")
+    assert again(world, first, None).same
+    assert again(world, second, None).same
