@@ -5,18 +5,17 @@ signature), and at rest only sealed: AES-256-GCM under a key derived from the ga
 tenant and `kid`, so that a row moved to another tenant does not open. Which key signs when is `services/tokens.py`.
 
 Signing takes a quarter of a millisecond and lets go of the interpreter's lock meanwhile; on the event loop it would
-hold up every other call.
+hold up every other call. `signatures.py` has the threads for it. The compact JWS (RFC 7515) is put together here, since
+what a library does around the signature would run on the event loop, or cost the way to a thread.
 """
 
 import base64
-import os
 import secrets
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-import anyio
 import anyio.to_thread
-import jwt
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.tokens import ALGORITHM, MIN_KEY_BITS, TOKEN_TYPE, thumbprint
 from gateway.errors import SigningError
+from gateway.identity.signatures import Signatures
 from gateway.ports import SealedKey
 
 __all__ = ["SEALING_KEY_BYTES", "Rs256"]
@@ -59,8 +59,7 @@ class Rs256:
             raise SigningError(msg)
         self._cipher = AESGCM(HKDF(algorithm=SHA256(), length=SEALING_KEY_BYTES, salt=None, info=_INFO).derive(key))
         self._bits = max(bits, MIN_KEY_BITS)
-        # Its own limiter: what else runs in threads (policies, large answers) must not hold up signatures, nor they it.
-        self._limiter = anyio.CapacityLimiter(threads or os.cpu_count() or 1)
+        self._signatures = Signatures(threads)
         self._keys: dict[str, RSAPrivateKey] = {}
 
     async def make(self, tenant: str) -> SealedKey:
@@ -74,19 +73,24 @@ class Rs256:
         self._keys[key.kid] = await self._in_thread(lambda: self._open(tenant, key))
 
     async def sign(self, kid: str, claims: JsonObject) -> str:
-        """Return the compact JWS of the claims. Raises SigningError where the key is not held."""
+        """Return the compact JWS of the claims. Raises SigningError where the key is not held, or a claim is no JSON."""
         private = self._keys.get(kid)
         if private is None:
             raise SigningError("the signing key is not open")
-        headers = {"typ": TOKEN_TYPE, "kid": kid}
-        return await self._in_thread(lambda: jwt.encode(claims, private, algorithm=ALGORITHM, headers=headers))
+        head = orjson.dumps({"alg": ALGORITHM, "kid": kid, "typ": TOKEN_TYPE})
+        try:
+            message = b".".join((_encoded(head), _encoded(orjson.dumps(claims))))
+        except TypeError:  # orjson's own errors are TypeErrors; their text may hold a value
+            raise SigningError("a claim cannot be written as JSON") from None
+        signature = await self._signatures.sign(private, message)
+        return b".".join((message, _encoded(signature))).decode("ascii")
 
     def forget(self, kid: str) -> None:
         """Drop a private key."""
         self._keys.pop(kid, None)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(work)
 
     # --- in a worker thread -------------------------------------------------------------------------------------------
 
@@ -124,7 +128,12 @@ def _jwk(public: RSAPublicKey) -> JsonObject:
 
 def _number(value: int) -> str:
     raw = value.to_bytes((value.bit_length() + 7) // 8, "big")
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return _encoded(raw).decode("ascii")
+
+
+def _encoded(raw: bytes) -> bytes:
+    """Base64url without padding (RFC 7515, 2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 
 def _bound_to(tenant: str, kid: str) -> bytes:

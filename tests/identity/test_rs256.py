@@ -96,26 +96,33 @@ async def test_a_key_that_is_not_held_signs_nothing(made: SealedKey) -> None:
         await signer.sign(made.kid, CLAIMS)
 
 
+async def test_claims_that_are_no_json_are_not_signed(made: SealedKey) -> None:
+    """A lone surrogate has no UTF-8; the error does not repeat it."""
+    signer = Rs256(KEY)
+    await signer.open("acme", made)
+    with pytest.raises(SigningError, match="cannot be written"):
+        await signer.sign(made.kid, {"tool": "\ud800"})
+
+
 def test_a_sealing_key_of_another_length_is_refused() -> None:
     """A short key must not be stretched in silence."""
     with pytest.raises(SigningError, match="31 bytes instead of 32"):
         Rs256(bytes(31))
 
 
-async def test_the_work_is_done_in_worker_threads(made: SealedKey, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the event loop it would hold up every other call."""
+async def test_the_work_is_done_in_worker_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the event loop it would hold up every other call. Signatures: `test_signatures.py`."""
     threads: list[threading.Thread] = []
-    encode = jwt.encode
+    generate = rs256.generate_private_key
 
-    def watched(*args: object, **more: object) -> str:
+    def watched(**how: int) -> object:
         threads.append(threading.current_thread())
-        return encode(*args, **more)  # type: ignore[arg-type]
+        return generate(**how)
 
-    monkeypatch.setattr(rs256.jwt, "encode", watched)
-    signer = Rs256(KEY)
-    await signer.open("acme", made)
-    await signer.sign(made.kid, CLAIMS)
-    assert threads != [threading.current_thread()]
+    monkeypatch.setattr(rs256, "generate_private_key", watched)
+    await Rs256(KEY).make("acme")
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_no_secret_shows_in_texts_or_logs(made: SealedKey, caplog: pytest.LogCaptureFixture) -> None:
