@@ -39,8 +39,9 @@ FROM tenants WHERE tenant IS NOT NULL
 """Walks the index from tenant to tenant: one step each instead of one per entry."""
 
 
-_CHUNKS = (64, 32, 16, 8, 4, 2, 1)
-"""Rows of one statement; few sizes, so that SQLite's prepared statements are found again."""
+_CHUNKS = (64, *range(32, 0, -1))
+"""Rows of one statement, the most that fit first: a batch of up to 32 is one statement a table. `schema.connect` keeps
+that many prepared."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,6 +18,8 @@ __all__ = ["APPLICATION_ID", "check_schema", "connect", "migrate", "read_only_ad
 
 APPLICATION_ID = 0x534F4931
 """`SOI1`, in the header of the file; `file(1)` and other programs tell from it whose it is."""
+PREPARED = 256
+"""Statements that are kept compiled: those of `recorder.py` for each number of rows, some 3 MB when all were used."""
 _MIGRATIONS = files("gateway.store") / "migrations" / "sqlite"
 _LEDGER = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
 
@@ -30,7 +32,12 @@ def connect(path: Path, *, wait_s: float) -> sqlite3.Connection:
         sqlite3.Error: it cannot be opened.
     """
     connection = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False
+        f"{path.resolve().as_uri()}?mode=rw",
+        uri=True,
+        timeout=wait_s,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=PREPARED,
     )
     if _application_id(connection) != APPLICATION_ID and not _is_fresh(connection):
         connection.close()
