@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
+from fastapi import Query as QueryMark
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.core.audit.body import timestamp
 
 __all__ = [
-    "MAX_ACTION_CHARS",
+    "IN_QUERY",
     "MAX_NAME_CHARS",
     "MAX_TEXT_CHARS",
     "Answer",
@@ -32,8 +33,6 @@ __all__ = [
 
 MAX_NAME_CHARS: Final = 256
 """Of what names one thing: an actor, a system, a type."""
-MAX_ACTION_CHARS: Final = 4096
-"""Of an action in free text: a page of prose; it is written into entries."""
 MAX_TEXT_CHARS: Final = 4096
 """Of a description, justification, rationale or error."""
 MAX_PAGE: Final = 1_000_000
@@ -70,6 +69,10 @@ class Answer(BaseModel):
 def example(value: dict[str, Any]) -> ConfigDict:
     """Return the `model_config` of a model with this example."""
     return ConfigDict(json_schema_extra={"examples": [value]})
+
+
+IN_QUERY: Final = QueryMark()
+"""Marks a model as that of the query, for FastAPI's document."""
 
 
 # --- in queries -------------------------------------------------------------------------------------------------------

@@ -173,10 +173,10 @@ class OperationRoute(APIRoute):
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        if scope["method"] not in self._allowed:
-            raise MethodNotAllowed(self._allowed)
         if b"%" in scope.get("raw_path", b""):
             raise UnknownPath
+        if scope["method"] not in self._allowed:
+            raise MethodNotAllowed(self._allowed)
         call = await self._admit(scope)
         arguments: dict[str, Any] = dict(scope["path_params"])
         if self._query is not None:

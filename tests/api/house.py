@@ -8,12 +8,16 @@ Intents and approvals are answered by what a test sets (`house.intents`, `house.
 """
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
 from gateway.api.app import rest_app
+from gateway.api.dialect import Dialect
+from gateway.api.error_models import OpsError, RefError
+from gateway.api.operation import OperationRoute
 from gateway.api.services import Services
 from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.decision import ApprovalTerms, Effect
@@ -21,7 +25,7 @@ from gateway.core.decision import Thresholds as Caps
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import WireLimits
-from gateway.core.principal import Principal, Role, Scope, TrustTier
+from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
 from gateway.ports import IntentFilter, Page
 from gateway.services.agents import Agents
@@ -186,9 +190,20 @@ class House:
         """Send one request, with the admin's key unless another is named (`""`: with none)."""
         credential = self.admin if key is None else key
         transport = httpx.ASGITransport(self.app, client=("192.0.2.1", 4711))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787", verify=False) as client:
             sent = {**({"x-api-key": credential} if credential else {}), **(headers or {})}
-            return await client.request(method, path, headers=sent, content=content, json=json)
+            answer = await client.request(method, path, headers=sent, content=content, json=json)
+        self._check(method, path, answer)
+        return answer
+
+    def _check(self, method: str, path: str, answer: httpx.Response) -> None:
+        """Hold every answer to the models: what the document promises is what is sent."""
+        plain = path.partition("?")[0]
+        routes = [route for route in self.app.routes if isinstance(route, OperationRoute) and "%" not in plain]
+        for route in routes:
+            taken = route.operation.method == method and not route.operation.hidden
+            if taken and route.path_regex.fullmatch(plain):
+                _hold(route, answer)
 
     async def get(self, path: str, **more: Any) -> httpx.Response:
         """GET."""
@@ -197,6 +212,11 @@ class House:
     async def post(self, path: str, json: Any = None, **more: Any) -> httpx.Response:
         """POST."""
         return await self.send("POST", path, json=json, **more)
+
+
+def bare_app() -> FastAPI:
+    """Return the application with no services behind it, to look at its routes and its document."""
+    return rest_app(SimpleNamespace(clock=FakeClock()), LIMITS)  # type: ignore[arg-type]
 
 
 async def opened() -> House:
@@ -239,4 +259,16 @@ async def opened() -> House:
     return house
 
 
-EVERY_SCOPE = frozenset(Scope)
+def _hold(route: OperationRoute, answer: httpx.Response) -> None:
+    assert answer.headers["content-type"] == "application/json"
+    status = answer.status_code
+    if status == route.operation.status:
+        field = route.response_field
+        assert field is not None
+        _, problems = field.validate(answer.json(), {}, loc=())
+        assert not problems, problems
+    elif status == 503 and route.operation.unwell is not None:
+        route.operation.unwell.model_validate(answer.json())
+    else:
+        assert status in route.responses, f"{status} is not documented"
+        (RefError if route.dialect is Dialect.REF else OpsError).model_validate(answer.json())

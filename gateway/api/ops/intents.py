@@ -1,10 +1,11 @@
 """Intents in Ops' words: submit one by its declared type, list, look, report how it went."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from gateway.api.fields import (
+    IN_QUERY,
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
     Answer,
@@ -159,7 +160,7 @@ async def create_intent(call: Call, body: CreateIntentRequest) -> JsonObject:
     return shown
 
 
-async def list_intents(call: Call, query: IntentsQuery) -> JsonObject:
+async def list_intents(call: Call, query: Annotated[IntentsQuery, IN_QUERY]) -> JsonObject:
     """Newest first; filters are joined by AND."""
     wanted = IntentFilter(
         status=query.status or "",

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from gateway.api.fields import MAX_ACTION_CHARS, MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, IdempotencyKey, example
+from gateway.api.fields import MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, IdempotencyKey, example
 from gateway.api.operation import Call, Operation
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
@@ -38,8 +38,7 @@ class IntentRequest(Asked):
     """An intent to be decided."""
 
     action: Annotated[
-        Annotated[str, Field(min_length=1, max_length=MAX_ACTION_CHARS), Tag("<text>")]
-        | Annotated[StructuredAction, Tag("<object>")],
+        Annotated[str, Field(min_length=1), Tag("<text>")] | Annotated[StructuredAction, Tag("<object>")],
         Discriminator(_kind),
     ] = Field(title="Action", description="What is to be done: free text, an intent type, or `{type, params}`.")
     actor: Name = Field(title="Actor", description="The agent that acts, by slug or id; `agent:` in front is dropped.")
@@ -71,9 +70,7 @@ class AgentIntentRequest(Asked):
 
     tenantId: Name | None = Field(default=None, title="Tenant", description="Must be the credential's own.")
     actor: Actor = Field(title="Actor", description="The agent that acts.")
-    proposedAction: str = Field(
-        title="Proposed action", min_length=1, max_length=MAX_ACTION_CHARS, description="What is to be done."
-    )
+    proposedAction: str = Field(title="Proposed action", min_length=1, description="What is to be done.")
     metadata: dict[str, Any] | None = Field(
         default=None, description="What else is known; its `system`, a text, is the system that is acted on."
     )
@@ -115,8 +112,8 @@ class Trace(Answer):
     evaluatedAt: str = Field(description="When it was decided.")
 
 
-class Decision(Answer):
-    """An authority decision."""
+class Judged(Answer):
+    """What an authority decision says."""
 
     intentId: str
     decision: Literal["ALLOW", "DENY", "ESCALATE"]
@@ -135,6 +132,10 @@ class Decision(Answer):
     policyDigest: str = Field(description="SHA-256 of the policies in force.")
     escalationId: str = Field(default="", description="The approval that waits for a human; only while one is open.")
     approvalUrl: str = Field(default="", description="Where the approval is found; only while one is open.")
+
+
+class Decision(Judged):
+    """An authority decision."""
 
     model_config = example(
         {
@@ -161,7 +162,7 @@ class Decision(Answer):
     )
 
 
-class IntentDetails(Decision):
+class IntentDetails(Judged):
     """An intent as it stands, with its decision."""
 
     status: Literal["pending", "approved", "rejected", "completed", "failed", "expired"]
