@@ -94,7 +94,10 @@ async def test_what_the_core_refuses_is_told_in_the_guide_s_codes(fault: Excepti
 async def test_intents_are_listed_by_page_and_filter() -> None:
     """Items, total, page and pageSize; the client's parameters and more."""
     house = await opened()
-    query = "page=2&pageSize=50&status=approved&agentId=bot&domain=deploy&type=deploy.release&fromDate=2026-01-01&toDate=2026-02-01"
+    query = (
+        "page=2&pageSize=50&status=approved&agentId=bot&domain=deploy&type=deploy.release"
+        "&fromDate=2026-01-01&toDate=2026-02-01"
+    )
     answer = (await house.get(f"/v1/intents?{query}")).json()["data"]
     assert (answer["total"], answer["page"], answer["pageSize"], len(answer["items"])) == (41, 2, 50, 1)
     wanted = IntentFilter(
