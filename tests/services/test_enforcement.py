@@ -4,13 +4,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from gateway.core.audit.entry import EntryDraft, EntryType, Expect
+from gateway.core.approvals import Granted
+from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.call import Call
 from gateway.core.decision import Effect, Reason
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import TrustTier
-from gateway.errors import SigningError, UpstreamTimeout, UpstreamUnreachable
-from gateway.services.enforcement import Completion, Judged, Outcome, OutcomeKind
+from gateway.core.principal import Principal, Role, TrustTier
+from gateway.errors import AuditUnavailable, SigningError, UpstreamTimeout, UpstreamUnreachable
+from gateway.ports import Conflict
+from gateway.services.enforcement import Completion, Outcome, OutcomeKind
+from gateway.services.judged import NO_ROWS, Judged, Rows
 from tests.simulate.store import Moment
 from tests.simulate.world import LOCAL, FakeCaller, World
 
@@ -362,3 +365,120 @@ def test_drafts_are_values() -> None:
     assert EntryDraft(tenant="t", id="e", type=EntryType.CALL_DECIDED, time="") == EntryDraft(
         tenant="t", id="e", type=EntryType.CALL_DECIDED, time=""
     )
+
+
+# --- decided and not forwarded ----------------------------------------------------------------------------------------
+
+INTENT = Call(
+    method="intent", upstream="github", name="read the report", uri="", arguments={}, arguments_digest="0" * 64
+)
+MARK = Rows(expects=(Expect(key="mark", version=0),), puts=(Put(key="mark", value=b"1"),))
+ASK = """
+apiVersion: intended/v1
+policySet: test
+rules:
+  - {id: ask, effect: escalate, match: {methods: ["*"]}, reason: a person should look}
+"""
+OPERATOR = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
+
+
+async def test_a_submitted_intent_is_decided_and_left_open_by_nothing() -> None:
+    """Its program acts, not the gateway; the rows of its front are written with the decision."""
+    world = World()
+    judged = await world.enforcement.judge(LOCAL, INTENT, lambda judged: MARK)
+    assert isinstance(judged, Judged)
+    assert judged.decision.effect is Effect.ALLOW
+    (entry,) = world.entries()
+    assert (entry.opens, entry.upstream, entry.tool) == (False, "github", "read the report")
+    assert {put.key for put in entry.puts} >= {"mark"}
+    assert world.judged == [judged]
+    again = await world.enforcement.judge(LOCAL, INTENT, lambda judged: NO_ROWS, intent_id="int_x")
+    assert isinstance(again, Judged)
+    assert (again.intent_id, again.facts.novel) == ("int_x", False)
+
+
+@pytest.mark.parametrize("policy", [ASK, DENY_ALL])
+async def test_nothing_is_decided_where_a_row_that_the_front_expects_has_changed(policy: str) -> None:
+    """Also a DENY is no answer to somebody else's idempotency key."""
+    world = World(policy=policy)
+    await world.enforcement.judge(LOCAL, INTENT, lambda judged: MARK)
+    told = len(world.judged)
+    outcome = await world.enforcement.judge(LOCAL, INTENT, lambda judged: MARK)
+    assert outcome == Conflict(key="mark")
+    assert (len(world.entries(EntryType.CALL_DECIDED)), len(world.judged)) == (1, told)
+
+
+async def test_an_intent_whose_facts_keep_changing_is_denied_and_its_rows_still_count() -> None:
+    """Contention ends in DENY; the front's own rows are as it expects."""
+    world = World()
+    real = world.facts.gather
+
+    async def gather(*args: object) -> object:
+        facts = await real(*args)  # type: ignore[arg-type]
+        object.__setattr__(facts, "expects", (Expect(key="counter", version=7),))
+        return facts
+
+    world.facts.gather = gather  # type: ignore[method-assign,assignment]
+    judged = await world.enforcement.judge(LOCAL, INTENT, lambda judged: MARK)
+    assert isinstance(judged, Judged)
+    assert judged.decision.reason is Reason.CONTENTION
+    assert await world.store.get("default", "mark") is not None
+
+
+async def test_an_intent_that_cannot_be_recorded_raises() -> None:
+    """A face answers 503; nothing was decided."""
+    world = World()
+    world.store.down = "full"
+    with pytest.raises(AuditUnavailable):
+        await world.enforcement.judge(LOCAL, INTENT, lambda judged: NO_ROWS)
+    assert world.judged == []
+
+
+async def test_an_escalated_call_names_its_approval_and_goes_on_with_the_yes() -> None:
+    """The first intent is continued; the yes is a fact of its second decision."""
+    world = World(policy=ASK)
+    other = Other(world)
+    first = await take(world, other)
+    assert (first.kind, bool(first.approval_id), other.reached) == (OutcomeKind.ESCALATED, True, 0)
+    await world.approvals.resolve(OPERATOR, approval_id=first.approval_id, approve=True)
+    second = await take(world, other)
+    assert (second.kind, second.intent_id, other.reached) == (OutcomeKind.ANSWERED, first.intent_id, 1)
+    assert world.judged[-1].facts.approval is not None
+
+
+async def test_a_yes_to_another_question_opens_a_new_approval() -> None:
+    """The rule has changed since."""
+    world = World(policy=ASK)
+    other = Other(world)
+    first = await take(world, other)
+    await world.approvals.resolve(OPERATOR, approval_id=first.approval_id, approve=True)
+    world.policies.replace(ASK.replace("a person", "two persons"))
+    second = await take(world, other)
+    assert (second.kind, second.intent_id, other.reached) == (OutcomeKind.ESCALATED, first.intent_id, 0)
+    assert second.approval_id not in ("", first.approval_id)
+
+
+async def test_without_a_desk_an_escalated_call_ends_there() -> None:
+    """Nobody can say yes to it."""
+    world = World(policy=ASK)
+    world.enforcement._desk = None
+    outcome = await take(world, Other(world))
+    assert (outcome.kind, outcome.approval_id) == (OutcomeKind.ESCALATED, "")
+    assert [put.key for put in world.entries()[0].puts] == []
+
+
+async def test_an_intent_is_decided_again_with_the_yes_that_it_is_given() -> None:
+    """By REST the yes belongs to the intent, not to the next one that looks like it."""
+    world = World(policy=ASK)
+    first = await world.enforcement.judge(LOCAL, INTENT, lambda judged: NO_ROWS)
+    assert isinstance(first, Judged)
+    rules = frozenset((rule.id, rule.digest) for rule in first.decision.rules)
+    again = await world.enforcement.judge(
+        LOCAL,
+        INTENT,
+        lambda judged: NO_ROWS,
+        intent_id=first.intent_id,
+        approval=Granted(id=first.approval_id, rules=rules),
+    )
+    assert isinstance(again, Judged)
+    assert (again.decision.reason, again.intent_id) == (Reason.APPROVED, first.intent_id)
