@@ -73,7 +73,7 @@ class Rs256:
         self._keys[key.kid] = await self._in_thread(lambda: self._open(tenant, key))
 
     async def sign(self, kid: str, claims: JsonObject) -> str:
-        """Return the compact JWS of the claims. Raises SigningError where the key is not held, or a claim is no JSON."""
+        """Return the compact JWS of the claims. Raises SigningError: the key is not held, or a claim is no JSON."""
         private = self._keys.get(kid)
         if private is None:
             raise SigningError("the signing key is not open")
