@@ -102,6 +102,7 @@ def read_submitted(call: Call, standing: Standing) -> Signals:
     texts = {"action": call.action, "description": told.description, "justification": told.justification}
     if declared_by(call):
         del texts["action"]
+    texts["arguments"] = told_arguments(call.arguments)
     signals.join(read_arguments({name: text for name, text in texts.items() if text}, standing))
     for effect, words in grave_words(told.description):
         signals.raise_to(effect, f"'{words}' in the description")
@@ -111,6 +112,15 @@ def read_submitted(call: Call, standing: Standing) -> Signals:
     if not standing.reads and not PRODUCTION_WORDS.isdisjoint(words_in(call.action)):
         signals.add("production", "the text speaks of production")
     return signals
+
+
+def told_arguments(arguments: Mapping[str, object]) -> str:
+    """Return the arguments of a tool that the published client's guards hand on as one text; empty without any.
+
+    They call it `input`, which is prose everywhere else.
+    """
+    told = arguments.get("input")
+    return told if isinstance(told, str) and isinstance(arguments.get("tool"), str) else ""
 
 
 def declared_by(call: Call) -> bool:

@@ -153,6 +153,14 @@ def test_parameters_are_read_like_arguments() -> None:
     assert named.risk > judged("billing.send_invoice").risk
 
 
+@pytest.mark.parametrize("params", [{"tool": "read_file"}, {"tool": 3}, {}])
+def test_the_input_of_a_named_tool_is_read_as_its_arguments(params: dict[str, Any]) -> None:
+    """The published client's guards hand them on as one text; without a tool an input is prose."""
+    intent = judged("openai.tool.read_file", {"input": "{'path': '/etc/shadow'}", **params})
+    assert ("system-path" in codes(intent)) == (params == {"tool": "read_file"})
+    assert "system-path" not in codes(judged("openai.tool.read_file", {"tool": "read_file", "input": 3}))
+
+
 def test_texts_are_themselves_content() -> None:
     """A text that is a command is dangerous, whatever its verb; a secret in a justification is one."""
     assert judged("rm -rf /").risk >= 90
