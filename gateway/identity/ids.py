@@ -15,7 +15,7 @@ RANDOM_CHARS = 16
 CHAR_OF_BYTE = (ALPHABET * 8).encode()
 """A random byte picks one of 32 characters; 256 is eight times that, so each is as likely as any other."""
 
-DRAWN_AT_ONCE = 64
+DRAWN_AT_ONCE = 256
 """Each draw is a system call that lets go of the interpreter's lock, and a busy writer thread then keeps it."""
 
 SECRET_BYTES = 32

@@ -316,7 +316,7 @@ def read_short(signals: Signals, folded: str, name: ArgumentName, path: str, sta
     """Look at a text that may be the name of something, or a pattern."""
     word = folded.strip()
     if standing.reads:
-        if root_path(word) and name.place:
+        if name.place and root_path(word):
             signals.add("wildcard", f"{path} is a whole machine or home")
         return
     if word in WILDCARDS or (not word and name.selection) or (name.place and (root_path(word) or word.endswith("/*"))):

@@ -48,6 +48,24 @@ def test_heads_are_found_again_in_the_rows(connection: sqlite3.Connection) -> No
     assert Recorder(connection, None).heads() == recorder.heads()
 
 
+@pytest.mark.parametrize("number", [1, 2, 31, 32, 33, 63, 64, 65, 97, 200])
+def test_a_batch_of_any_size_is_written_whole(connection: sqlite3.Connection, number: int) -> None:
+    """Ours: rows go into statements of several sizes; none may be lost or come twice where the sizes meet."""
+    recorder = Recorder(connection, Sealer(bytes(32)))
+    calls = [f"int_{each}" for each in range(number)]
+    opening = [
+        draft(intent_id=call, evaluation_input=b"{}", opens=True, puts=(Put(key=call, value=b"1"),)) for call in calls
+    ]
+    transact(connection, recorder, *opening)
+    for table in ("entries", "inputs", "open_calls", "state"):
+        assert count(connection, table) == number
+    closing = [draft(intent_id=call, closes=True, puts=(Put(key=call, value=None),)) for call in calls]
+    transact(connection, recorder, *closing)
+    assert [count(connection, table) for table in ("entries", "open_calls", "state")] == [2 * number, 0, 0]
+    kept = connection.execute("SELECT n, seq, intent_id FROM entries ORDER BY n").fetchall()
+    assert kept == [(at, at, calls[(at - 1) % number]) for at in range(1, 2 * number + 1)]
+
+
 def test_what_was_rolled_back_is_forgotten(connection: sqlite3.Connection) -> None:
     """Ours: the next transaction begins where the last committed one ended, not where a failed one was."""
     recorder = Recorder(connection, None)
