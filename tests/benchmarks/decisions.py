@@ -24,7 +24,7 @@ from tests.benchmarks.gate import cpu_s, free_port, started
 REF = ("/intent", {"action": "read the file", "actor": "bench", "system": "files", "metadata": {"path": "a.txt"}})
 OPS = (
     "/v1/intents",
-    {"type": "files.read_file", "domain": "files", "agentId": "bench", "params": {"path": "a.txt"}},
+    {"type": "files.read", "domain": "files", "agentId": "bench", "params": {"path": "a.txt"}},
 )
 
 
@@ -74,7 +74,7 @@ def measure(decisions: int, clients: int) -> None:
         folder, port, upstream = Path(name), free_port(), free_port()
         create = prepared(folder, "keys", "create", "bench", "--role", "admin", "--plan", "enterprise")
         made = subprocess.run(
-            [*create, "--per-minute", "100000000", "-o", "json"], capture_output=True, text=True, check=True
+            [*create, "--per-minute", "10000000", "-o", "json"], capture_output=True, text=True, check=True
         )
         key = json.loads(made.stdout)["key"]
         agents = prepared(folder, "agents", "register", "bench", "-o", "json")
