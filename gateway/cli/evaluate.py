@@ -21,15 +21,18 @@ MAX_INPUT_BYTES = 4 * 1024 * 1024
 
 def evaluate(
     tool: Annotated[
-        str, typer.Argument(metavar="TOOL", help="The tool by its upstream's own name (prompts/get: the prompt).")
+        str,
+        typer.Argument(metavar="TOOL", help="The tool by its upstream's own name (or the prompt, or the action)."),
     ] = "",
     arguments: Annotated[
         str, typer.Argument(metavar="ARGUMENTS", help="The arguments as JSON; `-` reads them from standard input.")
     ] = "{}",
-    upstream: Annotated[str, typer.Option(help="Id of the upstream.")] = "default",
+    upstream: Annotated[
+        str | None, typer.Option(help="Id of the upstream [default: default], or the system of an intent.")
+    ] = None,
     agent: Annotated[str, typer.Option(help="Who asks.")] = "local",
     tier: Annotated[str | None, typer.Option(help="Trust tier, T0 to T4 [default: as configured].")] = None,
-    method: Annotated[str, typer.Option(help="The MCP method.")] = "tools/call",
+    method: Annotated[str, typer.Option(help="The MCP method, or `intent` for a REST one.")] = "tools/call",
     uri: Annotated[str, typer.Option(help="The resource, for resources/read.")] = "",
     definition: Annotated[Path | None, typer.Option(help="The tool as its upstream lists it (JSON file).")] = None,
     policies: options.Policies = None,
@@ -38,6 +41,7 @@ def evaluate(
 ) -> None:
     """Decide one call and explain it: exit 0, 10 or 11."""
     from gateway.cli.judging import bundle_of, judge_once, principal, tier_of
+    from gateway.core.call import INTENT_METHOD
     from gateway.core.decision import Effect
     from gateway.services.explain import Question
 
@@ -48,7 +52,7 @@ def evaluate(
         principal=principal(agent),
         tier=tier_of(agent, settings, _tier(tier)),
         method=checked,
-        upstream=upstream,
+        upstream=upstream if upstream is not None else "" if checked == INTENT_METHOD else "default",
         name=tool,
         uri=uri,
         arguments=_arguments(arguments),
@@ -152,7 +156,7 @@ def _method(method: str, tool: str, uri: str) -> str:
 
     if method not in GATED_METHODS:
         raise typer.BadParameter(f"'{method}' is not decided{nearest(method, GATED_METHODS)}", param_hint="--method")
-    if method in ("tools/call", "prompts/get") and not tool:
+    if method in ("tools/call", "intent", "prompts/get") and not tool:
         raise typer.BadParameter(f"{method} needs a name: intended eval TOOL [ARGUMENTS]", param_hint="TOOL")
     if method.startswith("resources/") and not uri:
         raise typer.BadParameter(f"{method} needs --uri", param_hint="--uri")

@@ -154,3 +154,14 @@ def test_too_much_input_is_refused() -> None:
     """Bounded like a message."""
     result = evaluated("x", "-", stdin=" " * (4 * 1024 * 1024 + 1))
     assert result.exit_code == 2
+
+
+def test_what_would_be_submitted_by_rest_is_judged_too() -> None:
+    """An operator tries a policy for both fronts; the system is none unless it is named."""
+    told = json.loads(evaluated("read the report", "--method", "intent", "--output", "json").stdout)
+    assert (told["decision"], told["intent"]["effect"]) == ("DENY", "read")
+    named = json.loads(
+        evaluated("read accounts", "--method", "intent", "--upstream", "salesforce", "--output", "json").stdout
+    )
+    assert named["intent"]["domain"] == "crm"
+    assert evaluated("--method", "intent").exit_code == 2

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.call import Call, Review
+from gateway.core.call import Call, Review, Told
 from gateway.core.decide import decide
 from gateway.core.decision import Thresholds
 from gateway.core.facts import Facts
@@ -139,6 +139,16 @@ def test_the_classifier_sees_the_call_as_the_gateway_would() -> None:
     assert (asked.upstream, asked.name, asked.uri, asked.arguments) == ("files", "x", "", {"path": "a"})
     assert context.novel is False
     assert context.mappings == policies.mappings
+
+
+def test_a_case_of_a_submitted_intent_is_one_for_the_classifier() -> None:
+    """With all that its body may say, and no tool."""
+    classifier = Classifier()
+    call = {"method": "intent", "tool": "deploy to production", "type": "deployment.deploy", "description": "Now."}
+    check(case(call=call), judged=judge(classifier))
+    asked, _ = classifier.asked[0]
+    assert (asked.tool, asked.upstream, asked.name) == (None, "", "deploy to production")
+    assert asked.told == Told(type="deployment.deploy", description="Now.")
 
 
 def test_arguments_that_break_the_schema_of_a_case_are_denied_as_in_the_gateway() -> None:
