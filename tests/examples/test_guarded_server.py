@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from mcp import Client
+from mcp import Client, MCPError, StdioServerParameters
 
 from gateway.app import Gateway
 from gateway.configuration import Layer, resolve
@@ -118,7 +119,7 @@ class House:
     @property
     def done(self) -> list[str]:
         """What the tool said that it did."""
-        self._done += self.printed().splitlines()
+        self._done += [line for line in self.printed().splitlines() if line.startswith("transferred")]
         return self._done
 
     async def ask(self, mode: str = "auto", **arguments: Any) -> Any:
@@ -143,7 +144,7 @@ class House:
 @asynccontextmanager
 async def house(folder: Path, printed: Callable[[], str], **more: Any) -> AsyncIterator[House]:
     keys = Keys()
-    wire = Wire(example().make_app(keys, **more))
+    wire = Wire(example().http_app(keys, **more))
     async with on_loopback(wire) as address:
         settings = Settings(
             port=0,
@@ -160,7 +161,7 @@ async def house(folder: Path, printed: Callable[[], str], **more: Any) -> AsyncI
 
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    return lambda: capsys.readouterr().out
+    return lambda: capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -257,6 +258,29 @@ async def test_an_agent_cannot_bring_a_token_of_its_own(tmp_path: Path, printed:
         assert sent.token != stolen.token
         assert sent.body["params"]["_meta"]["so.intended/authority"] == sent.token
         assert one.done == ["transferred 1.00 to DE00"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_server_over_standard_input_is_guarded_too(tmp_path: Path, mode: str) -> None:
+    """There are no headers; the token is in `_meta`."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    args = [str(FOLDER / "server.py"), "--stdio", "--keys", f"http://127.0.0.1:{port}/.well-known/jwks.json"]
+    settings = Settings(
+        port=port,
+        tiers=TierSettings(default=TrustTier.T4),
+        upstreams={"payments": UpstreamSettings(command=sys.executable, args=tuple(args), authority_token=True)},
+        policies=FOLDER / "policy.yaml",
+        data=tmp_path / "data",
+        state=tmp_path / "state",
+    )
+    async with Gateway.open(settings) as gateway, serving(gateway, settings) as served:
+        async with Client(f"{served.url}/mcp", mode=mode) as client:
+            answer = await client.call_tool("transfer", ARGUMENTS)
+        assert answer.content[0].text == "Transferred 12.50 EUR to DE89370400440532013000."
+    async with Client(StdioServerParameters(command=sys.executable, args=args), mode=mode) as client:
+        with pytest.raises(MCPError, match="authority of its gateway"):
+            await client.call_tool("transfer", ARGUMENTS)
 
 
 def test_its_configuration_is_one() -> None:
