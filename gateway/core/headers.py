@@ -20,6 +20,8 @@ _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 _READ: Final = frozenset({*_ROUTING, b"content-type", b"content-encoding", b"accept"})
 _JSON: Final = b"application/json"
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=")
+_KNOWN_BYTES: Final = 128
+"""Longer values are not remembered: agents choose them."""
 
 
 class RoutingHeaders(NamedTuple):
@@ -75,7 +77,7 @@ def _routing(found: dict[bytes, bytes], params: dict[bytes, bytes]) -> RoutingHe
     texts: list[str | None] = []
     for name in _ROUTING:
         raw = found.get(name)
-        text = None if raw is None else _visible(raw)
+        text = None if raw is None else _known(raw) if len(raw) <= _KNOWN_BYTES else _visible(raw)
         if text is None and raw is not None:
             return _mismatch(name, _NOT_VISIBLE)
         texts.append(text)
@@ -87,6 +89,12 @@ def _routing(found: dict[bytes, bytes], params: dict[bytes, bytes]) -> RoutingHe
             return _mismatch(name, _NOT_VISIBLE)
         sent.append((key, text))
     return RoutingHeaders(version, method, own_name, tuple(sent))
+
+
+@lru_cache(maxsize=512)
+def _known(value: bytes) -> str | None:
+    """As `_visible`: versions, methods and the names of tools come again and again."""
+    return _visible(value)
 
 
 def _visible(value: bytes) -> str | None:
@@ -145,7 +153,7 @@ def encode_value(value: str) -> str:
 
 def decode_value(value: str) -> str | None:
     """Return what a header value stands for, None where the base64 form is not the one that `encode_value` writes."""
-    match = _SENTINEL.fullmatch(value)
+    match = _SENTINEL.fullmatch(value) if value.startswith("=?") else None
     if match is None:
         return value
     payload = match.group(1)

@@ -141,6 +141,7 @@ class Gate:
     def __init__(self, *, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
         self._hosts = frozenset(host.lower().encode("latin-1") for host in hosts)
         self._origins = frozenset(origin.encode("latin-1") for origin in origins)
+        self._ours: tuple[bytes, tuple[str, int | None] | None] | None = None
 
     def check(self, head: Head, server: tuple[str, int | None] | None) -> Rejection | None:
         """Return why the request is refused, or None. `server` is the local end of its connection."""
@@ -165,6 +166,16 @@ class Gate:
         return None
 
     def _is_ours(self, host: bytes, server: tuple[str, int | None] | None) -> bool:
+        """Tell, and remember the last one that was: nearly always the next is the same."""
+        asked = (host, server)
+        if asked == self._ours:
+            return True
+        if not self._is_named(host, server):
+            return False
+        self._ours = asked
+        return True
+
+    def _is_named(self, host: bytes, server: tuple[str, int | None] | None) -> bool:
         if _LOOPBACK_HOST.fullmatch(host) is not None or host.lower() in self._hosts:
             return True
         if server is None or server[1] is None:

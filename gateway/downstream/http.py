@@ -241,31 +241,35 @@ class McpFront:
 
     # --- 2: the body --------------------------------------------------------------------------------------------------
 
-    async def _post(self, exchange: _Exchange, principal: Principal, mount: Mount) -> None:
+    def _post(self, exchange: _Exchange, principal: Principal, mount: Mount) -> Awaitable[None]:
+        """Take a message whose body is there, which is the rule, without a coroutine for the reading."""
+        whole = None if exchange.direct is None else exchange.direct.whole_body()
+        if whole is None:
+            return self._posted(exchange, principal, mount)
+        if len(whole) > self._limits.wire.body_bytes:
+            return self._too_large(exchange)
+        return self._take(exchange, principal, mount, whole)
+
+    async def _posted(self, exchange: _Exchange, principal: Principal, mount: Mount) -> None:
         body = await self._read(exchange)
-        if body is None:
-            return
+        if body is not None:
+            await self._take(exchange, principal, mount, body)
+
+    def _take(self, exchange: _Exchange, principal: Principal, mount: Mount, body: bytes) -> Awaitable[None]:
         inbound = classify(body, exchange.scope["headers"], self._limits.wire)
         if isinstance(inbound, Rejection):
-            await self._refuse(exchange, inbound)
-            return
+            return self._refuse(exchange, inbound)
         exchange.inbound = inbound
         if inbound.era is Era.MODERN:
-            await self._modern(exchange, principal, mount, inbound)
-        elif inbound.kind is Kind.REQUEST and inbound.method == "initialize":
-            await self._initialize(exchange, principal, mount, inbound)
-        else:
-            session = await self._session(exchange, principal, mount)
-            if session is not None and session.conversation is not None:
-                await self._handshake(exchange, session, session.conversation, inbound)
+            return self._modern(exchange, principal, mount, inbound)
+        if inbound.kind is Kind.REQUEST and inbound.method == "initialize":
+            return self._initialize(exchange, principal, mount, inbound)
+        return self._handshake(exchange, principal, mount, inbound)
 
     async def _read(self, exchange: _Exchange) -> bytes | None:
         """Return the whole body, or None where that was answered, or the agent left before it was whole."""
         bound = self._limits.wire.body_bytes
-        whole = None if exchange.direct is None else exchange.direct.whole_body()
-        if whole is not None and len(whole) <= bound:
-            return whole
-        if whole is None and exchange.head.declared_length() <= bound:
+        if exchange.head.declared_length() <= bound:
             body = bytearray()
             while True:
                 message = await exchange.receive()
@@ -276,10 +280,14 @@ class McpFront:
                     break
                 if not message.get("more_body", False):
                     return bytes(body)
-        # The rest is not read: the connection ends with the answer.
-        too_large = Rejection(status=413, code=INVALID_REQUEST, message=f"the body is longer than {bound} bytes")
-        await self._refuse(exchange, too_large, _CLOSE)
+        await self._too_large(exchange)
         return None
+
+    def _too_large(self, exchange: _Exchange) -> Awaitable[None]:
+        """Refuse the body. What is left of it is not read: the connection ends with the answer."""
+        bound = self._limits.wire.body_bytes
+        too_large = Rejection(status=413, code=INVALID_REQUEST, message=f"the body is longer than {bound} bytes")
+        return self._refuse(exchange, too_large, _CLOSE)
 
     # --- 3: modern era ------------------------------------------------------------------------------------------------
 
@@ -333,12 +341,18 @@ class McpFront:
                 with anyio.CancelScope(shield=True):  # bounded by the session itself
                     await self._sessions.end(session)
 
-    async def _handshake(
+    async def _handshake(self, exchange: _Exchange, principal: Principal, mount: Mount, inbound: Inbound) -> None:
+        session = await self._session(exchange, principal, mount)
+        if session is None or session.conversation is None:
+            return
+        if inbound.kind is Kind.REQUEST:
+            await self._request(exchange, session, session.conversation, inbound)
+        else:
+            await self._notice(exchange, session, session.conversation, inbound)
+
+    async def _notice(
         self, exchange: _Exchange, session: Session, conversation: Conversation, inbound: Inbound
     ) -> None:
-        if inbound.kind is Kind.REQUEST:
-            await self._request(exchange, session, conversation, inbound)
-            return
         if inbound.kind is Kind.RESPONSE:
             if not session.answered(inbound):
                 message = "This answers no question that is open in this session."

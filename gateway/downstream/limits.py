@@ -346,7 +346,8 @@ class _LimitedProtocol(HttpToolsProtocol):
 
         `tasks` are what uvicorn waits for and cancels when it stops: this one while it has a request.
         """
-        task, cycle = self._attendant, cast("Cycle | None", first)
+        task = self._attendant
+        cycle: Cycle | None = first
         while task is not None and cycle is not None:
             await cycle.run_asgi(self.app)
             cycle.scope.pop("extensions")  # which holds the cycle: there must be nothing for the garbage collector
@@ -370,7 +371,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     # --- refusing -----------------------------------------------------------------------------------------------------
 
     def _in_flight(self) -> bool:
-        cycle = cast("Cycle | None", self.cycle)  # uvicorn declares it as never None, and begins with None
+        cycle: Cycle | None = self.cycle  # uvicorn declares it as never None, and begins with None
         return cycle is not None and not cycle.response_complete
 
     def _in_body(self) -> bool:
