@@ -92,7 +92,7 @@ def settle_submitted(call: Call, inside: tuple[str, ...], taxonomy: Taxonomy) ->
     if len(action) > MAX_ACTION_CHARS:
         return settled_unread(inside)
     text = action if told.type in ("", action) else f"{action}; {told.type[:MAX_ACTION_CHARS]}"
-    return settled_text(text, call.upstream, taxonomy, inside)
+    return settled_text(text, call.upstream, taxonomy, inside, called(text, call.arguments))
 
 
 def read_submitted(call: Call, standing: Standing) -> Signals:
@@ -112,6 +112,15 @@ def read_submitted(call: Call, standing: Standing) -> Signals:
     if not standing.reads and not PRODUCTION_WORDS.isdisjoint(words_in(call.action)):
         signals.add("production", "the text speaks of production")
     return signals
+
+
+def called(text: str, arguments: Mapping[str, object]) -> str:
+    """Return the tool where a text is nothing but its call, as the published client writes one; else empty.
+
+    The arguments must name the same tool: brackets alone would let any sentence hide its half in them.
+    """
+    tool, bracket, _ = text.partition("(")
+    return tool if bracket and text.endswith(")") and tool.isidentifier() and arguments.get("tool") == tool else ""
 
 
 def told_arguments(arguments: Mapping[str, object]) -> str:
@@ -178,17 +187,18 @@ def settled_unread(inside: tuple[str, ...]) -> Settled:
 
 
 @lru_cache(maxsize=CACHED_TEXTS)
-def settled_text(text: str, system: str, taxonomy: Taxonomy, inside: tuple[str, ...]) -> Settled:
-    """Return the standing of a free text.
+def settled_text(text: str, system: str, taxonomy: Taxonomy, inside: tuple[str, ...], tool: str = "") -> Settled:
+    """Return the standing of a free text. Where it is `tool(…)`, what stands in brackets are values and no clauses.
 
     1 the whole as a name; 2 every clause and every grave word may raise it; 3 how far all of it was understood;
     4 where it happens.
     """
+    values, text = text[len(tool) :] if tool else "", tool or text
     name = text[:MAX_NAME_CHARS]
     named = Definition(upstream=system, name=name, pin="", reviewed=False, taxonomy=taxonomy, body={})
     base = profile.__wrapped__(named)  # 1: past the memory of tools, which no text may push out of it
     effect, confidence, evidence = base.effect, min(base.confidence, SAID), list(base.evidence)
-    for graver_effect, words in said(text):  # 2
+    for graver_effect, words in (*said(text), *grave_words(values)):  # 2
         if graver(effect, graver_effect) is not effect:
             effect, confidence = graver_effect, max(confidence, SURE)
             evidence.append(Evidence(source="name", detail=f"'{words}' speaks for {effect.value}"))

@@ -161,6 +161,27 @@ def test_the_input_of_a_named_tool_is_read_as_its_arguments(params: dict[str, An
     assert "system-path" not in codes(judged("openai.tool.read_file", {"tool": "read_file", "input": 3}))
 
 
+@pytest.mark.parametrize(
+    ("action", "tool", "effect", "understood"),
+    [
+        ("search_notes(q=invoice for the garden)", "search_notes", EffectClass.READ, True),
+        ("get_weather(city=Rio de Janeiro)", "get_weather", EffectClass.READ, True),
+        ("get_weather(city=Rio de Janeiro)", "", EffectClass.READ, False),
+        ("get_weather(city=Rio de Janeiro)", "get", EffectClass.READ, False),
+        ("get_weather(city=Rio de Janeiro", "get_weather", EffectClass.READ, False),
+        ("get_notes(then=delete all files)", "get_notes", EffectClass.DESTRUCTIVE, True),
+        ("get(x) and delete (all)", "get", EffectClass.DESTRUCTIVE, True),
+    ],
+)
+def test_the_call_of_a_named_tool_is_read_by_the_tools_name(
+    action: str, tool: str, effect: EffectClass, understood: bool
+) -> None:
+    """As the published client's guard for LangChain writes it; values are no clauses, but grave words stay grave."""
+    intent = judged(action, {"tool": tool} if tool else {}, system="langchain")
+    assert intent.effect_class is effect
+    assert ("low-confidence" not in codes(intent)) == understood
+
+
 def test_texts_are_themselves_content() -> None:
     """A text that is a command is dangerous, whatever its verb; a secret in a justification is one."""
     assert judged("rm -rf /").risk >= 90
