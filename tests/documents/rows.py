@@ -2,7 +2,8 @@
 
 The documents lie word for word in `tests/fixtures/documents/`; lines count from 1. A row names its test, or the part of
 the product that it waits for; `test_rows.py` holds the table to the documents and to the tests. What no row covers is
-prose: `python -m tests.documents.rows` prints it, for whoever wants to look whether something was passed over.
+prose: `python -m tests.documents.rows` prints it, for whoever wants to look whether something was passed over, and
+writes `docs/documents.md`.
 """
 
 import re
@@ -25,7 +26,7 @@ CURL = HERE + "test_curl.py::test_the_line_runs_as_written"
 SHAPES = HERE + "test_shapes.py::"
 TYPESCRIPT = "tests/clients/test_documents_typescript.py::"
 PYTHON = HERE + "test_python.py::"
-UNFORESEEN = "tests/api/test_errors.py::test_what_nobody_foresaw_is_an_internal_error_in_both_dialects"
+UNFORESEEN = "tests/api/test_operation.py::test_what_a_use_case_raises_is_answered_in_the_dialect"
 FRAMEWORKS = "tests/clients/test_frameworks.py::"
 
 
@@ -181,6 +182,31 @@ def prose(document: str) -> list[str]:
     return [f"{n}: {text}" for n, text in enumerate(lines(document), 1) if text.strip() and n not in covered]
 
 
+def page() -> str:
+    """Return docs/documents.md as it should be."""
+    titles = {OPS: "IntendedOps API guide", REF: "Intended API reference"}
+    out = [
+        "# What the two published documents show, and the test of each",
+        "",
+        "Generated from `tests/documents/rows.py` by `python -m tests.documents.rows`.",
+        "",
+        "Every code block and table row has its test, or waits for a part of the product that is not there yet.",
+        "Lines are those of the copies in `tests/fixtures/documents/`.",
+    ]
+    for document, title in titles.items():
+        out += ["", f"## {title}", "", "| row | lines | test |", "| --- | --- | --- |"]
+        for row in (row for row in ROWS if row.document == document):
+            where = (
+                f"`{row.test}`" if row.test else f"waits for {row.waits}" if row.waits else f"no part: {row.outside}"
+            )
+            place = f"{row.first}" if row.first == row.last else f"{row.first} to {row.last}"
+            out.append(f"| {row.id} | {place} | {where} |")
+    return "\n".join([*out, ""])
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "documents.md"
+
 if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
     for name in (OPS, REF):
-        print(f"# {name}", *prose(name), sep="\n")
+        print(f"# prose of {name}", *prose(name), sep="\n")

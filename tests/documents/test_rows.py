@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.rows import OPS, REF, ROWS, Row, prose
+from tests.documents.rows import OPS, PAGE, REF, ROWS, Row, page, prose
 
 ROOT = Path(__file__).parents[2]
 LATER = frozenset({"webhooks", "metrics", "evidence", "trust"})
@@ -37,3 +37,8 @@ def test_no_code_is_taken_for_prose(document: str, prefixes: tuple[str, ...]) ->
     numbered = ("  1. ", "  2. ", "  3. ", "  4. ", "  • ")
     code = [line for line in prose(document) if line.partition(": ")[2].startswith(prefixes)]
     assert [line for line in code if not line.partition(": ")[2].startswith(numbered)] == []
+
+
+def test_the_page_is_that_of_the_table() -> None:
+    """Regenerate with `python -m tests.documents.rows`."""
+    assert PAGE.read_text("utf-8") == page()
