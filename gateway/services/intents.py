@@ -74,12 +74,8 @@ class Submitted:
 class TokenIssuer(Protocol):
     """Issues authority tokens (`services/tokens.py`)."""
 
-    def ready(self) -> str:
-        """Return an empty string while tokens can be issued, else the reason why not."""
-        ...
-
     async def ensure(self, tenant: str) -> None:
-        """Make sure that the tenant has a key. Raises Unavailable."""
+        """Make sure that the tenant has a key that signs. Raises Unavailable."""
         ...
 
     async def issue(self, grant: Grant) -> str:
@@ -164,11 +160,11 @@ class Intents:
 
     async def _ready(self, tenant: str) -> None:
         """Raise Unavailable where an ALLOW could not be recorded, or not be told by a token."""
-        problem = self._audit.ready() or self._tokens.ready()
+        problem = self._audit.ready()
         if problem:
             msg = f"No intent can be decided at the moment: {problem}"
             raise Unavailable(msg)
-        await self._tokens.ensure(tenant)
+        await self._tokens.ensure(tenant)  # its own key only: another tenant's that does not open is not its business
 
     async def _repeated(self, tenant: str, submission: Submission) -> Submitted | Used | None:
         """Return the first intent of the idempotency key; else the row to replace, or None where there is none."""
