@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call
 from gateway.core.tokens import Grant
-from gateway.errors import SigningError
+from gateway.errors import CanonicalError, SigningError
 from gateway.services.enforcement import Judged
 from gateway.services.tokens import Tokens
 
@@ -47,9 +47,19 @@ class Authority:
                 ttl_s=self._ttl_s,
                 upstream=call.upstream,
                 tool=call.name,
-                answers_digest=digest(call.answers) if call.answers else "",
+                answers_digest=_digest_of_answers(call),
             )
         )
+
+
+def _digest_of_answers(call: Call) -> str:
+    """Return the digest of what the call answers, an empty text where it answers nothing. Raises SigningError."""
+    if not call.answers:
+        return ""
+    try:
+        return digest(call.answers)
+    except CanonicalError as error:
+        raise SigningError(f"the answers have no canonical form: {error}") from error
 
 
 NO_AUTHORITY = Authority(tokens=None, audiences={}, ttl_s=0)

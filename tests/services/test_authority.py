@@ -95,6 +95,16 @@ async def test_the_answers_of_a_further_round_are_bound_too() -> None:
     assert read(world, sent)["answersDigest"] == digest(answers)
 
 
+async def test_answers_that_have_no_digest_are_not_forwarded() -> None:
+    """The server could not compare them with anything."""
+    world = guarded(support=UpstreamSupport(handshake=(), modern=("2026-07-28",)))
+    answers = {"q": {"action": "accept", "content": {"n": 2**60}}}
+    params = {"name": "payments__echo", "arguments": {}, "inputResponses": answers}
+    reply = await world.modern("tools/call", params)
+    assert "the answers have no canonical form" in reply.message["result"]["content"][0]["text"]
+    assert world.upstream("payments").calls() == []
+
+
 @pytest.mark.parametrize("policy", [ESCALATE, DENY])
 async def test_what_is_not_allowed_gets_no_token(policy: str) -> None:
     """Nothing is signed that nobody may use."""
