@@ -5,7 +5,7 @@ and registration where there are none; HTML or a redirect there would read as "f
 whatever is unknown is a 404 in JSON, in the shape of its path's dialect.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from fastapi import FastAPI
@@ -20,12 +20,46 @@ from gateway.api.operation import Operation, OperationRoute
 from gateway.api.services import Services
 from gateway.core.message import WireLimits
 
-__all__ = ["placed", "rest_app"]
+__all__ = ["RestApp", "placed", "rest_app"]
 
 V1: Final = "/v1"
 
 
-def rest_app(services: Services, limits: WireLimits) -> FastAPI:
+class RestApp(FastAPI):
+    """FastAPI's application, but for requests whose path is written in full in the table of routes.
+
+    Those go straight to their operation, which answers everything itself: FastAPI's own stack and its walk through the
+    routes were a sixth of what a decision costs.
+    """
+
+    def __init__(self, routes: Sequence[OperationRoute]) -> None:
+        super().__init__(
+            title=TITLE,
+            version=__version__,
+            description=ABOUT,
+            routes=list(routes),
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+        )
+        self.router.default = _unknown
+        self._exact: dict[str, dict[str, OperationRoute]] = {}
+        for route in routes:
+            if "{" not in route.path:
+                self._exact.setdefault(route.path, {})[route.operation.method] = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        routes = self._exact.get(scope["path"]) if scope["type"] == "http" else None
+        if routes is None:
+            await super().__call__(scope, receive, send)
+            return
+        route = routes.get(scope["method"]) or next(iter(routes.values()))  # any of them knows what the path takes
+        await route.handle({**scope, "path_params": {}}, receive, send)
+
+
+def rest_app(services: Services, limits: WireLimits) -> RestApp:
     """Return the ASGI app of everything that is not MCP."""
     operations = (*ref.OPERATIONS, *ops.OPERATIONS, *probes.operations(services.clock))
     pages = docs.Pages()
@@ -41,17 +75,7 @@ def rest_app(services: Services, limits: WireLimits) -> FastAPI:
         )
         for operation, path, name, allowed in placed((*operations, *pages.operations()))
     ]
-    app = FastAPI(
-        title=TITLE,
-        version=__version__,
-        description=ABOUT,
-        routes=list(routes),
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
-    app.router.default = _unknown
+    app = RestApp(routes)
     pages.describe(app)
     return app
 
