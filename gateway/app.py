@@ -217,7 +217,7 @@ class Gateway:
             agents=known.agents,
         )
         enforcement = self._enforcement(store)
-        services = known.services(
+        services = await known.services(
             enforcement=enforcement, upstreams=self._upstreams, readiness=self._readiness, refusals=self._refusals
         )
         self._rest = rest_app(services, front_limits(settings).wire)

@@ -102,28 +102,30 @@ class Directories:
         """Return the slug of the agent that a key is to be bound to, which is registered where it is new."""
         return (await self.agents.acting(by, name, known=False, field="agent")).slug
 
-    def services(
+    async def services(
         self, *, enforcement: Enforcement, upstreams: Mapping[str, Upstream], readiness: Readiness, refusals: Refusals
     ) -> Services:
-        """Return the use cases of the REST API."""
+        """Return the use cases of the REST API. Raises StoreError."""
+        intents = Intents(
+            enforcement=enforcement,
+            approvals=self.approvals,
+            agents=self.agents,
+            tokens=self.tokens,
+            audit=self._store,
+            state=self._store,
+            reader=self._store,
+            index=self.index,
+            clock=self._clock,
+            ids=self._ids,
+            taxonomy=TAXONOMY,
+            show_arguments=self._settings.audit.arguments == "redacted",
+            ttl_s=self._settings.tokens.ttl_s,
+        )
+        await intents.load(await self._store.tenants())
         transports = {name: "stdio" if one.url is None else "http" for name, one in self._settings.upstreams.items()}
         return Services(
             authentication=self.authentication,
-            intents=Intents(
-                enforcement=enforcement,
-                approvals=self.approvals,
-                agents=self.agents,
-                tokens=self.tokens,
-                audit=self._store,
-                state=self._store,
-                reader=self._store,
-                index=self.index,
-                clock=self._clock,
-                ids=self._ids,
-                taxonomy=TAXONOMY,
-                show_arguments=self._settings.audit.arguments == "redacted",
-                ttl_s=self._settings.tokens.ttl_s,
-            ),
+            intents=intents,
             approvals=self.approvals,
             agents=self.agents,
             thresholds=self.thresholds,

@@ -7,6 +7,7 @@ MCP front are shown and listed alike, read from their entries (`services/intent_
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice, takewhile
 from typing import Final, Protocol
 
 import anyio
@@ -121,8 +122,9 @@ class Intents:
     async def load(self, tenants: Iterable[str]) -> None:
         """Read which idempotency keys of these tenants are in use; part of the start. Raises StoreError."""
         for tenant in tenants:
-            for row in await self._state.scan(tenant, IDEMPOTENCY):
-                self._expiring.setdefault(tenant, {})[row.key] = read_used(row.value, row.version).expires
+            rows = await self._state.scan(tenant, IDEMPOTENCY)
+            used = {row.key: read_used(row.value, row.version).expires for row in rows}
+            self._expiring[tenant] = dict(sorted(used.items(), key=lambda one: one[1]))
 
     # --- submitting ---------------------------------------------------------------------------------------------------
 
@@ -186,7 +188,8 @@ class Intents:
         """Return the removal of some idempotency keys whose time is over."""
         now = timestamp(self._clock.now())
         known = self._expiring.get(tenant, {})
-        due = [key for key, expires in known.items() if expires <= now][:SWEPT_AT_ONCE]
+        # The first are the oldest: all live equally long, and a key that is used anew goes to the end.
+        due = list(takewhile(lambda key: known[key] <= now, islice(known, SWEPT_AT_ONCE)))
         removed = NO_ROWS
         for key in due:
             del known[key]
@@ -222,7 +225,10 @@ class Intents:
     def _note(self, tenant: str, submission: Submission, judged: Judged) -> None:
         if submission.idempotency_key:
             expires = timestamp(judged.facts.now + IDEMPOTENCY_TTL)
-            self._expiring.setdefault(tenant, {})[idempotency_key(submission.idempotency_key)] = expires
+            known = self._expiring.setdefault(tenant, {})
+            key = idempotency_key(submission.idempotency_key)
+            known.pop(key, None)
+            known[key] = expires
 
     async def _answered(self, judged: Judged) -> Submitted:
         """Return the intent, with its token where it is allowed: the decision is durable by now."""
