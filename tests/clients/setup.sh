@@ -28,13 +28,10 @@ python_environment() { # name requirement...
   [[ "$(cat "$folder/.made-of" 2>/dev/null)" == "$*" ]] && return 0
   echo "clients: installing $*"
   rm -rf "$folder"
-  if command -v uv >/dev/null; then
-    uv venv --quiet --no-python-downloads --python "${PYTHON:-python3}" "$folder"
-    uv pip install --quiet --python "$folder/bin/python" "$@"
-  else
-    "${PYTHON:-python3}" -m venv "$folder"
+  "${PYTHON:-python3}" -m venv "$folder"
+  # uv where it is installed and reaches an index, which it does not always look for where pip does.
+  { command -v uv && uv pip install --quiet --python "$folder/bin/python" "$@"; } >/dev/null 2>&1 ||
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
-  fi
   echo "$*" >"$folder/.made-of"
 }
 
