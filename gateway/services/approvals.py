@@ -326,7 +326,11 @@ class Approvals:
             rows += Rows(expects=(Expect(key=key, version=intent.version),), puts=(written,))
         with anyio.CancelScope(shield=True):
             outcome = await self._audit.append(self._told(after, vote, rows))
-        return not isinstance(outcome, Conflict)
+        if isinstance(outcome, Conflict):
+            return False
+        if not after.open:
+            self._due.pop((approval.tenant, approval.id), None)
+        return True
 
     def _told(self, after: HeldApproval, vote: Vote, rows: Rows) -> EntryDraft:
         approval = after.approval

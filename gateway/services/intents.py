@@ -56,6 +56,9 @@ SWEPT_AT_ONCE: Final = 2
 
 IDEMPOTENCY: Final = "idem:"
 
+KEYS_KEPT: Final = 100_000
+"""Idempotency keys of one tenant whose end is remembered; those beyond are removed after the next start."""
+
 _OPERATORS: Final = frozenset({Role.OPERATOR, Role.ADMIN})
 """Who may report the outcome of an intent that another agent submitted."""
 
@@ -124,7 +127,7 @@ class Intents:
         for tenant in tenants:
             rows = await self._state.scan(tenant, IDEMPOTENCY)
             used = {row.key: read_used(row.value, row.version).expires for row in rows}
-            self._expiring[tenant] = dict(sorted(used.items(), key=lambda one: one[1]))
+            self._expiring[tenant] = dict(sorted(used.items(), key=lambda one: one[1])[:KEYS_KEPT])
 
     # --- submitting ---------------------------------------------------------------------------------------------------
 
@@ -228,7 +231,8 @@ class Intents:
             known = self._expiring.setdefault(tenant, {})
             key = idempotency_key(submission.idempotency_key)
             known.pop(key, None)
-            known[key] = expires
+            if len(known) < KEYS_KEPT:
+                known[key] = expires
 
     async def _answered(self, judged: Judged) -> Submitted:
         """Return the intent, with its token where it is allowed: the decision is durable by now."""

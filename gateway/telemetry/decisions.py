@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 import orjson
 
+from gateway.core.audit.body import shown_place
 from gateway.core.call import Call
 from gateway.core.decision import Decision, Effect
 from gateway.core.facts import Facts
@@ -59,8 +60,7 @@ class DecisionLines:
             (
                 facts.now,
                 decision.effect,
-                call.upstream,
-                call.target,
+                *shown_place(call),
                 facts.principal.agent,
                 intent.risk,
                 decision.reason,

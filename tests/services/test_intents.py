@@ -30,6 +30,7 @@ from gateway.errors import (
     Unavailable,
 )
 from gateway.ports import IntentFilter
+from gateway.services import intents as module
 from gateway.services.audit_query import verify
 from gateway.services.intents import IDEMPOTENCY_TTL, Submitted
 from gateway.services.recovery import close_open_calls
@@ -379,6 +380,16 @@ async def test_a_key_whose_day_is_over_stands_for_a_new_intent_and_old_ones_go()
     for number in range(3):
         await made.intents.submit(KEY, replace(KEYED, idempotency_key=f"new-{number}"))
     assert len(await made.store.scan("default", "idem:")) == 4
+
+
+async def test_the_memory_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not remembered is found in its row all the same."""
+    monkeypatch.setattr(module, "KEYS_KEPT", 1)
+    made = World()
+    for number in range(3):
+        await made.intents.submit(KEY, replace(KEYED, idempotency_key=f"key-{number}"))
+    assert len(made.intents._expiring["default"]) == 1
+    assert (await made.intents.submit(KEY, replace(KEYED, idempotency_key="key-2"))).repeated
 
 
 async def test_a_key_that_is_removed_and_used_at_the_same_time_is_one_or_the_other() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect, Reason
+from gateway.services.judged import NO_ROWS, Judged
 from gateway.telemetry import decisions as module
 from gateway.telemetry.decisions import DecisionLines
 from tests.services.test_enforcement import READ
@@ -156,3 +157,18 @@ def test_lines_that_nobody_reads_are_dropped_in_time(monkeypatch: pytest.MonkeyP
         assert os.read(reader.fileno(), 100) == b"one line\n"
         module._put(stream, "x" * 1_000_000)
         assert set(os.read(reader.fileno(), 10_000_000)) == {ord("x")}
+
+
+async def test_the_words_of_a_submitted_intent_are_shown_without_secrets() -> None:
+    """They are a program's own, and lines are kept by whoever collects them."""
+    secret = "ghp_" + "a1" * 20
+    world = World()
+    call = replace(READ, method="intent", uri="", name=f"deploy with {secret}")
+    decided = await world.enforcement.judge(LOCAL, call, lambda judged: NO_ROWS)
+    assert isinstance(decided, Judged)
+    stream = io.StringIO()
+    lines = DecisionLines(stream)
+    lines.note(decided.call, decided.intent, decided.decision, decided.facts, decided.intent_id)
+    (line,) = await written(lines, stream)
+    assert "deploy with" in line
+    assert secret not in line
