@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import Query as QueryMark
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.core.audit.body import timestamp
 
 __all__ = [
+    "IDEMPOTENT",
     "IN_QUERY",
     "MAX_NAME_CHARS",
     "MAX_TEXT_CHARS",
@@ -71,8 +71,8 @@ def example(value: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
-IN_QUERY: Final = QueryMark()
-"""Marks a model as that of the query, for FastAPI's document."""
+IN_QUERY: Final = object()
+"""Marks a model as that of the query, for a reader; `openapi.py` knows it by the parameter's name."""
 
 
 # --- in queries -------------------------------------------------------------------------------------------------------
@@ -123,14 +123,9 @@ Moment = Annotated[
 """A point in time in a query: RFC 3339, without offset UTC, or a date, which is its first moment in UTC."""
 
 
-IdempotencyKey = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=MAX_NAME_CHARS,
-        description="The same key with the same body is one intent, for 24 hours.",
-    ),
-]
+IdempotencyKey = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+
+IDEMPOTENT: Final = "The same key with the same body is one intent, for 24 hours; with another body it is refused."
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

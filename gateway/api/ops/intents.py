@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from gateway.api.fields import (
+    IDEMPOTENT,
     IN_QUERY,
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
@@ -47,7 +48,7 @@ class CreateIntentRequest(Asked):
     params: dict[str, Any] | None = Field(default=None, description="Its parameters; policies read them as `args`.")
     description: str | None = Field(default=None, max_length=MAX_TEXT_CHARS, description="For people.")
     justification: str | None = Field(default=None, max_length=MAX_TEXT_CHARS, description="For approvers.")
-    idempotencyKey: IdempotencyKey | None = Field(default=None)
+    idempotencyKey: IdempotencyKey | None = Field(default=None, description=IDEMPOTENT)
 
     model_config = example(
         {

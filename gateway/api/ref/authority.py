@@ -31,9 +31,13 @@ Tier = Literal["T0", "T1", "T2", "T3", "T4"]
 class ApprovalRequest(Asked):
     """A human's answer to an escalated intent. One of `intentId` and `escalationId` names it."""
 
-    intentId: str | None = Field(default=None, title="Intent", min_length=1, max_length=MAX_NAME_CHARS)
-    escalationId: str | None = Field(default=None, title="Approval", min_length=1, max_length=MAX_NAME_CHARS)
-    decision: Literal["approve", "reject"] = Field(title="Decision")
+    intentId: str | None = Field(
+        default=None, title="Intent", min_length=1, max_length=MAX_NAME_CHARS, description="The escalated intent."
+    )
+    escalationId: str | None = Field(
+        default=None, title="Approval", min_length=1, max_length=MAX_NAME_CHARS, description="The approval itself."
+    )
+    decision: Literal["approve", "reject"] = Field(title="Decision", description="Yes or no; one no is a no.")
     rationale: str | None = Field(default=None, max_length=MAX_TEXT_CHARS, description="Why; it is recorded.")
     approver: str | None = Field(
         default=None,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from gateway.api.fields import MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, IdempotencyKey, example
+from gateway.api.fields import IDEMPOTENT, MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, IdempotencyKey, example
 from gateway.api.operation import Call, Operation
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
@@ -46,7 +46,7 @@ class IntentRequest(Asked):
     metadata: dict[str, Any] | None = Field(
         default=None, description="What else is known; policies read it as `args`, and a token is bound to it."
     )
-    idempotencyKey: IdempotencyKey | None = Field(default=None)
+    idempotencyKey: IdempotencyKey | None = Field(default=None, description=IDEMPOTENT)
 
     model_config = example(
         {
@@ -74,7 +74,7 @@ class AgentIntentRequest(Asked):
     metadata: dict[str, Any] | None = Field(
         default=None, description="What else is known; its `system`, a text, is the system that is acted on."
     )
-    idempotencyKey: IdempotencyKey | None = Field(default=None)
+    idempotencyKey: IdempotencyKey | None = Field(default=None, description=IDEMPOTENT)
 
     model_config = example(
         {

@@ -36,7 +36,9 @@ class CreateKeyRequest(Managed):
     plan: str | None = Field(default=None, max_length=32, description="`free`, `pro`, `business` or `enterprise`.")
     perMinute: int | None = Field(default=None, ge=1, le=10**9, description="Requests a minute, of `enterprise`.")
     expires: Annotated[AwareDatetime, Field(strict=False)] | None = Field(default=None, description="RFC 3339.")
-    format: Annotated[KeyFormat, Field(strict=False)] = Field(default=KeyFormat.INTENDEDOPS)
+    format: Annotated[KeyFormat, Field(strict=False)] = Field(
+        default=KeyFormat.INTENDEDOPS, description="How the key looks; it says nothing about what it may do."
+    )
 
     model_config = example({"name": "ci", "role": "agent", "agent": "github-actions"})
 

@@ -25,7 +25,7 @@ class CreateUserRequest(Managed):
 
     tenantId: str | None = Field(default=None, title="Tenant", description="Must be the credential's own.")
     name: str = Field(title="Name", min_length=1, max_length=MAX_NAME_CHARS, description="Unique in the tenant.")
-    role: Annotated[Role, Field(strict=False)] = Field(title="Role")
+    role: Annotated[Role, Field(strict=False)] = Field(title="Role", description="What the user may do.")
 
     model_config = example({"name": "jane@acme.com", "role": "operator"})
 
@@ -33,14 +33,14 @@ class CreateUserRequest(Managed):
 class ChangeUserRequest(Managed):
     """What of a user changes; what is left out stays."""
 
-    role: Annotated[Role, Field(strict=False)] | None = Field(default=None)
+    role: Annotated[Role, Field(strict=False)] | None = Field(default=None, description="What the user may do.")
     disabled: bool | None = Field(default=None, description="A disabled user logs in nowhere.")
 
 
 class OpenSessionRequest(Managed):
     """A one-time login code."""
 
-    code: str = Field(title="Code", min_length=1, max_length=512)
+    code: str = Field(title="Code", min_length=1, max_length=512, description="As it was handed out.")
 
 
 # --- what is answered -------------------------------------------------------------------------------------------------
