@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jwt
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from intended.verify import Reason
-from tests.golden.tokens_by_hand import b64, jwk_of, key
+from tests.golden.tokens_by_hand import b64, jwk_of
 from tests.intended.verify.guarded import ARGUMENTS, CLAIMS, GONE, HEAD, JWKS, KID, NOW, D, Guarded, N, token
 
 [JWK] = JWKS["keys"]
@@ -42,14 +43,17 @@ def hs256(secret: bytes, **head: Any) -> str:
 
 def raw_claims(raw: bytes) -> str:
     """Sign a payload that is not written by `json`, with the real key."""
-    private = rsa.RSAPrivateNumbers(*primes(), public_numbers=PUBLIC.public_numbers()).private_key()
+    private = genuine()
     text = unsigned(HEAD, raw)
     return f"{text}.{b64(private.sign(text.encode(), padding.PKCS1v15(), SHA256()))}"
 
 
-def primes() -> tuple[int, int, int, int, int, int]:
+@cache
+def genuine() -> rsa.RSAPrivateKey:
+    """Return the real key, for what the second implementation does not write."""
     p, q = rsa.rsa_recover_prime_factors(N, 65537, D)
-    return p, q, D, rsa.rsa_crt_dmp1(D, p), rsa.rsa_crt_dmq1(D, q), rsa.rsa_crt_iqmp(p, q)
+    parts = (p, q, D, rsa.rsa_crt_dmp1(D, p), rsa.rsa_crt_dmq1(D, q), rsa.rsa_crt_iqmp(p, q))
+    return rsa.RSAPrivateNumbers(*parts, public_numbers=PUBLIC.public_numbers()).private_key()
 
 
 def foreign(**head: Any) -> str:
@@ -58,7 +62,8 @@ def foreign(**head: Any) -> str:
     return token(head=head, n=n, d=d)
 
 
-OWN = key(1)
+FOREIGN = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_numbers()
+OWN = (FOREIGN.public_numbers.n, FOREIGN.d)
 OWN_JWK = jwk_of(OWN[0])
 
 
@@ -73,7 +78,7 @@ def eddsa() -> str:
 
 
 def pss() -> str:
-    private = rsa.RSAPrivateNumbers(*primes(), public_numbers=PUBLIC.public_numbers()).private_key()
+    private = genuine()
     text = unsigned({**HEAD, "alg": "PS256"})
     signed = private.sign(text.encode(), padding.PSS(padding.MGF1(SHA256()), 32), SHA256())
     return f"{text}.{b64(signed)}"
