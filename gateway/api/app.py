@@ -1,4 +1,4 @@
-"""The REST application: one FastAPI application of both dialects' operations, and a plain 404 for the rest.
+"""The REST application: the operations of both dialects by path and method, and a plain 404 for the rest.
 
 Owns which path has which operation: a table made of tuples, nothing registers itself. Clients look for OAuth documents
 and registration where there are none; HTML or a redirect there would read as "found" (research/ecosystem.md 1.2), so
@@ -8,14 +8,12 @@ whatever is unknown is a 404 in JSON, in the shape of its path's dialect.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from fastapi import FastAPI
+from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from gateway import __version__
 from gateway.api import docs, ops, probes, ref
 from gateway.api.dialect import dialect_of
 from gateway.api.errors import UnknownPath, error_answer
-from gateway.api.openapi import ABOUT, TITLE
 from gateway.api.operation import Operation, OperationRoute
 from gateway.api.services import Services
 from gateway.core.message import WireLimits
@@ -25,25 +23,11 @@ __all__ = ["RestApp", "placed", "rest_app"]
 V1: Final = "/v1"
 
 
-class RestApp(FastAPI):
-    """FastAPI's application, but for requests whose path is written in full in the table of routes.
-
-    Those go straight to their operation, which answers everything itself: FastAPI's own stack and its walk through the
-    routes were a sixth of what a decision costs.
-    """
+class RestApp(Router):
+    """The routes. A path that is written in full goes straight to its operation, without a walk through all of them."""
 
     def __init__(self, routes: Sequence[OperationRoute]) -> None:
-        super().__init__(
-            title=TITLE,
-            version=__version__,
-            description=ABOUT,
-            routes=list(routes),
-            openapi_url=None,
-            docs_url=None,
-            redoc_url=None,
-            redirect_slashes=False,
-        )
-        self.router.default = _unknown
+        super().__init__(routes=routes, redirect_slashes=False, default=_unknown)
         self._exact: dict[str, dict[str, OperationRoute]] = {}
         for route in routes:
             if "{" not in route.path:
@@ -51,7 +35,7 @@ class RestApp(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        routes = self._exact.get(scope["path"]) if scope["type"] == "http" else None
+        routes = self._exact.get(scope["path"])
         if routes is None:
             await super().__call__(scope, receive, send)
             return
@@ -76,7 +60,7 @@ def rest_app(services: Services, limits: WireLimits) -> RestApp:
         for operation, path, name, allowed in placed((*operations, *pages.operations()))
     ]
     app = RestApp(routes)
-    pages.describe(app)
+    pages.describe(routes)
     return app
 
 

@@ -4,18 +4,18 @@ Both need no credential and tell what the published documents tell. The page wor
 the package, and its content security policy lets nothing else in. It renders text only, never HTML from the document.
 """
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
 import anyio
 import anyio.to_thread
 import orjson
-from fastapi import FastAPI
 from starlette.responses import Response
 
 from gateway.api.errors import JSON
 from gateway.api.openapi import openapi
-from gateway.api.operation import Endpoint, Operation, PublicCall
+from gateway.api.operation import Endpoint, Operation, OperationRoute, PublicCall
 
 __all__ = ["CSP", "Pages"]
 
@@ -41,13 +41,13 @@ class Pages:
     """The page and the document. The document is made once, when first asked for, off the event loop."""
 
     def __init__(self) -> None:
-        self._app: FastAPI | None = None
+        self._routes: Sequence[OperationRoute] = ()
         self._document = b""
         self._making = anyio.Lock()
 
-    def describe(self, app: FastAPI) -> None:
+    def describe(self, routes: Sequence[OperationRoute]) -> None:
         """Say whose document it is."""
-        self._app = app
+        self._routes = routes
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations; they are no part of the document."""
@@ -57,13 +57,13 @@ class Pages:
     async def _show_document(self, call: PublicCall) -> Response:
         """The OpenAPI document."""
         async with self._making:
-            if not self._document and self._app is not None:
-                self._document = await anyio.to_thread.run_sync(_made, self._app)
+            if not self._document:
+                self._document = await anyio.to_thread.run_sync(_made, self._routes)
         return Response(self._document, media_type=JSON)
 
 
-def _made(app: FastAPI) -> bytes:
-    return orjson.dumps(openapi(app))
+def _made(routes: Sequence[OperationRoute]) -> bytes:
+    return orjson.dumps(openapi(routes))
 
 
 def _page(name: str, kind: str) -> Endpoint:

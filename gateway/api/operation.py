@@ -7,11 +7,10 @@
 5. The endpoint: one use case, in the words of its dialect.
 6. The answer in its envelope; every error by the one table.
 
-FastAPI takes the operations for what it is good at, the routes and the OpenAPI document; of its request handling
-nothing runs, so that there is one strict reading and one error shape per dialect.
+FastAPI is taken for what it is good at, the OpenAPI document (`openapi.py`, only when that is asked for). Of its
+request handling nothing runs, so that there is one strict reading and one error shape per dialect.
 """
 
-import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
@@ -19,15 +18,14 @@ from dataclasses import dataclass
 from typing import Any, Final, get_type_hints
 
 import anyio
-from fastapi.routing import APIRoute
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.authenticate import authenticate, require
 from gateway.api.dialect import Dialect, success_body
-from gateway.api.error_models import error_responses
 from gateway.api.errors import (
     JSON,
     MethodNotAllowed,
@@ -120,7 +118,7 @@ class Operation:
         return tuple(found)
 
 
-class OperationRoute(APIRoute):
+class OperationRoute(Route):
     """One operation at one path. `allowed` are the methods that the path takes by all of its operations."""
 
     def __init__(
@@ -134,22 +132,8 @@ class OperationRoute(APIRoute):
         services: Services,
         limits: WireLimits,
     ) -> None:
-        super().__init__(
-            path,
-            operation.endpoint,
-            methods={operation.method},
-            name=name,
-            operation_id=name,
-            summary=operation.summary,
-            description=inspect.cleandoc(operation.endpoint.__doc__ or ""),
-            tags=[operation.tag] if operation.tag else [],
-            status_code=operation.status,
-            response_model=_enveloped(operation, dialect),
-            response_description="As asked.",
-            responses=_responses(operation, dialect),
-            include_in_schema=not operation.hidden,
-            openapi_extra=_extra(operation),
-        )
+        super().__init__(path, operation.endpoint, methods=[operation.method], name=name)
+        self.methods = {operation.method}  # HEAD is answered where it is allowed, by the table of `allowed`
         self.operation = operation
         self.dialect = dialect
         self._allowed = allowed if not operation.public else (*allowed, "HEAD")
@@ -232,33 +216,3 @@ _PRIVATE: Final = {"cache-control": "no-store"}
 """Tokens, keys and sessions are told in answers."""
 _PRINCIPAL: Final = "gateway.api.principal"
 _RECORDED: Final = frozenset({400, 401, 403, 413, 415})
-
-
-def _enveloped(operation: Operation, dialect: Dialect) -> type[BaseModel] | None:
-    """Return the model of a success with its envelope around it."""
-    model = operation.answers
-    if model is None or dialect is Dialect.REF:
-        return model
-    return create_model(f"{model.__name__}Data", __doc__=f"{model.__name__} in `data`.", data=(model, ...))
-
-
-def _responses(operation: Operation, dialect: Dialect) -> dict[int | str, dict[str, Any]]:
-    responses = error_responses(dialect, operation.errors())
-    if operation.unwell is not None:
-        responses[503] = {"model": operation.unwell, "description": "Not well."}
-    return responses
-
-
-def _extra(operation: Operation) -> dict[str, Any]:
-    """Return what FastAPI cannot see: who may call it, and whether the body may be empty."""
-    extra: dict[str, Any] = {"security": [] if operation.public else [{"apiKey": []}, {"bearer": []}, {"portal": []}]}
-    if f"{{{TENANT}}}" in operation.path:
-        extra["parameters"] = [{"$ref": "#/components/parameters/tenantInPath"}]
-    if not operation.public:
-        extra.setdefault("parameters", []).append({"$ref": "#/components/parameters/tenantHeader"})
-        extra["x-intended-scope"] = str(operation.scope or "")
-        if operation.roles:
-            extra["x-intended-roles"] = sorted(operation.roles)
-    if operation.body_optional:
-        extra["requestBody"] = {"required": False}
-    return extra
