@@ -1,4 +1,4 @@
-"""The generated parts of the documents: the help in README.md, and gateway/configuration/README.md.
+"""The generated parts of the documents: the help in README.md, gateway/configuration/README.md, and the REST API's.
 
     python -m tests.house.documents      writes them anew
 
@@ -15,6 +15,7 @@ from gateway.cli.main import app
 from gateway.configuration.environment import PREFIX
 from gateway.configuration.shape import Kind, Node, root
 from gateway.settings import Settings
+from tests.house.api_page import PAGE, api_page, document_text
 
 __all__ = ["ROOT", "help_text", "readme", "settings_page"]
 
@@ -84,9 +85,11 @@ def _default(field: Any) -> str:
 
 
 def main() -> None:
-    """Write both."""
+    """Write all of them."""
     (ROOT / "README.md").write_text(readme())
     (ROOT / "gateway/configuration/README.md").write_text(settings_page())
+    (ROOT / "docs/openapi.json").write_text(document_text())
+    PAGE.write_text(api_page())
 
 
 if __name__ == "__main__":
