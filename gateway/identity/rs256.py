@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class Rs256:
-    """`key` is what private keys are sealed under; `threads` bounds the signatures made at once, by default one a core.
+    """`key` is what private keys are sealed under; `threads` bounds the signatures made at once; 0: `Signatures` knows.
 
     Raises SigningError where the key is not 32 bytes.
     """

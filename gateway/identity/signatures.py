@@ -35,11 +35,12 @@ class _Job(NamedTuple):
 class Signatures:
     """RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, 8.2). To be used in one event loop.
 
-    `threads` is how many signatures are made at once, by default one a core; a thread ends with its owner.
+    `threads` is how many signatures are made at once. By default half the cores: each makes thousands a second, and the
+    event loop and the store want theirs. A thread ends with its owner.
     """
 
     def __init__(self, threads: int = 0) -> None:
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or max(1, (os.cpu_count() or 1) // 2)
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="sign")
         self._lock = threading.Lock()
         self._waiting: deque[_Job] = deque()
