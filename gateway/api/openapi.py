@@ -50,6 +50,13 @@ PARAMETERS: Final = {
         "description": "The credential's own tenant, which is meant where it is left out; any other is `FORBIDDEN`.",
         "schema": {"type": "string"},
     },
+    "ifMatch": {
+        "name": "if-match",
+        "in": "header",
+        "required": False,
+        "description": "The version that is replaced, as `ETag` told it; or it stands in the body.",
+        "schema": {"type": "string", "examples": ['"3"']},
+    },
     "tenantInPath": {
         "name": "tenantId",
         "in": "path",
@@ -133,6 +140,9 @@ def enveloped(operation: Operation, dialect: Dialect) -> type[BaseModel] | None:
 
 def _responses(operation: Operation, dialect: Dialect) -> dict[int | str, dict[str, Any]]:
     responses = error_responses(dialect, operation.errors())
+    if operation.versioned:
+        text = "The version, as `If-Match` takes it."
+        responses[operation.status] = {"headers": {"ETag": {"description": text, "schema": {"type": "string"}}}}
     if operation.unwell is not None:
         responses[503] = {"model": operation.unwell, "description": "Not well."}
     return responses
@@ -148,6 +158,8 @@ def _extra(operation: Operation) -> dict[str, Any]:
         extra["x-intended-scope"] = str(operation.scope or "")
         if operation.roles:
             extra["x-intended-roles"] = sorted(operation.roles)
+    if operation.versioned and operation.method != "GET":
+        extra["parameters"].append({"$ref": "#/components/parameters/ifMatch"})
     if operation.body_optional:
         extra["requestBody"] = {"required": False}
     return extra

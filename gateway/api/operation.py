@@ -79,7 +79,8 @@ class Operation:
 
     `scope` None asks for a valid credential only; `public` asks for none. `answers` is the model of a success, `unwell`
     that of a 503 which is no error; `also` are the errors beyond those that follow from the rest. `hidden` operations
-    are not in the OpenAPI document; one with `both_prefixes` is served under `/v1` too.
+    are not in the OpenAPI document; one with `both_prefixes` is served under `/v1` too. A `versioned` one answers with
+    an `ETag`, and takes `If-Match` where it changes something.
     """
 
     method: str
@@ -97,6 +98,7 @@ class Operation:
     also: tuple[type[Exception], ...] = ()
     hidden: bool = False
     both_prefixes: bool = False
+    versioned: bool = False
     tag: str = ""
 
     def model(self, name: str) -> type[BaseModel] | None:

@@ -234,6 +234,7 @@ OPERATIONS: Final = (
         endpoint=get_thresholds,
         answers=ThresholdsView,
         scope=Scope.POLICIES_READ,
+        versioned=True,
         tag=TAG,
     ),
     Operation(
@@ -246,6 +247,7 @@ OPERATIONS: Final = (
         scope=Scope.POLICIES_WRITE,
         roles=frozenset({Role.ADMIN, Role.POLICY_ADMIN}),
         also=(StateConflict,),
+        versioned=True,
         tag=TAG,
     ),
     Operation(

@@ -27,8 +27,8 @@ function typeOf(spec, schema) {
 
 function members(spec, schema) {
   const whole = resolve(spec, schema);
-  const found = [whole, ...(whole.anyOf || whole.oneOf || []).map((one) => resolve(spec, one)), resolve(spec, whole.items)];
-  return found.find((one) => one.properties);
+  const choices = (whole.anyOf || whole.oneOf || []).map((one) => resolve(spec, one));
+  return [whole, ...choices, resolve(spec, whole.items), resolve(spec, whole.additionalProperties)].find((one) => one.properties);
 }
 
 function* rows(spec, schema, prefix, depth) {
