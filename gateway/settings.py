@@ -28,6 +28,7 @@ from gateway.errors import ConfigurationError, Problem
 
 __all__ = [
     "AuditSettings",
+    "HoldSettings",
     "LimitSettings",
     "RateSettings",
     "Settings",
@@ -35,6 +36,7 @@ __all__ = [
     "TierSettings",
     "TokenSettings",
     "UpstreamSettings",
+    "WebhookSettings",
 ]
 
 SEALING_KEY_BYTES = 32
@@ -164,6 +166,22 @@ class LimitSettings(Section):
     """Calls to one upstream in flight at once."""
 
 
+class HoldSettings(Section):
+    """How long an escalated tool call waits for its human before its agent is told that it is pending."""
+
+    leg_s: Annotated[float, Field(ge=0, le=30)] = 4.0
+    """One wait where the agent did not ask for another one. Clients of the modern era come back by themselves, 9 times
+    in all; one of the handshake era waits once. Below 5 s, after which the OpenAI Agents SDK gives up; 0: no wait."""
+    hold_s: Annotated[float, Field(ge=0, le=300)] = 45.0
+    """The wait of a handshake client that asked for progress. Below 60 s, after which most clients give up."""
+    hold_max_s: Annotated[float, Field(ge=0, le=3600)] = 300.0
+    """The longest that an agent may ask for (`Prefer: wait=N`, or `holds.agents`); in the modern era in 9 parts."""
+    held_per_agent: Annotated[int, Field(ge=0, le=10_000)] = 64
+    """Calls of one agent that wait at once, each on a connection; more are told at once that they are pending."""
+    agents: dict[str, Annotated[float, Field(ge=0, le=3600)]] = Field(default_factory=dict)
+    """How long the calls of single agents wait, by name, where they do not ask themselves; 0: not at all."""
+
+
 class AuditSettings(Section):
     """What the audit keeps and shows."""
 
@@ -253,6 +271,14 @@ class TokenSettings(Section):
         return None if self.key is None else _key_bytes(self.key)
 
 
+class WebhookSettings(Section):
+    """Where webhooks may be sent beyond the public internet."""
+
+    allow_hosts: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = ()
+    """Hosts, by name or address as in the URL, that may be on this machine or its own network, and without TLS. Whoever
+    may configure webhooks can then have requests sent to every port of these."""
+
+
 def _key_bytes(secret: SecretStr) -> bytes:
     """Read a key as base64 (either alphabet, padded or not) or hex. Raises ValueError, which does not repeat it."""
     text = secret.get_secret_value().strip()
@@ -302,8 +328,10 @@ class Settings(Section):
     tiers: TierSettings = TierSettings()
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
+    holds: HoldSettings = HoldSettings()
     audit: AuditSettings = AuditSettings()
     tokens: TokenSettings = TokenSettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
     @model_validator(mode="after")
     def whole_tls(self) -> "Settings":

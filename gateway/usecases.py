@@ -13,13 +13,16 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal
 from gateway.identity.ids import RandomIds
 from gateway.identity.rs256 import Rs256
-from gateway.parts import data_folder, sealing_key, standing, store_options
+from gateway.parts import data_folder, hold_terms, sealing_key, standing, store_options
 from gateway.ports import Clock, Upstream
 from gateway.services.agents import Agents
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
 from gateway.services.connectors import Connectors
+from gateway.services.desk import CallDesk
+from gateway.services.delivering import Delivering
 from gateway.services.enforcement import Enforcement
+from gateway.services.holding import Holds
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
 from gateway.services.localagent import LocalAgent, LocalAuthentication
@@ -31,10 +34,14 @@ from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
+from gateway.services.wakeups import Wakeups
+from gateway.services.webhooks import Webhooks
 from gateway.settings import Settings
 from gateway.store.sealing import Sealer, data_key
 from gateway.store.sqlite.index import SqliteIndex
+from gateway.store.sqlite.outbox import SqliteOutbox
 from gateway.store.sqlite.store import DATABASE, SqliteStore
+from gateway.webhooks.courier import Courier
 
 __all__ = ["Directories"]
 
@@ -68,8 +75,19 @@ class Directories:
         self.people = People(audit=store, state=store, clock=clock, ids=ids)
         tiers = standing(settings)
         self.thresholds = Thresholds(audit=store, state=store, clock=clock, ids=ids, configured=tiers.thresholds)
-        self.approvals = Approvals(
-            audit=store, state=store, clock=clock, ids=ids, vault=Sealer(data_key(store_options(settings).key_file))
+        vault = Sealer(data_key(store_options(settings).key_file))
+        self.approvals = Approvals(audit=store, state=store, clock=clock, ids=ids, vault=vault)
+        self.desk = CallDesk(
+            approvals=self.approvals,
+            audit=store,
+            state=store,
+            clock=clock,
+            ids=ids,
+            vault=vault,
+            wakeups=Wakeups(),
+        )
+        self.holds = Holds(
+            approvals=self.approvals, desk=self.desk, clock=clock, vault=vault, terms=hold_terms(settings)
         )
         self.tokens = Tokens(
             signer=Rs256(sealing_key(settings)),
@@ -85,17 +103,39 @@ class Directories:
             if local is None
             else LocalAuthentication(local, keys=self.keys, limits=limits, sessions=self.people)
         )
-        self.index = SqliteIndex(data_folder(settings) / DATABASE)
+        database = data_folder(settings) / DATABASE
+        self.index = SqliteIndex(database)
+        outbox, courier = SqliteOutbox(database), Courier(settings.webhooks.allow_hosts)
+        self.webhooks = Webhooks(
+            audit=store,
+            state=store,
+            reader=store,
+            outbox=outbox,
+            courier=courier,
+            vault=Sealer(data_key(store_options(settings).key_file)),
+            clock=clock,
+            ids=ids,
+        )
+        self.delivering = Delivering(webhooks=self.webhooks, outbox=outbox, courier=courier, clock=clock)
 
     async def load(self) -> None:
         """Read everything; nothing may be asked before. Raises StoreError."""
         tenants = await self._store.tenants()
-        for directory in (self.agents, self.keys, self.people, self.thresholds, self.approvals, self.tokens):
+        for directory in (
+            self.agents,
+            self.keys,
+            self.people,
+            self.thresholds,
+            self.approvals,
+            self.desk,
+            self.tokens,
+            self.webhooks,
+        ):
             await directory.load(tenants)
 
     def start(self, tasks: TaskGroup) -> None:
         """Start what expires, retires and catches up by the clock."""
-        for run in (self.approvals.run, self.tokens.run, self.index.run):
+        for run in (self.approvals.run, self.tokens.run, self.index.run, self.delivering.run):
             tasks.start_soon(run)
 
     async def _agent_of_key(self, by: Principal, name: str) -> str:
@@ -132,7 +172,8 @@ class Directories:
             keys=self.keys,
             people=self.people,
             tokens=self.tokens,
-            audit=Trail(reader=self._store, index=self.index),
+            webhooks=self.webhooks,
+            audit=Trail(reader=self._store, index=self.index, audit=self._store, clock=self._clock, ids=self._ids),
             connectors=Connectors(upstreams=upstreams, transports=transports, index=self.index, clock=self._clock),
             stats=Stats(index=self.index, approvals=self.approvals, clock=self._clock),
             readiness=readiness,

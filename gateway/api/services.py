@@ -16,6 +16,7 @@ from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
+from gateway.services.webhooks import Webhooks
 
 __all__ = ["Services"]
 
@@ -32,6 +33,7 @@ class Services:
     keys: Keys
     people: People
     tokens: Tokens
+    webhooks: Webhooks
     audit: Trail
     connectors: Connectors
     stats: Stats

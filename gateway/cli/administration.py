@@ -102,6 +102,10 @@ class Administration:
         """Replace what is at `path`. Raises GatewayError."""
         return await self._ask("PUT", path, json=dict(body))
 
+    async def delete(self, path: str) -> Any:
+        """Remove what is at `path`. Raises GatewayError."""
+        return await self._ask("DELETE", path)
+
     async def _ask(self, method: str, path: str, **more: Any) -> Any:
         import httpx
 

@@ -24,6 +24,7 @@ from gateway.cli import (
     tokens,
     users,
     version,
+    webhooks,
 )
 from gateway.cli.exits import exit_for
 from gateway.errors import GatewayError
@@ -52,6 +53,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(thresholds.app, name="thresholds")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(audit.app, name="audit")
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")

@@ -1,21 +1,34 @@
 """A tenant's own audit trail: its entries by filter, page or cursor, and whether the chain is whole.
 
-Owns who may ask about which chain: a principal about its own. The shape of an entry is `audit_query.shown`, the
-verdict on a chain `core/audit/verify.py`.
+Owns who may ask about which chain: a principal about its own; and that a break which is found is told: an entry of its
+own for each, from which webhooks tell it. The shape of an entry is `audit_query.shown`, the verdict on a chain
+`core/audit/verify.py`.
 """
 
+import logging
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Final
 
 import anyio
+import orjson
 
-from gateway.core.audit.verify import Report
+from gateway.core.audit.body import timestamp
+from gateway.core.audit.canonical import digest
+from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
+from gateway.core.audit.verify import Break, Report
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
-from gateway.ports import AuditReader, EntryFilter, Page, RecordIndex
+from gateway.errors import StoreError
+from gateway.ports import AuditLog, AuditReader, Clock, EntryFilter, Ids, Page, RecordIndex
 from gateway.services.audit_query import shown, verify
 
 __all__ = ["Trail"]
+
+BREAKS_TOLD: Final = 16
+"""Of one verification: a chain that was rewritten is broken everywhere."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -30,9 +43,12 @@ class _Turn:
 class Trail:
     """Reads of one tenant's chain."""
 
-    def __init__(self, *, reader: AuditReader, index: RecordIndex) -> None:
+    def __init__(self, *, reader: AuditReader, index: RecordIndex, audit: AuditLog, clock: Clock, ids: Ids) -> None:
         self._reader = reader
         self._index = index
+        self._audit = audit
+        self._clock = clock
+        self._ids = ids
         self._turns: defaultdict[str, _Turn] = defaultdict(lambda: _Turn(lock=anyio.Lock()))
 
     async def entries(
@@ -55,4 +71,26 @@ class Trail:
                 turn.begun += 1
                 turn.report = None  # should this one fail, who waits has nothing to share
                 turn.report = await verify(self._reader, principal.tenant)
+                await self._tell(turn.report)
             return turn.report
+
+    async def _tell(self, report: Report) -> None:
+        """Record each break once. Where that is impossible the report stands all the same."""
+        try:
+            for found in report.breaks[:BREAKS_TOLD]:
+                await self._audit.append(self._draft(report.tenant, found))
+        except StoreError as error:
+            _log.error("a break in the chain of tenant %s is not on record: %s", report.tenant, error)
+
+    def _draft(self, tenant: str, found: Break) -> EntryDraft:
+        told = {"sequence": found.seq, "kind": found.kind, "expected": found.expected, "found": found.found}
+        now, key = timestamp(self._clock.now()), f"chain-break:{digest(told)}"
+        return EntryDraft(
+            tenant=tenant,
+            id=self._ids.new("evt"),
+            type=EntryType.CHAIN_BROKEN,
+            time=now,
+            body=orjson.dumps(told),
+            expects=(Expect(key=key, version=0),),  # a conflict: it has been told
+            puts=(Put(key=key, value=now.encode()),),
+        )

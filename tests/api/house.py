@@ -236,7 +236,7 @@ async def opened() -> House:
         keys=keys,
         people=people,
         tokens=Tokens(signer=QuickSigner(), **written, issuer="intended-gateway"),
-        audit=Trail(reader=store, index=index),
+        audit=Trail(reader=store, index=index, audit=store, clock=clock, ids=ids),
         connectors=Connectors(
             upstreams={"files": FakeUpstream()}, transports={"files": "http"}, index=index, clock=clock
         ),

@@ -10,6 +10,7 @@ from gateway.ports import EntryFilter
 from gateway.services.trail import Trail
 from tests.simulate.index import MemoryIndex
 from tests.simulate.store import MemoryStore
+from tests.simulate.world import FakeClock, FakeIds
 
 ACME = Principal(tenant="acme", agent="bot", credential="key_1")
 OTHER = Principal(tenant="other", agent="bot", credential="key_2")
@@ -27,7 +28,7 @@ async def filled(count: int) -> MemoryStore:
 
 
 def trail(store: MemoryStore) -> Trail:
-    return Trail(reader=store, index=MemoryIndex(store))
+    return Trail(reader=store, index=MemoryIndex(store), audit=store, clock=FakeClock(), ids=FakeIds())
 
 
 async def test_entries_come_newest_first_with_their_hash_and_body() -> None:

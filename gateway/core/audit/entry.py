@@ -17,6 +17,8 @@ class EntryType(StrEnum):
     CALL_DECIDED = "call.decided"
     CALL_COMPLETED = "call.completed"
     """Also closes a call that a crash left in doubt: its reason is then `in-doubt`."""
+    CALL_REPLAYED = "call.replayed"
+    """An approved call came again and was told what became of the first; nothing was executed for it."""
     REQUEST_REFUSED = "request.refused"
     """A known principal's message was refused before a decision (wire, unknown method …)."""
     STRANGERS_REFUSED = "strangers.refused"
@@ -44,6 +46,12 @@ class EntryType(StrEnum):
     SIGNING_KEY_CREATED = "signing-key.created"
     SIGNING_KEY_RETIRED = "signing-key.retired"
     THRESHOLDS_CHANGED = "thresholds.changed"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    """Its URL, events or secret, or that nothing is sent any more: by an admin, or because the receiver said 410."""
+    WEBHOOK_DELETED = "webhook.deleted"
+    CHAIN_BROKEN = "chain.broken"
+    """A verification found a break of this very chain; one entry for each break, however often it is found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
