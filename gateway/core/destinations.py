@@ -10,7 +10,7 @@ addresses to some resolvers and names to others, so they are neither here.
 import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,8 +25,8 @@ _NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """A last label like this makes an address of the host, for whoever reads URLs as browsers do (WHATWG URL, 3.5)."""
 
-_WIRESERVER: Final = IPv4Address("168.63.129.16")
-"""Azure's metadata, at a public address."""
+_METADATA: Final = (IPv4Network("168.63.129.16/32"), IPv4Network("192.0.0.0/24"))
+"""Azure's, at a public address; and Oracle's, in a block that some versions of Python take for public."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _HOLDS_V4: Final = (IPv6Network("::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("2001::/32"))
 """IPv4-compatible, local NAT64, Teredo: they lead to some IPv4 address by ways that are nobody's business here."""
@@ -71,13 +71,15 @@ def read_destination(url: str, allowed: AbstractSet[str]) -> Destination:
     try:
         parts = urlsplit(url)
         port = parts.port
+        bracketed = parts.netloc.startswith("[")
+        host = str(IPv6Address(parts.hostname or "")) if bracketed else parts.hostname or ""
     except ValueError:
         msg = "must be a URL as in https://example.com/hook"
         raise ValueError(msg) from None
     problem = _problem(url, parts, port)
     if problem:
         raise ValueError(problem)
-    host = _host(parts.netloc, parts.hostname or "")
+    host = host if bracketed else _host(host)
     trusted = host in allowed
     if parts.scheme == "http" and not trusted:
         msg = "must begin with https://; an operator can allow a host by name (`webhooks.allow_hosts`)"
@@ -112,17 +114,13 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address.is_site_local or any(address in network for network in _HOLDS_V4):
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved and address != _WIRESERVER
+    elif any(address in network for network in _METADATA):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _host(netloc: str, host: str) -> str:
-    """Return the host in the one form that it may have. Raises ValueError."""
-    if netloc.startswith("["):
-        try:
-            return str(IPv6Address(host))
-        except ValueError:
-            msg = "has an IPv6 address that is none"
-            raise ValueError(msg) from None
+def _host(host: str) -> str:
+    """Return a name or an IPv4 address in the one form that it may have. Raises ValueError."""
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
         try:
             return str(IPv4Address(host))
