@@ -153,8 +153,9 @@ class Gateway:
         return OperatorApp(self._rest)
 
     def drain(self) -> None:
-        """Begin to stop: unready from now on; streams that only wait are ended, calls in flight go on."""
+        """Begin to stop: unready from now on; streams and calls that only wait are ended, calls in flight go on."""
         self._readiness.drain()
+        self.known.holds.stop()
         self._front.drain()
 
     @property
@@ -254,7 +255,7 @@ class Gateway:
             ),
             show_arguments=settings.audit.arguments == "redacted",
             observe=self._observe,
-            desk=self.known.approvals,
+            desk=self.known.desk,
         )
 
     def _dispatch(self, store: SqliteStore, enforcement: Enforcement) -> Dispatch:
@@ -267,6 +268,7 @@ class Gateway:
             facts=self._facts,
             refusals=self._refusals,
             authority=Authority(tokens=self.known.tokens, audiences=audiences(settings), ttl_s=settings.tokens.ttl_s),
+            holds=self.known.holds,
         )
 
     # --- the gateway's own entries ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from gateway.core.holds import HoldTerms
 from gateway.core.message import WireLimits
 from gateway.core.principal import TrustTier
 from gateway.core.redact import redact
@@ -28,6 +29,7 @@ __all__ = [
     "data_folder",
     "describe",
     "front_limits",
+    "hold_terms",
     "make_upstream",
     "mounts",
     "policy_path",
@@ -162,4 +164,16 @@ def front_limits(settings: Settings) -> FrontLimits:
         session_idle_s=limits.session_idle_s,
         event_buffer_bytes=limits.event_buffer_bytes,
         event_buffer_s=limits.event_buffer_s,
+    )
+
+
+def hold_terms(settings: Settings) -> HoldTerms:
+    """Return how long escalated calls wait for their humans."""
+    holds = settings.holds
+    return HoldTerms(
+        leg_s=holds.leg_s,
+        hold_s=holds.hold_s,
+        hold_max_s=holds.hold_max_s,
+        held_per_agent=holds.held_per_agent,
+        agents=dict(holds.agents),
     )

@@ -451,8 +451,17 @@ class Channel(Protocol):
 class Caller(Channel, Protocol):
     """The agent that waits for one answer: messages go on this answer's own stream, before it."""
 
+    @property
+    def prefer(self) -> str:
+        """How long it would wait, in the words of its `Prefer` header (RFC 7240); empty where it does not say."""
+        ...
+
     def gone(self) -> bool:
         """Return True once nobody can receive the answer any more (modern era: the stream was closed)."""
+        ...
+
+    def connected(self) -> bool:
+        """Return True while the answer would go out at once; who may come back for it later is not connected now."""
         ...
 
 

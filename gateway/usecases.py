@@ -19,8 +19,8 @@ from gateway.services.agents import Agents
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
 from gateway.services.connectors import Connectors
-from gateway.services.desk import CallDesk
 from gateway.services.delivering import Delivering
+from gateway.services.desk import CallDesk
 from gateway.services.enforcement import Enforcement
 from gateway.services.holding import Holds
 from gateway.services.intents import Intents

@@ -12,7 +12,14 @@ from gateway.core.call import Call, Era
 from gateway.core.codes import GATEWAY_REFUSED, INVALID_PARAMS, RESOURCE_NOT_FOUND
 from gateway.core.jsonvalue import JsonObject
 
-__all__ = ["DECISION_META", "Refusal", "RefusalKind", "refusal_message", "unknown_target_message"]
+__all__ = [
+    "DECISION_META",
+    "Refusal",
+    "RefusalKind",
+    "next_leg_message",
+    "refusal_message",
+    "unknown_target_message",
+]
 
 DECISION_META = "so.intended/decision"
 """The `_meta` key of the machine-readable record (design, section 4, "DENY")."""
@@ -23,6 +30,10 @@ class RefusalKind(StrEnum):
 
     DENY = "deny"
     PENDING = "pending"
+    RUNNING = "running"
+    """The same call is being executed for another connection."""
+    DONE = "done"
+    """The same call was executed already; its answer is not there to be given."""
     ERROR = "error"
     """The gateway or the upstream failed; whether the call may have run is in the record."""
 
@@ -58,6 +69,12 @@ def refusal_message(call: Call, era: Era, refusal: Refusal) -> JsonObject:
     if era is Era.MODERN:
         result["resultType"] = "complete"
     return {"result": result}
+
+
+def next_leg_message(state: str, refusal: Refusal) -> JsonObject:
+    """Return the modern answer that makes a client call again by itself, with this state (`core/holds.py`)."""
+    record = _record(refusal)
+    return {"result": {"resultType": "input_required", "requestState": state, "_meta": {DECISION_META: record}}}
 
 
 def unknown_target_message(call: Call, era: Era) -> JsonObject:
@@ -102,9 +119,17 @@ def _text(refusal: Refusal) -> str:
             )
         return (
             f"Waiting for a human: {refusal.explanation} {decision} Nothing was executed."
-            f" Tell the user that it needs an approval ({refusal.approval_id}); do not repeat this call before that:"
-            " the same call is then executed once."
+            f" Tell the user that it needs the approval {refusal.approval_id}"
+            f" (`intended approvals approve {refusal.approval_id}`). Do not repeat this call before that;"
+            " after it, make the same call with the same arguments again: it is then executed once."
         )
+    if refusal.kind is RefusalKind.RUNNING:
+        return (
+            f"Approved and running: {refusal.explanation} {decision} It is executed once only."
+            " Make the same call with the same arguments again later to get its outcome."
+        )
+    if refusal.kind is RefusalKind.DONE:
+        return f"Done already: {refusal.explanation} {decision} Nothing was executed for this repetition."
     ran = (
         "It is not known whether the call was executed; do not repeat it without checking."
         if refusal.may_have_run

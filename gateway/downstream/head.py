@@ -13,12 +13,13 @@ from typing import Final
 from gateway.core.codes import INVALID_REQUEST
 from gateway.core.message import Rejection
 
-__all__ = ["LAST_EVENT_ID", "SESSION_ID", "TENANT", "VERSION", "Accepts", "Gate", "Head"]
+__all__ = ["LAST_EVENT_ID", "PREFER", "SESSION_ID", "TENANT", "VERSION", "Accepts", "Gate", "Head"]
 
 SESSION_ID: Final = b"mcp-session-id"
 VERSION: Final = b"mcp-protocol-version"
 LAST_EVENT_ID: Final = b"last-event-id"
 TENANT: Final = b"x-tenant-id"
+PREFER: Final = b"prefer"
 _ACCEPT: Final = b"accept"
 _HOST: Final = b"host"
 _ORIGIN: Final = b"origin"
@@ -28,7 +29,7 @@ _LENGTH: Final = b"content-length"
 _OWS: Final = b" \t"
 """White space around a value is no part of it (RFC 9110, 5.5); the HTTP parser leaves what follows."""
 _READ: Final = frozenset(
-    {SESSION_ID, VERSION, LAST_EVENT_ID, TENANT, _ACCEPT, _HOST, _ORIGIN, _KEY, _AUTHORIZATION, _LENGTH}
+    {SESSION_ID, VERSION, LAST_EVENT_ID, TENANT, PREFER, _ACCEPT, _HOST, _ORIGIN, _KEY, _AUTHORIZATION, _LENGTH}
 )
 
 _LOOPBACK_HOST = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)

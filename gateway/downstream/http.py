@@ -28,7 +28,7 @@ from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.core.wire import classify, encode_error, encode_result
 from gateway.downstream.answer import DIRECT, Answer, Direct, Receive, Send
 from gateway.downstream.bounds import FrontLimits
-from gateway.downstream.head import LAST_EVENT_ID, SESSION_ID, TENANT, VERSION, Gate, Head
+from gateway.downstream.head import LAST_EVENT_ID, PREFER, SESSION_ID, TENANT, VERSION, Gate, Head
 from gateway.downstream.modern import ModernCaller
 from gateway.downstream.session import Session, SessionCaller
 from gateway.downstream.sessions import Sessions
@@ -297,7 +297,9 @@ class McpFront:
             # caller cancel another's work.
             await exchange.answer.plain(202, b"")
             return
-        caller = exchange.caller = ModernCaller(exchange.answer, stream=exchange.head.accepts.stream)
+        head = exchange.head
+        caller = ModernCaller(exchange.answer, stream=head.accepts.stream, prefer=head.get(PREFER) or "")
+        exchange.caller = caller
         self._usher.expect(caller)
         if inbound.method == _LISTEN:
             self._listening[caller] = principal
@@ -374,6 +376,7 @@ class McpFront:
             await self._refuse(exchange, rejection)
             return
         exchange.caller = caller
+        caller.prefer = exchange.head.get(PREFER) or ""
         self._usher.expect(caller)
         reply: Reply | None = None
         try:

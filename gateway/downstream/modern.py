@@ -15,16 +15,21 @@ __all__ = ["ModernCaller"]
 class ModernCaller:
     """`ports.Caller` of one modern request. What runs for it runs inside `scope`."""
 
-    __slots__ = ("_stream", "answer", "scope")
+    __slots__ = ("_stream", "answer", "prefer", "scope")
 
-    def __init__(self, answer: Answer, *, stream: bool) -> None:
+    def __init__(self, answer: Answer, *, stream: bool, prefer: str = "") -> None:
         self.answer = answer
+        self.prefer = prefer
         self.scope = new_scope()
         self._stream = stream
 
     def gone(self) -> bool:
         """Return whether the agent closed the connection: nothing may be done for it any more."""
         return self.answer.gone()
+
+    def connected(self) -> bool:
+        """Return whether the agent is there: a stream of this era cannot be resumed."""
+        return not self.answer.gone()
 
     async def notify(self, method: str, params: JsonObject) -> None:
         """Send a notification before the answer; dropped where the agent takes no event stream."""

@@ -215,10 +215,11 @@ def _no_answer(message: str) -> JsonObject:
 class SessionCaller:
     """`ports.Caller` of one request of a session: messages go on its own stream, before the answer."""
 
-    __slots__ = ("_session", "_stream", "answer", "request_id", "scope")
+    __slots__ = ("_session", "_stream", "answer", "prefer", "request_id", "scope")
 
     def __init__(self, session: Session, answer: Answer, request_id: str | int) -> None:
         self.answer = answer
+        self.prefer = ""
         self.request_id = request_id
         self.scope = new_scope()
         self._session = session
@@ -231,6 +232,11 @@ class SessionCaller:
         if self._stream is not None and (self._session.primed or self._stream.last > 0):
             return False
         return self.answer.gone()
+
+    def connected(self) -> bool:
+        """Return whether somebody takes the answer now: on this connection, or on one that has resumed its stream."""
+        taker = self.answer if self._stream is None else self._stream.listener
+        return not self._session.ended and taker is not None and not taker.gone()
 
     async def notify(self, method: str, params: JsonObject) -> None:
         """Send a notification before the answer."""

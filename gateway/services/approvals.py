@@ -5,7 +5,7 @@ approval is opened in the transaction of the decision that asks for it, and its 
 it allows. The states are `core/approvals.py`'s, what is kept `core/rows.py`'s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -19,6 +19,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decision import ApprovalTerms, Effect
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.outcomes import outcome_key, refused
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.redact import redact
 from gateway.core.rows import (
@@ -77,6 +78,11 @@ class Approvals:
         self._ids = ids
         self._vault = vault
         self._due: dict[tuple[str, str], str] = {}
+        self._told_of_changes: list[Callable[[HeldApproval], None]] = []
+
+    def on_change(self, tell: Callable[[HeldApproval], None]) -> None:
+        """Call `tell` at once with each approval that has got an answer, durably, or whose time is over."""
+        self._told_of_changes.append(tell)
 
     async def load(self, tenants: Iterable[str]) -> None:
         """Read when the open approvals of these tenants expire; part of the start. Raises StoreError."""
@@ -366,10 +372,13 @@ def change(before: HeldApproval, after: HeldApproval) -> Rows:
     gone = [] if one.state is ApprovalState.PENDING else [pending_key(one.id)]
     if not after.open:
         gone += [input_key(one.id), *([after.key] if after.key else [])]
-    return Rows(
+    rows = Rows(
         expects=(_expect(before),),
         puts=(Put(key=approval_key(one.id), value=after.written()), *(Put(key=key, value=None) for key in gone)),
     )
+    if one.state is not ApprovalState.DENIED or not after.key:
+        return rows
+    return rows + Rows(puts=(Put(key=outcome_key(after.key), value=refused(one).written()),))
 
 
 def used(held: HeldApproval) -> Rows:

@@ -26,6 +26,7 @@ from gateway.services.conversation import OPEN_TIMEOUT_S, SERVER_INFO, Conversat
 from gateway.services.enforcement import Enforcement
 from gateway.services.facts import FactSource
 from gateway.services.gating import Gating
+from gateway.services.holding import Holds
 from gateway.services.listening import Listening
 from gateway.services.listing import LISTS, Listing
 from gateway.services.modern import ModernParty
@@ -52,8 +53,9 @@ class Dispatch:
         facts: FactSource,
         refusals: Refusals,
         authority: Authority | None = None,
+        holds: Holds | None = None,
     ) -> None:
-        """Without `authority` no call carries a token."""
+        """Without `authority` no call carries a token; without `holds` none waits for its human."""
         self._owners = owners = Owners()
         self._upstreams = upstreams
         self._timeouts = timeouts
@@ -62,7 +64,12 @@ class Dispatch:
         self._facts = facts
         self._refusals = refusals
         self._gating = Gating(
-            enforcement=enforcement, catalog=catalog, owners=owners, refusals=refusals, authority=authority
+            enforcement=enforcement,
+            catalog=catalog,
+            owners=owners,
+            refusals=refusals,
+            authority=authority,
+            holds=holds,
         )
         self._listing = Listing(catalog=catalog, facts=facts, owners=owners, enforcement=enforcement)
         self._listening = Listening(catalog=catalog, enforcement=enforcement, owners=owners)

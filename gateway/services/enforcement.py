@@ -10,10 +10,9 @@ is `core/refusal.py`; how a call is built from a message is `services/gating.py`
 alone (`judge`): its program acts itself. What escalates waits at the `Desk`, opened in the transaction of (d).
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from enum import StrEnum
-from typing import Protocol
 
 import anyio
 
@@ -28,12 +27,22 @@ from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
-from gateway.core.value import value
 from gateway.errors import AuditUnavailable, SigningError, StoreError, UpstreamError
-from gateway.ports import AuditLog, Clock, Conflict, Ids
+from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
 from gateway.services.facts import FactSource, seen_key
 from gateway.services.inflight import InFlight
-from gateway.services.judged import NO_ROWS, Desk, Held, Judged, Rows
+from gateway.services.judged import (
+    NO_ROWS,
+    Completion,
+    Desk,
+    Held,
+    Judged,
+    Outcome,
+    OutcomeKind,
+    Presence,
+    Rows,
+    Use,
+)
 
 __all__ = [
     "NO_ROWS",
@@ -48,6 +57,7 @@ __all__ = [
     "Prepare",
     "Presence",
     "Rows",
+    "unrecorded",
 ]
 
 ATTEMPTS = 3
@@ -55,68 +65,6 @@ ATTEMPTS = 3
 
 Forward = Callable[[], Awaitable[JsonObject]]
 """Sends the decided call and returns the other side's answer: `{"result": …}` or `{"error": …}`."""
-
-
-class Presence(Protocol):
-    """Whoever waits for the outcome, as far as enforcement is concerned."""
-
-    def gone(self) -> bool:
-        """Return True once nobody can receive the answer any more."""
-        ...
-
-
-class OutcomeKind(StrEnum):
-    """How a call ended, for the one who has to answer it."""
-
-    ANSWERED = "answered"
-    """Forwarded, and this is the other side's answer."""
-    DENIED = "denied"
-    HIDDEN = "hidden"
-    """Denied, and to this principal the target does not exist."""
-    ESCALATED = "escalated"
-    FAILED = "failed"
-    """Allowed and forwarded, but the other side gave no usable answer."""
-    UNRECORDED = "unrecorded"
-    """Not forwarded, because the decision could not be made durable or a fact could not be read."""
-    WITHHELD = "withheld"
-    """Forwarded and answered, but that could not be made durable: the answer is not given."""
-
-
-class Completion(StrEnum):
-    """How a forwarded call ended, as the reason of its completed entry."""
-
-    OK = "ok"
-    TOOL_ERROR = "tool-error"
-    """The upstream's own result says `isError`."""
-    RPC_ERROR = "rpc-error"
-    """The upstream answered with a JSON-RPC error."""
-    UPSTREAM_FAILED = "upstream-failed"
-    CANCELLED = "cancelled"
-    """The agent cancelled or hung up while the upstream was working; it may have run."""
-    CALLER_GONE = "caller-gone"
-    """The agent hung up before the first byte; it did not run."""
-    DISOWNED = "disowned"
-    """The decision became durable only after its call had been refused as unrecorded; it did not run."""
-    UNSIGNED = "unsigned"
-    """The authority token that the upstream asks for could not be signed; it did not run."""
-    FAULT = "fault"
-    """An unforeseen fault of the gateway; it may have run."""
-    IN_DOUBT = "in-doubt"
-    """The gateway stopped between decided and completed; it may have run, and is never sent again by itself."""
-
-
-@value
-class Outcome:
-    """The end of one call. `message` is the other side's answer where there is one, else empty."""
-
-    kind: OutcomeKind
-    intent_id: str
-    reason: str
-    explanation: str
-    rule: str = ""
-    may_have_run: bool = False
-    approval_id: str = ""
-    message: JsonObject
 
 
 class _Changed(Exception):
@@ -158,15 +106,23 @@ class Enforcement:
         self._desk = desk
 
     async def call(
-        self, principal: Principal, call: Call, forward: Forward, presence: Presence, *, prepare: Prepare | None = None
+        self,
+        principal: Principal,
+        call: Call,
+        forward: Forward,
+        presence: Presence,
+        *,
+        prepare: Prepare | None = None,
+        waited: tuple[str, str] = ("", ""),
     ) -> Outcome:
         """Take one call to its outcome; `forward` is awaited at most once, and only after a durable ALLOW.
 
-        `prepare` is awaited once between the two.
+        `prepare` is awaited once between the two. `waited` are the intent and the approval of a call that has waited
+        for its human and goes on now.
         """
         entered = self._in_flight.enter(principal, call.upstream)
         try:
-            return await self._call(principal, call, forward, presence, prepare, busy=not entered)
+            return await self._call(principal, call, forward, presence, prepare, waited, busy=not entered)
         finally:
             if entered:
                 self._in_flight.leave(principal, call.upstream)
@@ -178,23 +134,33 @@ class Enforcement:
         forward: Forward,
         presence: Presence,
         prepare: Prepare | None,
+        waited: tuple[str, str],
         *,
         busy: bool,
     ) -> Outcome:
-        intent_id = self._ids.new("int")
+        intent_id = waited[0] or self._ids.new("int")
         # A caller that hangs up cannot suppress an entry or leave its call half known: whatever is recorded is
         # shielded, bounded by the store's own time-out. Only the forwarding itself can be cancelled.
         with anyio.CancelScope(shield=True) as shield:
             try:
-                judged = await self._judge(principal, call, intent_id, busy=busy)
+                judged = await self._judge(principal, call, intent_id, busy=busy, continues=waited[1])
+                if judged.again is not None and self._desk is not None:
+                    return await self._desk.again(principal, call, judged.again)
             except StoreError as error:
-                outcome = _unrecorded(intent_id, error)
+                outcome = unrecorded(intent_id, error)
             else:
                 self._observe(judged)
                 if judged.decision.effect is not Effect.ALLOW:
                     return _not_allowed(judged)
-                failed = None if prepare is None else await self._prepare(prepare, judged)
-                outcome = failed if failed is not None else await self._forward(judged, forward, presence, shield)
+                use = judged.use
+                if use is not None:
+                    use.presence, use.shield = presence, shield
+                try:
+                    failed = None if prepare is None else await self._prepare(prepare, judged)
+                    outcome = failed if failed is not None else await self._forward(judged, forward, presence, shield)
+                finally:
+                    if use is not None:
+                        self._over(use, None)
         return outcome
 
     async def deny(
@@ -215,7 +181,7 @@ class Enforcement:
                 )
                 await self._audit.append(self._decided(judged))
         except StoreError as error:
-            return _unrecorded(intent_id, error)
+            return unrecorded(intent_id, error)
         self._observe(judged)
         return Outcome(kind=kind, intent_id=intent_id, reason=reason, explanation=explanation, message={})
 
@@ -257,6 +223,7 @@ class Enforcement:
         busy: bool,
         rows: Callable[[Judged], Rows] | None = None,
         approval: Granted | None = None,
+        continues: str = "",
     ) -> Judged:
         """Return the judgement once it is durable. Raises StoreError where it is not."""
         attempt = 0
@@ -278,9 +245,13 @@ class Enforcement:
             )
             own = NO_ROWS
             if decision.effect is Effect.ESCALATE and self._desk is not None:
-                judged, own = await self._hold(self._desk, judged)
+                judged, own = await self._hold(self._desk, replace(judged, continues=continues))
+                if judged.again is not None:
+                    return judged
             given = NO_ROWS if rows is None else rows(judged)
-            conflict = await self._audit.append(self._decided(judged, own if given is NO_ROWS else own + given))
+            draft = self._decided(judged, own if given is NO_ROWS else own + given)
+            append = self._audit.append(draft) if judged.use is None else self._use_up(judged.use, draft)
+            conflict = await append
             if not isinstance(conflict, Conflict):
                 break
             if any(conflict.key == one.key for one in given.expects):
@@ -290,16 +261,38 @@ class Enforcement:
         return judged
 
     async def _hold(self, desk: Desk, judged: Judged) -> tuple[Judged, Rows]:
-        """Let an escalated call wait for its approval, or decide it again with the yes that a human has given to it."""
+        """Let an escalated call wait for its approval, or decide it again with what a human has said to it."""
         held = await desk.hold(judged)
         judged = replace(judged, intent_id=held.intent_id)
+        if held.over:
+            return replace(judged, again=held), NO_ROWS
+        if held.refused:
+            return replace(judged, decision=refuse(judged.facts, Reason.REJECTED, held.refused)), NO_ROWS
         if held.yes is not None:
             facts = replace(judged.facts, approval=held.yes.granted)
             judged = replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
             if judged.decision.effect is not Effect.ESCALATE:
-                return judged, held.rows
+                return replace(judged, use=held.use), held.rows
+            if held.use is not None:
+                desk.over(held.use, None)
             held = desk.renew(judged, held.yes, held.rows.expects)
         return replace(judged, approval_id=held.approval_id), held.rows
+
+    async def _use_up(self, use: Use, draft: EntryDraft) -> Appended | Conflict:
+        """Append the decision that uses a yes up: from then on its call runs, until `_over`."""
+        used: Appended | Conflict | None = None
+        try:
+            used = await self._audit.append(draft)
+        finally:
+            if not isinstance(used, Appended):
+                self._over(use, None)
+            elif self._desk is not None:
+                self._desk.began(use)
+        return used
+
+    def _over(self, use: Use, outcome: Outcome | None) -> None:
+        if self._desk is not None:
+            self._desk.over(use, outcome)
 
     def _decided(self, judged: Judged, rows: Rows = NO_ROWS) -> EntryDraft:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
@@ -363,6 +356,9 @@ class Enforcement:
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
             sent = True
+            # What a human has approved runs to its end once it has begun: its agent may give up waiting and call
+            # again, and must then get the outcome instead of a second execution.
+            shield.shield = judged.use is not None
             message = await forward()
         except UpstreamError as error:
             shield.shield = True
@@ -406,20 +402,26 @@ class Enforcement:
             may_have_run=may_have_run,
             message=message or {},
         )
+        use = judged.use
+        kept = NO_ROWS
+        if use is not None and self._desk is not None:
+            kept = self._desk.ended(judged, outcome, heard=_heard(use))
         try:
-            await self._audit.append(self._completed(judged, outcome, started))
+            await self._audit.append(self._completed(judged, outcome, started, kept))
         except AuditUnavailable:
             text = "The call was forwarded, but its end could not be recorded; its answer is withheld."
-            return replace(
+            outcome = replace(
                 outcome,
                 kind=OutcomeKind.WITHHELD if may_have_run else OutcomeKind.UNRECORDED,
                 reason=Reason.AUDIT_UNAVAILABLE,
                 explanation=text if may_have_run else "The call's end could not be recorded.",
                 message={},
             )
+        if use is not None:
+            self._over(use, outcome)
         return outcome
 
-    def _completed(self, judged: Judged, outcome: Outcome, started: float | None) -> EntryDraft:
+    def _completed(self, judged: Judged, outcome: Outcome, started: float | None, rows: Rows) -> EntryDraft:
         details: JsonObject = {"completion": outcome.reason, "mayHaveRun": outcome.may_have_run}
         if outcome.explanation:
             details["problem"] = outcome.explanation
@@ -441,7 +443,18 @@ class Enforcement:
             args_digest=call.arguments_digest,
             body=completed_body(details),
             closes=True,
+            puts=rows.puts,
         )
+
+
+def _heard(use: Use) -> bool:
+    """Return whether the answer of an approved call goes out at once: its caller is there and has not given up."""
+    if use.shield is None or use.presence is None:
+        return False
+    use.shield.shield = False  # else what has cancelled the caller could not be seen
+    given_up = anyio.current_effective_deadline() == -math.inf
+    use.shield.shield = True
+    return not given_up and use.presence.connected()
 
 
 def _not_allowed(judged: Judged) -> Outcome:
@@ -462,7 +475,7 @@ def _not_allowed(judged: Judged) -> Outcome:
     )
 
 
-def _unrecorded(intent_id: str, error: StoreError) -> Outcome:
+def unrecorded(intent_id: str, error: StoreError) -> Outcome:
     """Return the refusal of a call whose facts could not be read or whose decision could not be made durable."""
     durable = isinstance(error, AuditUnavailable)
     return Outcome(

@@ -4,7 +4,7 @@ Owns how each gated method becomes a call (which upstream, which own name, which
 the upstream's answer before the agent sees it. Decides nothing: that is `enforcement`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 from gateway.core.answers import check_result
@@ -12,16 +12,24 @@ from gateway.core.audit.canonical import digest
 from gateway.core.call import Call, Era
 from gateway.core.codes import INVALID_PARAMS
 from gateway.core.decision import Reason
+from gateway.core.holds import Leg
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.methods import subject
 from gateway.core.naming import own_name, split_name
-from gateway.core.refusal import Refusal, RefusalKind, refusal_message, unknown_target_message
+from gateway.core.refusal import (
+    Refusal,
+    RefusalKind,
+    next_leg_message,
+    refusal_message,
+    unknown_target_message,
+)
 from gateway.core.wire import Inbound, Rejection, check_param_headers
 from gateway.errors import CanonicalError, StoreError, UpstreamBroken, UpstreamError
 from gateway.ports import Caller
 from gateway.services.authority import NO_AUTHORITY, Authority
 from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, Judged, Outcome, OutcomeKind
+from gateway.services.holding import Holds, going_on, misplaced, resumed
 from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
 from gateway.services.refusals import Refusals
@@ -54,16 +62,30 @@ class Gating:
         owners: Owners,
         refusals: Refusals,
         authority: Authority | None = None,
+        holds: Holds | None = None,
     ) -> None:
-        """Without `authority` no call carries a token."""
+        """Without `authority` no call carries a token; without `holds` none waits for its human."""
+        self._holds = holds
         self._enforcement = enforcement
         self._authority = authority or NO_AUTHORITY
         self._catalog = catalog
         self._owners = owners
         self._refusals = refusals
 
-    async def handle(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
-        """Answer one gated request."""
+    def handle(self, party: Party, inbound: Inbound, caller: Caller) -> Awaitable[Reply]:
+        """Answer one gated request. Not a coroutine itself, as `Dispatch._common` is none."""
+        if "requestState" in inbound.params and self._holds is not None and party.era is Era.MODERN:
+            return self._come_back(party, inbound, caller, self._holds)
+        return self._handle(party, inbound, caller, None)
+
+    async def _come_back(self, party: Party, inbound: Inbound, caller: Caller, holds: Holds) -> Reply:
+        """Answer a request with a state: of a held call, which goes on as it was sent first, or of its upstream."""
+        leg = holds.opened(party.principal, inbound.params) if inbound.method == "tools/call" else None
+        if isinstance(leg, Rejection):
+            return await self._rejected(party, leg)
+        return await self._handle(party, inbound if leg is None else resumed(inbound, leg), caller, leg)
+
+    async def _handle(self, party: Party, inbound: Inbound, caller: Caller, leg: Leg | None) -> Reply:
         call = self._read(party, inbound)
         if isinstance(call, Rejection):
             return await self._rejected(party, call)
@@ -84,10 +106,10 @@ class Gating:
             return await self._undecidable(party, call, error)
         except StoreError:
             return await self._undecidable(party, call, None)
-        mismatch = self._param_headers(party, inbound, call)
+        mismatch = self._mismatch(party, inbound, call, leg)
         if mismatch is not None:
             return await self._rejected(party, mismatch)
-        return await self._enforce(party, inbound, caller, call, line)
+        return await self._enforce(party, inbound, caller, call, line, leg)
 
     async def unreachable(self, party: Party, inbound: Inbound, error: UpstreamError) -> Reply:
         """Answer one gated request whose upstream is known to be down."""
@@ -159,15 +181,19 @@ class Gating:
         )
         return self._tell(party, call, outcome)
 
-    def _param_headers(self, party: Party, inbound: Inbound, call: Call) -> Rejection | None:
-        """Compare `Mcp-Param-*` headers with the body against the pinned schema, fail closed (modern era)."""
+    def _mismatch(self, party: Party, inbound: Inbound, call: Call, leg: Leg | None) -> Rejection | None:
+        """Compare the state that came back, and `Mcp-Param-*` headers, with the call; fail closed (modern era)."""
+        if leg is not None and (foreign := misplaced(party.principal, call, leg)) is not None:
+            return foreign
         if party.era is not Era.MODERN or call.tool is None:
             return None
         return check_param_headers(inbound.param_headers, call.tool.header_marks, call.arguments)
 
     # --- enforcement, and the answer ---------------------------------------------------------------------------------
 
-    async def _enforce(self, party: Party, inbound: Inbound, caller: Caller, call: Call, line: Line) -> Reply:
+    async def _enforce(
+        self, party: Party, inbound: Inbound, caller: Caller, call: Call, line: Line, leg: Leg | None
+    ) -> Reply:
         params = _outgoing(inbound.params, call)
         # Only a tool's arguments have headers; on anything else they would be text that nobody has judged.
         headers = inbound.param_headers if call.method == "tools/call" else ()
@@ -195,7 +221,26 @@ class Gating:
             return {"result": _for_one(call.method, party.era, result)}
 
         prepare = authorise if self._authority.wanted(call) else None
-        outcome = await self._enforcement.call(party.principal, call, forward, caller, prepare=prepare)
+        if leg is None:
+            outcome = await self._enforcement.call(party.principal, call, forward, caller, prepare=prepare)
+        else:
+            outcome = going_on(leg)
+        if outcome.approval_id and self._holds is not None and call.method == "tools/call":
+
+            async def proceed(waited: tuple[str, str]) -> Outcome:
+                return await self._enforcement.call(
+                    party.principal, call, forward, caller, prepare=prepare, waited=waited
+                )
+
+            waiting = self._holds.begin(party, inbound, call, caller, proceed, leg)
+            outcome = await self._holds.wait(waiting, outcome)
+            state = self._holds.state(waiting, inbound, outcome) if party.era is Era.MODERN else ""
+            if state:
+                return Reply(message=next_leg_message(state, _refusal(outcome)))
+        return await self._answered(party, inbound, caller, call, outcome)
+
+    async def _answered(self, party: Party, inbound: Inbound, caller: Caller, call: Call, outcome: Outcome) -> Reply:
+        """Return the answer of an outcome."""
         if outcome.kind is not OutcomeKind.ANSWERED:
             return self._tell(party, _as_written(call, inbound), outcome)
         if party.era is Era.MODERN and _asks(outcome.message):
@@ -229,21 +274,26 @@ class Gating:
         """Return what the agent is told of a call that was not answered."""
         if outcome.kind is OutcomeKind.HIDDEN:
             return Reply(message=unknown_target_message(call, party.era))
-        refusal = Refusal(
-            kind=_KINDS[outcome.kind],
-            intent_id=outcome.intent_id,
-            reason=outcome.reason,
-            explanation=outcome.explanation,
-            rule=outcome.rule,
-            may_have_run=outcome.may_have_run,
-            approval_id=outcome.approval_id,
-        )
-        return Reply(message=refusal_message(call, party.era, refusal))
+        return Reply(message=refusal_message(call, party.era, _refusal(outcome)))
+
+
+def _refusal(outcome: Outcome) -> Refusal:
+    return Refusal(
+        kind=_KINDS[outcome.kind],
+        intent_id=outcome.intent_id,
+        reason=outcome.reason,
+        explanation=outcome.explanation,
+        rule=outcome.rule,
+        may_have_run=outcome.may_have_run,
+        approval_id=outcome.approval_id,
+    )
 
 
 _KINDS = {
     OutcomeKind.DENIED: RefusalKind.DENY,
     OutcomeKind.ESCALATED: RefusalKind.PENDING,
+    OutcomeKind.RUNNING: RefusalKind.RUNNING,
+    OutcomeKind.DONE: RefusalKind.DONE,
     OutcomeKind.FAILED: RefusalKind.ERROR,
     OutcomeKind.UNRECORDED: RefusalKind.ERROR,
     OutcomeKind.WITHHELD: RefusalKind.ERROR,

@@ -1,26 +1,127 @@
-"""One judgement and what is written with it: the values between enforcement, the desk of approvals, and intents.
+"""One judgement, its outcome and what is written with it: the values between enforcement, the desk, holds and intents.
 
 Owns no step of a decision; these are `services/enforcement.py`'s.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
+
+import anyio
 
 from gateway.core.audit.entry import Expect, Put
 from gateway.core.call import Call
 from gateway.core.decision import Decision
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
+from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.core.rows import HeldApproval
 from gateway.core.value import value
 
-__all__ = ["NO_ROWS", "Desk", "Held", "Judged", "Rows"]
+__all__ = ["NO_ROWS", "Completion", "Desk", "Held", "Judged", "Outcome", "OutcomeKind", "Presence", "Rows", "Use"]
+
+
+class Presence(Protocol):
+    """Whoever waits for the outcome, as far as enforcement is concerned."""
+
+    def gone(self) -> bool:
+        """Return True once nobody can receive the answer any more."""
+        ...
+
+    def connected(self) -> bool:
+        """Return True while the answer would go out at once; who may come back for it later is not connected now."""
+        ...
+
+
+class OutcomeKind(StrEnum):
+    """How a call ended, for the one who has to answer it."""
+
+    ANSWERED = "answered"
+    """Forwarded, and this is the other side's answer."""
+    DENIED = "denied"
+    HIDDEN = "hidden"
+    """Denied, and to this principal the target does not exist."""
+    ESCALATED = "escalated"
+    RUNNING = "running"
+    """The same call is being executed for another connection; this one was not forwarded."""
+    DONE = "done"
+    """The same call was executed already, and its answer is not there to be given (again)."""
+    FAILED = "failed"
+    """Allowed and forwarded, but the other side gave no usable answer."""
+    UNRECORDED = "unrecorded"
+    """Not forwarded, because the decision could not be made durable or a fact could not be read."""
+    WITHHELD = "withheld"
+    """Forwarded and answered, but that could not be made durable: the answer is not given."""
+
+
+class Completion(StrEnum):
+    """How a forwarded call ended, as the reason of its completed entry."""
+
+    OK = "ok"
+    TOOL_ERROR = "tool-error"
+    """The upstream's own result says `isError`."""
+    RPC_ERROR = "rpc-error"
+    """The upstream answered with a JSON-RPC error."""
+    UPSTREAM_FAILED = "upstream-failed"
+    CANCELLED = "cancelled"
+    """The agent cancelled or hung up while the upstream was working; it may have run."""
+    CALLER_GONE = "caller-gone"
+    """The agent hung up before the first byte; it did not run."""
+    DISOWNED = "disowned"
+    """The decision became durable only after its call had been refused as unrecorded; it did not run."""
+    UNSIGNED = "unsigned"
+    """The authority token that the upstream asks for could not be signed; it did not run."""
+    FAULT = "fault"
+    """An unforeseen fault of the gateway; it may have run."""
+    IN_DOUBT = "in-doubt"
+    """The gateway stopped between decided and completed; it may have run, and is never sent again by itself."""
+
+
+@value
+class Outcome:
+    """The end of one call. `message` is the other side's answer where there is one, else empty.
+
+    `use` is the run that a call of kind RUNNING waits for.
+    """
+
+    kind: OutcomeKind
+    intent_id: str
+    reason: str
+    explanation: str
+    rule: str = ""
+    may_have_run: bool = False
+    approval_id: str = ""
+    message: JsonObject
+    use: "Use | None" = None
+
+
+class Use:
+    """One attempt to use a human's yes up, from before its decision is durable to the end of its call.
+
+    `outcome` is there once `done` is set, unless nobody knows how it ended.
+    """
+
+    __slots__ = ("approval_id", "attempt", "done", "key", "outcome", "presence", "shield")
+
+    def __init__(self, *, attempt: str, key: str, approval_id: str) -> None:
+        """`key` is that of the outcome's row."""
+        self.attempt = attempt
+        self.key = key
+        self.approval_id = approval_id
+        self.done = anyio.Event()
+        self.outcome: Outcome | None = None
+        self.presence: Presence | None = None
+        self.shield: anyio.CancelScope | None = None
 
 
 @value
 class Judged:
-    """One call with its judgement, as it was recorded. `approval_id` is the approval that it waits for."""
+    """One call with its judgement, as it was recorded. `approval_id` is the approval that it waits for.
+
+    `continues` is the approval that it has waited for, where it goes on after that. With `use` it goes on with a
+    human's yes. With `again` there is no decision: the same call has been executed, or is being.
+    """
 
     principal: Principal
     call: Call
@@ -29,6 +130,9 @@ class Judged:
     decision: Decision
     facts: Facts
     approval_id: str = ""
+    continues: str = ""
+    use: Use | None = None
+    again: "Held | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +154,21 @@ class Held:
     """What becomes of an escalated call: it waits for an approval, or goes on with the yes that it got.
 
     `intent_id` is that of the first call of its kind. With `yes`, the approval that a human has given, the rows use it
-    up; else they open what the call waits for, or show that it is open.
+    up, and `use` is that attempt; else they open what the call waits for, or show that it is open. `refused` says why a
+    human's no stands. `over`: the same call has been executed or is being, and nothing is decided.
     """
 
     intent_id: str
     approval_id: str
     rows: Rows
     yes: HeldApproval | None = None
+    use: Use | None = None
+    refused: str = ""
+    over: bool = False
 
 
 class Desk(Protocol):
-    """Where escalated calls wait for their humans (`services/approvals.py`)."""
+    """Where escalated calls wait for their humans, and find what became of them (`services/desk.py`)."""
 
     async def hold(self, judged: Judged) -> Held:
         """Say what becomes of an escalated call. Raises StoreError."""
@@ -71,4 +179,20 @@ class Desk(Protocol):
 
         `expects` are those under which the yes was found.
         """
+        ...
+
+    def began(self, use: Use) -> None:
+        """Take note that the decision which uses the yes is durable: its call runs now."""
+        ...
+
+    def ended(self, judged: Judged, outcome: Outcome, *, heard: bool) -> Rows:
+        """Return what the end of an approved call writes. `heard`: its answer goes out at once."""
+        ...
+
+    def over(self, use: Use, outcome: Outcome | None) -> None:
+        """Take note that the attempt is over; None where it came to nothing, or nobody knows how it ended."""
+        ...
+
+    async def again(self, principal: Principal, call: Call, over: Held) -> Outcome:
+        """Return what the same call is told that has been executed already, or is being. Raises StoreError."""
         ...

@@ -151,6 +151,9 @@ class _Listening:
     def gone(self) -> bool:
         return False
 
+    def connected(self) -> bool:
+        return True
+
 
 def forget_lists(method: str, upstream: str, catalog: Catalog, owners: Owners) -> None:
     """Drop what was kept of an upstream's lists where `method` says that they have changed."""

@@ -13,6 +13,7 @@ import orjson
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.call import Era
 from gateway.core.decision import Thresholds as Caps
+from gateway.core.holds import HoldTerms
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import Inbound, Kind
@@ -25,14 +26,17 @@ from gateway.services.approvals import Approvals
 from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.conversation import Conversation
+from gateway.services.desk import CallDesk
 from gateway.services.dispatch import Dispatch, Reply
 from gateway.services.enforcement import Enforcement, Judged
 from gateway.services.facts import FactSource, Standing
+from gateway.services.holding import Holds
 from gateway.services.inflight import InFlight
 from gateway.services.intents import Intents
 from gateway.services.refusals import Refusals
 from gateway.services.standing import Thresholds
 from gateway.services.tokens import Tokens
+from gateway.services.wakeups import Wakeups
 from gateway.store.sealing import Sealer
 from tests.simulate.index import MemoryIndex
 from tests.simulate.signer import SEALING_KEY, QuickSigner
@@ -127,6 +131,7 @@ class FakeCaller:
         self.answer: JsonObject = answer or {"result": {}}
         self.left = False
         self.pauses = 0
+        self.prefer = ""
 
     async def notify(self, method: str, params: JsonObject) -> None:
         self.told.append((method, params))
@@ -140,6 +145,9 @@ class FakeCaller:
 
     def gone(self) -> bool:
         return self.left
+
+    def connected(self) -> bool:
+        return not self.left
 
 
 class World:
@@ -155,8 +163,9 @@ class World:
         calls_per_agent: int = 100,
         show_arguments: bool = True,
         audiences: Mapping[str, str] | None = None,
+        holds: HoldTerms | None = None,
     ) -> None:
-        """`audiences` names the upstreams whose calls carry a token, with its audience."""
+        """`audiences` names the upstreams whose calls carry a token, with its audience; without `holds` none waits."""
         self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
         self.store = MemoryStore()
         self.clock = FakeClock()
@@ -167,7 +176,13 @@ class World:
         own = {"audit": self.store, "state": self.store, "clock": self.clock, "ids": self.ids}
         self.thresholds = Thresholds(**own, configured=standing.thresholds)
         self.agents = Agents(**own, taxonomy=TAXONOMY)
-        self.approvals = Approvals(**own, vault=Sealer(SEALING_KEY))
+        vault = Sealer(SEALING_KEY)
+        self.approvals = Approvals(**own, vault=vault)
+        self.wakeups = Wakeups()
+        self.desk = CallDesk(**own, approvals=self.approvals, vault=vault, wakeups=self.wakeups)
+        self.holds = Holds(
+            approvals=self.approvals, desk=self.desk, clock=self.clock, vault=vault, terms=holds or HoldTerms(leg_s=0)
+        )
         self.facts = FactSource(
             policies=self.policies,
             state=self.store,
@@ -186,7 +201,7 @@ class World:
             in_flight=InFlight(per_agent=calls_per_agent, per_upstream=1000),
             show_arguments=show_arguments,
             observe=self.judged.append,
-            desk=self.approvals,
+            desk=self.desk,
         )
         self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)
         self.refusals = Refusals(audit=self.store, clock=self.clock, ids=self.ids)
@@ -218,6 +233,7 @@ class World:
             facts=self.facts,
             refusals=self.refusals,
             authority=Authority(tokens=self.tokens, audiences=audiences, ttl_s=120) if audiences else None,
+            holds=None if holds is None else self.holds,
         )
         self.mount = Mount(upstreams=tuple(self.upstreams), prefixed=len(self.upstreams) > 1)
 
