@@ -23,7 +23,7 @@ MAX_CURSOR: Final = 2**53 - 1
 class TimelineQuery(Query):
     """Which events of the timeline."""
 
-    actor: Word | None = Field(default=None, description="Those of this agent, by slug or id.")
+    actor: Word | None = Field(default=None, description="Those of this agent, by slug or id, also with `agent:`.")
     system: Word | None = Field(default=None, description="Those about this system (of MCP calls: the upstream).")
     from_: Moment | None = Field(default=None, alias="from", description="Inclusive.")
     to: Moment | None = Field(default=None, description="Exclusive.")
@@ -102,9 +102,10 @@ class ChainReport(Answer):
 async def show_timeline(call: Call, query: Annotated[TimelineQuery, IN_QUERY]) -> JsonObject:
     """Newest first; filters are joined by AND."""
     services, principal = call.services, call.principal
-    agent = services.agents.find(principal.tenant, query.actor) if query.actor is not None else None
+    actor = (query.actor or "").removeprefix("agent:")
+    agent = services.agents.find(principal.tenant, actor)
     wanted = EntryFilter(
-        agent=agent.slug if agent is not None else query.actor or "",
+        agent=agent.slug if agent is not None else actor,
         upstream=query.system or "",
         since=query.from_ or "",
         until=query.to or "",

@@ -284,7 +284,7 @@ def decision(call: Call, submitted: Submitted) -> JsonObject:
         shown["token"] = submitted.token
     if approval := _open_approval(record):
         shown["escalationId"] = approval
-        shown["approvalUrl"] = f"{call.base_url}v1/approvals/{approval}"
+        shown["approvalUrl"] = f"{_base(call)}v1/approvals/{approval}"
     return shown
 
 
@@ -306,6 +306,12 @@ def details(call: Call, submitted: Submitted) -> JsonObject:
     if record.error:
         shown["error"] = record.error
     return shown
+
+
+def _base(call: Call) -> str:
+    """Return the address that was asked; on a socket without a port there is none but the path."""
+    server = call.scope.get("server")
+    return str(call.base_url) if server is not None and server[1] is not None else "/"
 
 
 def _open_approval(record: IntentRecord) -> str:

@@ -33,6 +33,7 @@ async def test_the_timeline_is_paged_by_a_cursor() -> None:
     ("query", "sequences"),
     [
         ("actor=agent-2", [4]),
+        ("actor=agent:agent-2", [4]),
         ("actor=nobody", []),
         ("system=github", []),
         ("from=2026-11-22T12:03:00Z", [5, 4]),

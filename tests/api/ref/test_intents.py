@@ -91,6 +91,20 @@ async def test_an_escalation_names_the_approval_and_carries_no_token() -> None:
     assert (await house.get("/v1/approvals/apr_1")).status_code == 200
 
 
+async def test_the_link_has_no_address_where_there_is_none() -> None:
+    """The operator's socket has no port to lead to."""
+    house = await opened()
+    house.intents.answers = Submitted(record=ESCALATED)
+    app = house.app
+
+    async def on_a_socket(scope: dict, receive: object, send: object) -> None:
+        await app({**scope, "server": ("/run/intended.sock", None)}, receive, send)  # type: ignore[arg-type]
+
+    house.app = on_a_socket  # type: ignore[assignment]
+    house._check = lambda *answer: None  # type: ignore[method-assign]
+    assert (await house.post("/intent", BODY)).json()["approvalUrl"] == "/v1/approvals/apr_1"
+
+
 async def test_an_approval_that_has_its_answer_is_not_shown_as_open() -> None:
     """`escalationId` and `approvalUrl` where one is open."""
     house = await opened()
