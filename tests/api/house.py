@@ -236,6 +236,7 @@ async def opened() -> House:
         keys=keys,
         people=people,
         tokens=Tokens(signer=QuickSigner(), **written, issuer="intended-gateway"),
+        webhooks=SimpleNamespace(),  # type: ignore[arg-type]
         audit=Trail(reader=store, index=index, audit=store, clock=clock, ids=ids),
         connectors=Connectors(
             upstreams={"files": FakeUpstream()}, transports={"files": "http"}, index=index, clock=clock

@@ -1,5 +1,7 @@
 """Which path has which operation, and the plain 404 for the rest."""
 
+import re
+
 import pytest
 
 from gateway.api.app import placed
@@ -30,7 +32,7 @@ async def test_no_two_routes_are_for_the_same_requests() -> None:
     house = await opened()
     routes = [route for route in house.app.routes if isinstance(route, OperationRoute)]
     for route in routes:
-        path = route.path.replace("{tenantId}", "acme").replace("{tenant}", "acme").replace("{id}", "x1")
+        path = re.sub(r"\{[^}]+\}", "x1", route.path)
         fits = [one for one in routes if one.path_regex.fullmatch(path) and one.methods == route.methods]
         assert fits == [route], path
 
@@ -46,7 +48,6 @@ async def test_no_two_routes_are_for_the_same_requests() -> None:
         "/mcpx",
         "/redoc",
         "/intent/int_1/evidence-bundle",
-        "/webhooks",
         "/metrics",
     ],
 )

@@ -1,6 +1,7 @@
 """The line that every request walks."""
 
 import logging
+import re
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 
 
 def concrete(route: OperationRoute, tenant: str = "acme") -> str:
-    return route.path.replace("{tenantId}", tenant).replace("{tenant}", tenant).replace("{id}", "x")
+    return re.sub(r"\{[^}]+\}", "x", route.path.replace("{tenantId}", tenant))
 
 
 def private(house: House) -> list[OperationRoute]:

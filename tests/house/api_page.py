@@ -14,7 +14,7 @@ from gateway.api.app import rest_app
 from gateway.api.openapi import openapi
 from gateway.core.message import WireLimits
 
-__all__ = ["api_page", "document", "document_text"]
+__all__ = ["about", "api_page", "document", "document_text"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/api.md"
 BLOCK = re.compile(
@@ -80,7 +80,7 @@ def _endpoints(spec: dict[str, Any]) -> Iterator[str]:
 
 def _queries(spec: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]:
     lines = [
-        f"| `{one['name']}` | {_type(spec, one['schema'])} | {_about(one)} |"
+        f"| `{one['name']}` | {_type(spec, one['schema'])} | {about(one)} |"
         for one in operation.get("parameters", [])
         if one.get("in") == "query"
     ]
@@ -100,7 +100,7 @@ def _fields(spec: dict[str, Any], schema: dict[str, Any], prefix: str, depth: in
     required = set(found.get("required", []))
     for name, field in found["properties"].items():
         optional = "" if name in required else "?"
-        yield f"| `{prefix}{name}`{optional} | {_type(spec, field)} | {_about(field)} |"
+        yield f"| `{prefix}{name}`{optional} | {_type(spec, field)} | {about(field)} |"
         yield from _fields(spec, field, f"{prefix}{name}.", depth + 1)
 
 
@@ -140,8 +140,10 @@ def _type(spec: dict[str, Any], schema: dict[str, Any]) -> str:
     return words.get(whole.get("type", ""), whole.get("type", "any"))
 
 
-def _about(field: dict[str, Any]) -> str:
-    return " ".join(field.get("description", "").split()).replace("|", "\\|")
+def about(field: dict[str, Any]) -> str:
+    """Return what a field means: its own words, or those of one of its alternatives."""
+    texts = [field.get("description", ""), *(one.get("description", "") for one in field.get("anyOf", ()))]
+    return " ".join(next(filter(None, texts), "").split()).replace("|", "\\|")
 
 
 def _errors(operation: dict[str, Any]) -> list[str]:
