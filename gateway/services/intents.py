@@ -134,6 +134,8 @@ class Intents:
     async def submit(self, principal: Principal, submission: Submission) -> Submitted:
         """Decide a submission, durably, and return it with its token where the answer is ALLOW.
 
+        In Ops (`domain` is declared) there is no token: that dialect's answer has no member for it.
+
         Raises:
             InvalidRequest: a field cannot be used; in Ops (`domain` is declared) also a type that is unknown, or is
                 none of the domain.
@@ -160,7 +162,7 @@ class Intents:
             judged = await self._enforcement.judge(acting, call, self._rows(submission, first, taken))
             if isinstance(judged, Judged):
                 self._note(principal.tenant, submission, judged)
-                return await self._answered(judged)
+                return await self._answered(judged, told=not submission.domain)
         raise StateConflict("This idempotency key is being used by others at this moment.", field="idempotencyKey")
 
     async def _ready(self, tenant: str) -> None:
@@ -234,10 +236,13 @@ class Intents:
             if len(known) < KEYS_KEPT:
                 known[key] = expires
 
-    async def _answered(self, judged: Judged) -> Submitted:
-        """Return the intent, with its token where it is allowed: the decision is durable by now."""
+    async def _answered(self, judged: Judged, *, told: bool) -> Submitted:
+        """Return the intent, with its token where it is allowed: the decision is durable by now.
+
+        `told` is False where the answer has no place for a token (Ops): a signature costs half of a decision.
+        """
         record = just_decided(judged, show_arguments=self._show_arguments)
-        if judged.decision.effect is not Effect.ALLOW:
+        if judged.decision.effect is not Effect.ALLOW or not told:
             return Submitted(record=record)
         return Submitted(record=record, token=await self._token(judged))
 

@@ -131,6 +131,19 @@ async def test_an_allowed_intent_comes_with_a_token_that_is_bound_to_it() -> Non
     assert told["exp"] - told["iat"] <= 300
 
 
+async def test_where_the_answer_has_no_place_for_a_token_none_is_signed() -> None:
+    """The guide's dialect: a signature would cost as much as the rest, and nobody would see it."""
+    made = World()
+    await made.agents.register(KEY, name="Billing Agent")
+
+    async def issue(grant: object) -> str:
+        raise AssertionError("a token was signed")
+
+    made.tokens.issue = issue  # type: ignore[method-assign,assignment]
+    submitted = await made.intents.submit(KEY, INVOICE)
+    assert (submitted.record.status, submitted.token) == (IntentStatus.APPROVED, "")
+
+
 async def test_the_entry_is_durable_before_the_token_is_there() -> None:
     """Promise 1, for what acts elsewhere: no record, no authority."""
     made = World()
