@@ -89,7 +89,6 @@ class CreatedIntent(Answer):
     intentId: str
     status: Status = Field(description="`pending` awaits a human.")
     createdAt: str
-    token: str = Field(default="", description="The authority token, once, where the policy allowed it.")
 
     model_config = example(
         {
@@ -142,7 +141,7 @@ class IntentPage(Answer):
 
 
 async def create_intent(call: Call, body: CreateIntentRequest) -> JsonObject:
-    """Every verdict is answered with 201; its `status` tells which."""
+    """Every verdict is answered with 201; its `status` tells which. For a token ask `POST /intent`."""
     submission = Submission(
         agent=body.agentId,
         action=body.type,
@@ -153,12 +152,8 @@ async def create_intent(call: Call, body: CreateIntentRequest) -> JsonObject:
         justification=body.justification or "",
         idempotency_key=body.idempotencyKey or "",
     )
-    submitted = await call.services.intents.submit(call.principal, submission)
-    record = submitted.record
-    shown: JsonObject = {"intentId": record.id, "status": record.status, "createdAt": record.created}
-    if submitted.token:
-        shown["token"] = submitted.token
-    return shown
+    record = (await call.services.intents.submit(call.principal, submission)).record
+    return {"intentId": record.id, "status": record.status, "createdAt": record.created}
 
 
 async def list_intents(call: Call, query: Annotated[IntentsQuery, IN_QUERY]) -> JsonObject:

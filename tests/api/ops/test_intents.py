@@ -38,16 +38,11 @@ async def test_the_body_of_the_guide_is_submitted_as_it_is() -> None:
 
 
 async def test_creation_answers_what_the_guide_shows() -> None:
-    """201 with intentId, status and createdAt (contract, section 2); the token beside, where there is one."""
+    """201 with intentId, status and createdAt (contract, section 2), and nothing else."""
     house = await opened()
     answer = await house.post("/v1/intents", BODY)
     assert answer.json() == {
-        "data": {
-            "intentId": "int_1",
-            "status": "approved",
-            "createdAt": "2026-03-22T14:30:00.000Z",
-            "token": "jws",
-        }
+        "data": {"intentId": "int_1", "status": "approved", "createdAt": "2026-03-22T14:30:00.000Z"}
     }
     house.intents.answers = Submitted(record=ESCALATED)
     answer = await house.post("/v1/intents", BODY)
