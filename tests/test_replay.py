@@ -11,7 +11,7 @@ from gateway.demo.upstream import DemoUpstream, running
 from gateway.replay import replayed
 from gateway.services.recompute import Recomputation
 from gateway.serving import serving
-from gateway.settings import Settings, UpstreamSettings
+from gateway.settings import HoldSettings, Settings, UpstreamSettings
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("notes.search", {"q": "invoice"}),
@@ -28,6 +28,7 @@ async def settings(tmp_path: Path) -> Settings:
             port=0,
             data=tmp_path / "data",
             state=tmp_path / "state",
+            holds=HoldSettings(leg_s=0),
             upstreams={"default": UpstreamSettings(url=url)},
         )
         async with (

@@ -22,7 +22,7 @@ from gateway.demo.upstream import DemoUpstream, running
 from gateway.records import verify_chains
 from gateway.services.enforcement import Judged
 from gateway.serving import serving
-from gateway.settings import Settings, UpstreamSettings
+from gateway.settings import HoldSettings, Settings, UpstreamSettings
 
 __all__ = ["CALLS", "Shown", "Stage", "staged"]
 
@@ -100,6 +100,7 @@ async def staged(port: int) -> AsyncIterator[Stage]:
                 upstreams={"default": UpstreamSettings(url=upstream_url)},
                 data=Path(folder, "data"),
                 state=Path(folder, "state"),
+                holds=HoldSettings(leg_s=0),  # nobody is there to say yes while the story is told
             )
             async with Gateway.open(settings, observe=judged.append) as gateway, serving(gateway, settings) as served:
                 url = f"{served.url}/mcp"

@@ -332,10 +332,12 @@ class Approvals:
             rows += Rows(expects=(Expect(key=key, version=intent.version),), puts=(written,))
         with anyio.CancelScope(shield=True):
             outcome = await self._audit.append(self._told(after, vote, rows))
-        if isinstance(outcome, Conflict):
-            return False
-        if not after.open:
-            self._due.pop((approval.tenant, approval.id), None)
+            if isinstance(outcome, Conflict):
+                return False
+            if not after.open:
+                self._due.pop((approval.tenant, approval.id), None)
+            for tell in self._told_of_changes:
+                tell(after)
         return True
 
     def _told(self, after: HeldApproval, vote: Vote, rows: Rows) -> EntryDraft:
