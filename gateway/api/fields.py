@@ -15,7 +15,6 @@ from gateway.core.audit.body import timestamp
 
 __all__ = [
     "IDEMPOTENT",
-    "IN_QUERY",
     "MAX_NAME_CHARS",
     "MAX_TEXT_CHARS",
     "Answer",
@@ -69,10 +68,6 @@ class Answer(BaseModel):
 def example(value: dict[str, Any]) -> ConfigDict:
     """Return the `model_config` of a model with this example."""
     return ConfigDict(json_schema_extra={"examples": [value]})
-
-
-IN_QUERY: Final = object()
-"""Marks a model as that of the query, for a reader; `openapi.py` knows it by the parameter's name."""
 
 
 # --- in queries -------------------------------------------------------------------------------------------------------

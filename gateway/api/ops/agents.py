@@ -1,10 +1,10 @@
 """Agents in Ops' words: register one, list, look, and what it did so far."""
 
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import Field
 
-from gateway.api.fields import IN_QUERY, Answer, Asked, PageQuery, example, paged
+from gateway.api.fields import Answer, Asked, PageQuery, example, paged
 from gateway.api.operation import Call, Operation
 from gateway.core.agents import Agent
 from gateway.core.jsonvalue import JsonObject
@@ -90,7 +90,7 @@ async def register_agent(call: Call, body: RegisterAgentRequest) -> JsonObject:
     return _view(agent)
 
 
-async def list_agents(call: Call, query: Annotated[PageQuery, IN_QUERY]) -> JsonObject:
+async def list_agents(call: Call, query: PageQuery) -> JsonObject:
     """Newest first."""
     agents = call.services.agents.list(call.principal.tenant)
     first = (query.page - 1) * query.pageSize

@@ -1,10 +1,10 @@
 """Approvals in Ops' words: what waits for a human, and the human's yes or no."""
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
-from gateway.api.fields import IN_QUERY, MAX_TEXT_CHARS, Answer, Asked, PageQuery, example, paged
+from gateway.api.fields import MAX_TEXT_CHARS, Answer, Asked, PageQuery, example, paged
 from gateway.api.operation import Call, Operation
 from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.jsonvalue import JsonObject
@@ -61,7 +61,7 @@ class ApprovalPage(Answer):
     pageSize: int
 
 
-async def list_approvals(call: Call, query: Annotated[ApprovalsQuery, IN_QUERY]) -> JsonObject:
+async def list_approvals(call: Call, query: ApprovalsQuery) -> JsonObject:
     """The pending ones, unless `status` says otherwise."""
     found = await call.services.approvals.list(
         call.principal, state=_state(query.status), page=query.page, page_size=query.pageSize

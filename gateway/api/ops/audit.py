@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from gateway.api.fields import IN_QUERY, Answer, Moment, PageQuery, paged
+from gateway.api.fields import Answer, Moment, PageQuery, paged
 from gateway.api.operation import Call, Operation
 from gateway.core.audit.entry import EntryType
 from gateway.core.jsonvalue import JsonObject
@@ -73,7 +73,7 @@ class ChainVerdict(Answer):
     breaks: list[ChainBreak] = Field(description="The first thousand at most.")
 
 
-async def query_audit(call: Call, query: Annotated[AuditQuery, IN_QUERY]) -> JsonObject:
+async def query_audit(call: Call, query: AuditQuery) -> JsonObject:
     """Newest first; filters are joined by AND."""
     wanted = EntryFilter(type=query.eventType or "", since=query.fromDate or "", until=query.toDate or "")
     found = await call.services.audit.entries(call.principal, wanted, page=query.page, page_size=query.pageSize)

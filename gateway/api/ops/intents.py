@@ -1,12 +1,11 @@
 """Intents in Ops' words: submit one by its declared type, list, look, report how it went."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from gateway.api.fields import (
     IDEMPOTENT,
-    IN_QUERY,
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
     Answer,
@@ -156,7 +155,7 @@ async def create_intent(call: Call, body: CreateIntentRequest) -> JsonObject:
     return {"intentId": record.id, "status": record.status, "createdAt": record.created}
 
 
-async def list_intents(call: Call, query: Annotated[IntentsQuery, IN_QUERY]) -> JsonObject:
+async def list_intents(call: Call, query: IntentsQuery) -> JsonObject:
     """Newest first; filters are joined by AND."""
     wanted = IntentFilter(
         status=query.status or "",

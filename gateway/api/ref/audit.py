@@ -1,10 +1,10 @@
 """The audit trail in Ref's words: a tenant's timeline, and whether its chain is whole."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from gateway.api.fields import IN_QUERY, Answer, Asked, Moment, Query, WholeNumber, Word, example
+from gateway.api.fields import Answer, Asked, Moment, Query, WholeNumber, Word, example
 from gateway.api.operation import Call, Operation
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Scope
@@ -99,7 +99,7 @@ class ChainReport(Answer):
 # --- the endpoints ----------------------------------------------------------------------------------------------------
 
 
-async def show_timeline(call: Call, query: Annotated[TimelineQuery, IN_QUERY]) -> JsonObject:
+async def show_timeline(call: Call, query: TimelineQuery) -> JsonObject:
     """Newest first; filters are joined by AND."""
     services, principal = call.services, call.principal
     actor = (query.actor or "").removeprefix("agent:")

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from gateway.api.fields import IN_QUERY, MAX_NAME_CHARS, Answer, Managed, PageQuery, example, paged
+from gateway.api.fields import MAX_NAME_CHARS, Answer, Managed, PageQuery, example, paged
 from gateway.api.operation import Call, Operation
 from gateway.core.destinations import MAX_URL_CHARS
 from gateway.core.events import EVENTS
@@ -157,7 +157,7 @@ async def rotate_webhook_secret(call: Call, id: str, body: RotateWebhookRequest)
     return {**_view(made.endpoint), "secret": made.secret}
 
 
-async def list_deliveries(call: Call, id: str, query: Annotated[DeliveriesQuery, IN_QUERY]) -> JsonObject:
+async def list_deliveries(call: Call, id: str, query: DeliveriesQuery) -> JsonObject:
     """Kept for 30 days after they were settled."""
     found = await call.services.webhooks.deliveries(
         call.principal, id, state=query.state, page=query.page, page_size=query.pageSize
