@@ -10,6 +10,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
+COPY intended intended
 COPY policies policies
 RUN python -m venv /opt/intended && /opt/intended/bin/pip install .
 
