@@ -86,9 +86,6 @@ class Directories:
             vault=vault,
             wakeups=Wakeups(),
         )
-        self.holds = Holds(
-            approvals=self.approvals, desk=self.desk, clock=clock, vault=vault, terms=hold_terms(settings)
-        )
         self.tokens = Tokens(
             signer=Rs256(sealing_key(settings)),
             audit=store,
@@ -102,6 +99,14 @@ class Directories:
             Authentication(keys=self.keys, limits=limits, sessions=self.people)
             if local is None
             else LocalAuthentication(local, keys=self.keys, limits=limits, sessions=self.people)
+        )
+        self.holds = Holds(
+            approvals=self.approvals,
+            desk=self.desk,
+            clock=clock,
+            vault=vault,
+            terms=hold_terms(settings),
+            stands=self.authentication.stands,
         )
         database = data_folder(settings) / DATABASE
         self.index = SqliteIndex(database)

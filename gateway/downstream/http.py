@@ -87,7 +87,8 @@ class McpFront:
         self._gate = Gate(hosts=allowed_hosts, origins=allowed_origins)
         self._sessions = Sessions(limits=limits, clock=clock, ids=ids)
         self._usher = Usher(round_s=limits.attend_after_s, keep_alive_s=limits.keep_alive_s, contain=self._contained)
-        self._listening: dict[ModernCaller, Principal] = {}
+        self._asking: dict[ModernCaller, Principal] = {}
+        self._listening: set[ModernCaller] = set()
         self._doubt = anyio.Event()
         self._running = False
 
@@ -160,7 +161,8 @@ class McpFront:
     async def _tidy(self) -> None:
         """End what has idled out, and what is open in the name of somebody whose credential has ended."""
         stands = self._authentication.stands
-        for caller, principal in tuple(self._listening.items()):
+        for caller, principal in tuple(self._asking.items()):
+            # Not only streams: a call that waits for its human must not run for a key that has ended meanwhile.
             if not stands(principal):
                 caller.scope.cancel()
         await self._sessions.expire(stands)
@@ -221,7 +223,8 @@ class McpFront:
     def _route(self, exchange: _Exchange, principal: Principal) -> Awaitable[None]:
         mount = self._mounts.get(exchange.scope["path"])
         verb = exchange.scope["method"]
-        if mount is None:
+        # What a proxy in front sees is what is meant: `/%6dcp` is another path than `/mcp`.
+        if mount is None or b"%" in (exchange.scope.get("raw_path") or b""):
             nowhere = Rejection(status=404, code=INVALID_REQUEST, message="No such MCP endpoint.")
             return self._refuse(exchange, nowhere)
         if verb == "POST":
@@ -301,15 +304,17 @@ class McpFront:
         caller = ModernCaller(exchange.answer, stream=head.accepts.stream, prefer=head.get(PREFER) or "")
         exchange.caller = caller
         self._usher.expect(caller)
+        self._asking[caller] = principal
         if inbound.method == _LISTEN:
-            self._listening[caller] = principal
+            self._listening.add(caller)
         try:
             with caller.scope:
                 reply = await self._dispatch.handle_modern(principal, mount, inbound, caller)
                 await caller.finish(reply.status, encode_result(inbound.id, reply.message))
         finally:
             self._usher.dismiss(caller)
-            self._listening.pop(caller, None)
+            self._asking.pop(caller, None)
+            self._listening.discard(caller)
         if caller.scope.cancelled_caught:
             # The agent has left, its key has ended, or the gateway stops: a stream ends, and what has none is told.
             await exchange.answer.end()

@@ -66,12 +66,23 @@ class Waiting:
 class Holds:
     """All held calls of this process."""
 
-    def __init__(self, *, approvals: Approvals, desk: CallDesk, clock: Clock, vault: Vault, terms: HoldTerms) -> None:
+    def __init__(
+        self,
+        *,
+        approvals: Approvals,
+        desk: CallDesk,
+        clock: Clock,
+        vault: Vault,
+        terms: HoldTerms,
+        stands: Callable[[Principal], bool] = lambda principal: True,
+    ) -> None:
+        """`stands` tells whether a principal's credential still proves it (`Authentication.stands`)."""
         self._approvals = approvals
         self._desk = desk
         self._clock = clock
         self._vault = vault
         self._terms = terms
+        self._stands = stands
         self._held: Counter[tuple[str, str]] = Counter()
         self._stopping = False
 
@@ -153,8 +164,8 @@ class Holds:
                 await self._pause(waiting, event, deadline)
 
     async def _went_on(self, waiting: Waiting, outcome: Outcome, held: HeldApproval, deadline: float) -> Outcome:
-        """Decide the call again, now that its human has spoken; not for somebody who has left."""
-        if not waiting.caller.connected():
+        """Decide the call again, now that its human has spoken; not for who has left, or whose key has ended."""
+        if not waiting.caller.connected() or not self._stands(waiting.principal):
             return outcome
         after = await waiting.proceed((held.approval.intent_id, held.approval.id))
         return await self._joined(waiting, _over(held), deadline) if after.kind is OutcomeKind.RUNNING else after

@@ -177,6 +177,16 @@ def test_no_method_on_no_path_does_what_is_denied(served: Guarded, spy: Spy, ver
     assert count > 1500
 
 
+def test_a_path_in_another_spelling_is_another_path(served: Guarded, spy: Spy) -> None:
+    """A proxy in front that keeps a path to itself compares what is sent; what it lets through must not be that."""
+    spy.forget()
+    agent = served.agent()
+    for path in ("/%6dcp", "/mcp%2fdefault", "/mcp/%64efault"):
+        assert tool(agent, "echo", {"text": "hidden"}, path).status == 404, path
+    allowed(agent, spy)
+    agent.close()
+
+
 def test_a_second_request_behind_the_first_is_never_run(served: Guarded, spy: Spy) -> None:
     """Where a request ends is not for its body to say: what follows an unanswered one is thrown away."""
     denied = json.dumps(message("tools/call", MODERN)[0]).encode()

@@ -225,6 +225,18 @@ async def test_what_is_open_ends_with_its_key():
         assert not theirs.over
 
 
+async def test_a_modern_call_in_flight_ends_with_its_key():
+    """One that waits for its human would run, for a key that has ended meanwhile, the moment the human says yes."""
+    async with world() as w:
+        answer = w.send(body=modern(name="hang"))
+        with anyio.fail_after(5):
+            await w.dispatch.arrived.wait()
+        w.credentials.ended.add("alice-key")
+        w.front.review()
+        await answer.finished()
+        assert (answer.status, w.dispatch.ended) == (503, ["cancelled"])
+
+
 async def test_a_key_that_runs_out_ends_what_is_open_within_a_round():
     """Nobody says so at that moment; the housekeeping looks."""
     async with world(replace(LIMITS, housekeeping_s=0.01)) as w:

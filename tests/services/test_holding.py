@@ -215,6 +215,20 @@ async def test_a_caller_that_is_gone_by_then_is_not_served() -> None:
     assert (await made.call("pay", FIVE)).message["result"]["content"][0]["text"] == "pay ran"
 
 
+async def test_a_call_whose_key_has_ended_by_then_is_not_run() -> None:
+    """Whoever revokes a key must not have to reject what waits for a human in its name as well."""
+    made = world()
+    ended: set[str] = set()
+    made.holds._stands = lambda principal: principal.credential not in ended
+    async with waiting(made, pay(made)) as (one,):
+        ended.add("keyless")
+        approval_id = await resolve(made)
+    assert (runs(made), one.record.get("outcome")) == (0, "pending")
+    held = await made.approvals.current("default", approval_id)
+    assert held is not None
+    assert (held.approval.state, held.used) == (ApprovalState.APPROVED, False)
+
+
 async def test_a_call_that_is_cancelled_while_it_waits_ends_and_its_approval_stays() -> None:
     """`notifications/cancelled`, or a closed stream of the modern era: the human's work is not lost."""
     made = world()
