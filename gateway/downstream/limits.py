@@ -269,7 +269,8 @@ class _LimitedProtocol(HttpToolsProtocol):
             self.server_state.default_headers,
             self.on_response_complete,
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            # A body that waits for our 100 may never come after another answer: what came next would be read as it.
+            keep_alive=version != "1.0" and not self.expect_100_continue and self.parser.should_keep_alive(),
         )
         scope["extensions"] = {DIRECT: cycle}
         self._begin(cycle)

@@ -395,6 +395,16 @@ async def test_a_body_that_stays_out_after_an_early_answer_ends_the_connection()
     assert (answer.count(b"HTTP/1.1 "), answer.rpartition(b"\r\n\r\n")[2]) == (1, b"early")
 
 
+@pytest.mark.parametrize("path", [b"/early", b"/mcp"])
+async def test_a_connection_whose_body_waited_to_be_asked_for_is_not_used_again(path: bytes) -> None:
+    """Who is answered before its `Expect: 100-continue` may keep its body: the next request would be read as that."""
+    head = HEAD.replace(b"/mcp", path) + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    async with serving() as application:
+        answer = await converse(application, head, b"hi" if path == b"/mcp" else b"", WHOLE)
+    assert b"connection: close\r\n" in answer.lower()
+    assert (answer.count(b"HTTP/1.1 200 "), len(application.seen)) == (1, 1)
+
+
 async def test_a_body_that_breaks_under_a_begun_answer_cuts_it() -> None:
     """A cut stream cannot be mistaken for a whole answer."""
     async with serving() as application:
