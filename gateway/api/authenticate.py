@@ -4,7 +4,7 @@ Owns how credentials are presented here (contract, section 1). Whom they prove, 
 `services/authentication.py`. A query string and cookies are never looked at.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, Final
 
 from gateway.core.principal import Principal, Role, Scope
@@ -12,7 +12,10 @@ from gateway.errors import Forbidden
 from gateway.services.authentication import Authentication, require_scope
 from gateway.services.operator import OPERATOR_KEY
 
-__all__ = ["authenticate", "require"]
+__all__ = ["PRINCIPAL", "authenticate", "require"]
+
+PRINCIPAL: Final = "gateway.api.principal"
+"""The member of an ASGI scope that says who asks, also where the request is refused."""
 
 _KEY: Final = b"x-api-key"
 _AUTHORIZATION: Final = b"authorization"
@@ -22,8 +25,8 @@ _BLANK: Final = " \t"
 """White space around a header's value is no part of it (RFC 9110, 5.5)."""
 
 
-async def authenticate(scope: Mapping[str, Any], authentication: Authentication) -> Principal:
-    """Return who asks.
+def authenticate(scope: MutableMapping[str, Any], authentication: Authentication) -> Principal:
+    """Return who asks, and put it into the scope as soon as it is known.
 
     A header that comes twice is read as its values joined, which no key, session or tenant ever is.
 
@@ -35,9 +38,12 @@ async def authenticate(scope: Mapping[str, Any], authentication: Authentication)
     """
     operator = scope.get(OPERATOR_KEY)
     if isinstance(operator, Principal):
+        scope[PRINCIPAL] = operator
         return operator
     keys, session, tenant = _presented(scope["headers"])
-    return await authentication.authenticate(keys, session=session, tenant=tenant)
+    principal = scope[PRINCIPAL] = authentication.identify(keys, session=session)
+    authentication.admit(principal, tenant=tenant)
+    return principal
 
 
 def require(principal: Principal, scope: Scope | None, roles: frozenset[Role]) -> None:

@@ -14,7 +14,7 @@ request handling nothing runs, so that there is one strict reading and one error
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, get_type_hints
 
 import anyio
@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.authenticate import authenticate, require
+from gateway.api.authenticate import PRINCIPAL, authenticate, require
 from gateway.api.dialect import Dialect, success_body
 from gateway.api.errors import (
     JSON,
@@ -43,7 +43,10 @@ from gateway.core.principal import Scope as Permission
 from gateway.errors import Forbidden, InvalidRequest, NotFound, RateLimited, StoreError, Unauthenticated
 from gateway.services.authentication import require_tenant
 
-__all__ = ["Call", "Endpoint", "Operation", "OperationRoute", "PublicCall"]
+__all__ = ["STRANGERS_BODY_BYTES", "Call", "Endpoint", "Operation", "OperationRoute", "PublicCall"]
+
+STRANGERS_BODY_BYTES: Final = 4096
+"""Of a request that needs no credential; a login code has fifty characters."""
 
 RECORD_S: Final = 1.0
 """For a refusal to be recorded; it stands either way."""
@@ -138,9 +141,10 @@ class OperationRoute(Route):
         self.methods = {operation.method}  # HEAD is answered where it is allowed, by the table of `allowed`
         self.operation = operation
         self.dialect = dialect
-        self._allowed = allowed if not operation.public else (*allowed, "HEAD")
+        self._allowed = (*allowed, "HEAD") if operation.public and operation.method == "GET" else allowed
         self._services = services
-        self._limits = limits
+        bound = min(STRANGERS_BODY_BYTES, limits.body_bytes) if operation.public else limits.body_bytes
+        self._limits = replace(limits, body_bytes=bound)
         self._body = operation.model("body")
         self._query = operation.model("query")
         self._has_tenant = f"{{{TENANT}}}" in path
@@ -163,7 +167,7 @@ class OperationRoute(Route):
             raise UnknownPath
         if scope["method"] not in self._allowed:
             raise MethodNotAllowed(self._allowed)
-        call = await self._admit(scope)
+        call = self._admit(scope)
         arguments: dict[str, Any] = dict(scope["path_params"])
         if self._query is not None:
             arguments["query"] = read_query(self._query, scope["query_string"])
@@ -177,13 +181,12 @@ class OperationRoute(Route):
         body = success_body(self.dialect, answer)
         return Response(body, status_code=self.operation.status, headers=headers, media_type=JSON)
 
-    async def _admit(self, scope: Scope) -> PublicCall:
+    def _admit(self, scope: Scope) -> PublicCall:
         """Return the call of who may make it."""
         operation = self.operation
         if operation.public:
             return PublicCall(scope, self._services)
-        principal = await authenticate(scope, self._services.authentication)
-        scope[_PRINCIPAL] = principal
+        principal = authenticate(scope, self._services.authentication)
         require(principal, operation.scope, operation.roles)
         if self._has_tenant:
             require_tenant(principal, scope["path_params"][TENANT])
@@ -205,10 +208,11 @@ class OperationRoute(Route):
             places = "".join(traceback.format_tb(fault.__traceback__))
             _log.error("unforeseen fault in the REST API: %s\n%s", type(fault).__name__, places)
         status, code = row.of(self.dialect)
-        if status in _RECORDED:
+        if status in _RECORDED and not (isinstance(fault, RateLimited) and fault.repeated):
             client = scope.get("client")
-            # Only who is known and may not do something has an entry of its own; the rest is told in summary.
-            principal = scope.get(_PRINCIPAL) if status == 403 else None
+            # Only who is known and may not do something, or does too much (the first time in a minute), has an entry
+            # of its own; the rest is told in summary.
+            principal = scope.get(PRINCIPAL) if status in _OWN else None
             with anyio.move_on_after(RECORD_S):
                 await self._services.refusals.note(principal, client[0] if client else "", code=code, status=status)
         return error_answer(self.dialect, fault)
@@ -216,5 +220,6 @@ class OperationRoute(Route):
 
 _PRIVATE: Final = {"cache-control": "no-store"}
 """Tokens, keys and sessions are told in answers."""
-_PRINCIPAL: Final = "gateway.api.principal"
-_RECORDED: Final = frozenset({400, 401, 403, 413, 415})
+_RECORDED: Final = frozenset({400, 401, 403, 413, 415, 429})
+_OWN: Final = frozenset({403, 429})
+"""Refusals that are recorded as the principal's, where it is known who asks."""

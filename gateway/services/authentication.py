@@ -53,30 +53,18 @@ class SessionDirectory(Protocol):
 
 
 class Authentication:
-    """Checks what a request presents against the credentials that exist."""
+    """Checks what a request presents against the credentials that exist: `identify`, then `admit`.
+
+    They are two, because a face records what is refused in between as the principal's own.
+    """
 
     def __init__(self, *, keys: KeyDirectory, limits: RateLimits, sessions: SessionDirectory | None = None) -> None:
         self._keys = keys
         self._limits = limits
         self._sessions = sessions
 
-    async def authenticate(
-        self, presented: tuple[str, ...], *, session: str = "", tenant: str = "", keyless: bool = False
-    ) -> Principal:
-        """Return who asks; `identify`, then `admit`.
-
-        Raises:
-            Unauthenticated: the request proves nobody.
-            RateLimited: the credential has used up this minute.
-            Forbidden: the credential is good, but of another tenant than the request names.
-            StoreError: it cannot be known.
-        """
-        principal = self.identify(presented, session=session, keyless=keyless)
-        self.admit(principal, tenant=tenant)
-        return principal
-
     def identify(self, presented: tuple[str, ...], *, session: str = "", keyless: bool = False) -> Principal:
-        """Return whom the credentials prove. Raises Unauthenticated.
+        """Return whom the credentials prove; `admit` comes next. Raises Unauthenticated, and StoreError where unknown.
 
         `presented` holds every key of the request (`x-api-key` and bearer values), empty where there is none; `session`
         is its portal session. `keyless` says that the path knows keyless mode: the MCP front's does.

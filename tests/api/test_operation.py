@@ -1,5 +1,6 @@
 """The line that every request walks."""
 
+import json
 import logging
 import re
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 from starlette.requests import ClientDisconnect
 
-from gateway.api.operation import OperationRoute
+from gateway.api.operation import STRANGERS_BODY_BYTES, OperationRoute
 from gateway.core.audit.entry import EntryType
 from gateway.core.principal import Scope
 from gateway.errors import AlreadyResolved, SigningError, StateConflict, StoreError, Unavailable
@@ -82,11 +83,13 @@ async def test_a_tenant_header_that_differs_is_forbidden() -> None:
     """The header scopes nothing: it only has to be right."""
     house = await opened()
     assert code(await house.get("/v1/stats", headers={"x-tenant-id": "other"})) == (403, "FORBIDDEN")
+    refused = house.store.drafts[-1]
+    assert (refused.type, refused.tenant, refused.reasons) == (EntryType.REQUEST_REFUSED, "acme", ("FORBIDDEN",))
     assert (await house.get("/v1/stats", headers={"x-tenant-id": "acme"})).status_code == 200
 
 
 async def test_the_limit_of_a_key_holds_over_both_dialects() -> None:
-    """429 in the shape of the path, with Retry-After; the minute after, all is well."""
+    """429 in the shape of the path, with Retry-After, on record once a minute; the minute after, all is well."""
     house = await opened()
     key = await house.key(plan="enterprise", per_minute=2)
     for _ in range(2):
@@ -94,6 +97,8 @@ async def test_the_limit_of_a_key_holds_over_both_dialects() -> None:
     ref, ops = await house.get("/connectors", key=key), await house.get("/v1/stats", key=key)
     assert (code(ref), code(ops)) == ((429, "RATE_LIMITED"), (429, "RATE_LIMITED"))
     assert 1 <= int(ref.headers["retry-after"]) <= 60
+    limited = [draft for draft in house.store.drafts if draft.reasons == ("RATE_LIMITED",)]
+    assert [(draft.type, draft.tenant) for draft in limited] == [(EntryType.REQUEST_REFUSED, "acme")]
     house.clock.advance(60)
     assert (await house.get("/v1/stats", key=key)).status_code == 200
 
@@ -131,6 +136,24 @@ async def test_a_method_that_a_path_does_not_take_is_405_with_those_that_it_take
     assert (await house.send("OPTIONS", "/intent")).status_code == 405
     head = await house.send("HEAD", "/intent/int_1")
     assert head.status_code == 405
+
+
+async def test_head_is_for_what_is_read_without_a_credential_and_for_nothing_else() -> None:
+    """It asks for the head of what GET would answer: nothing may be done by it, a login least of all."""
+    house = await opened()
+    assert (await house.send("HEAD", "/health", key="")).status_code == 200
+    for route in house.app.routes:
+        if isinstance(route, OperationRoute) and route.operation.method != "GET":
+            assert (await house.send("HEAD", concrete(route))).status_code == 405, route.path
+
+
+async def test_a_stranger_s_body_is_a_short_one() -> None:
+    """Whoever has no credential must not have the gateway read and parse megabytes."""
+    house = await opened()
+    long = json.dumps({"code": "x" * STRANGERS_BODY_BYTES}).encode()
+    headers = {"content-type": "application/json"}
+    answer = await house.send("POST", "/portal/sessions", key="", content=long, headers=headers)
+    assert code(answer) == (413, "PAYLOAD_TOO_LARGE")
 
 
 async def test_a_path_is_taken_as_it_is_sent() -> None:

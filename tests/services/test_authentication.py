@@ -46,68 +46,82 @@ def authentication(keys: Keys | None = None, *, sessions: Sessions | None = None
     return Authentication(keys=keys or Keys(), limits=RateLimits(FakeClock()), sessions=sessions or Sessions())
 
 
+def admitted(
+    asked: Authentication,
+    presented: tuple[str, ...],
+    *,
+    session: str = "",
+    tenant: str = "",
+    keyless: bool = False,
+) -> Principal:
+    """Take both steps, as every face does."""
+    principal = asked.identify(presented, session=session, keyless=keyless)
+    asked.admit(principal, tenant=tenant)
+    return principal
+
+
 @pytest.mark.parametrize("ever", [True, False])
 @pytest.mark.parametrize("keyless", [True, False])
-async def test_a_known_key_proves_its_principal(ever: bool, keyless: bool) -> None:
+def test_a_known_key_proves_its_principal(ever: bool, keyless: bool) -> None:
     """A credential is what counts, wherever it is sent."""
-    assert await authentication(Keys(ever=ever)).authenticate(("good",), keyless=keyless) == KNOWN
+    assert admitted(authentication(Keys(ever=ever)), ("good",), keyless=keyless) == KNOWN
 
 
 @pytest.mark.parametrize("ever", [True, False])
 @pytest.mark.parametrize("keyless", [True, False])
 @pytest.mark.parametrize("presented", [("bad",), ("",), (" ",), ("good ",), ("Basic good",), ("bad", "bad")])
-async def test_an_unknown_key_proves_nobody_even_where_none_is_needed(
+def test_an_unknown_key_proves_nobody_even_where_none_is_needed(
     presented: tuple[str, ...], ever: bool, keyless: bool
 ) -> None:
     """A failed check must never be replaced by an anonymous identity (LiteLLM's mistake)."""
     with pytest.raises(Unauthenticated, match="Unknown credential"):
-        await authentication(Keys(ever=ever)).authenticate(presented, keyless=keyless)
+        admitted(authentication(Keys(ever=ever)), presented, keyless=keyless)
 
 
 @pytest.mark.parametrize(
     ("presented", "session"), [(("good", "bad"), ""), (("good",), "ps_good"), (("bad",), "ps_good"), (("good",), "x")]
 )
-async def test_two_different_credentials_are_refused(presented: tuple[str, ...], session: str) -> None:
+def test_two_different_credentials_are_refused(presented: tuple[str, ...], session: str) -> None:
     """Which of them counts would be somebody's guess (contract, "Authentication")."""
     with pytest.raises(Unauthenticated, match="Two different credentials"):
-        await authentication(Keys(ever=False)).authenticate(presented, session=session, keyless=True)
+        admitted(authentication(Keys(ever=False)), presented, session=session, keyless=True)
 
 
-async def test_the_same_credential_twice_is_one() -> None:
+def test_the_same_credential_twice_is_one() -> None:
     """Clients send a key in both headers."""
-    assert await authentication().authenticate(("good", "good")) == KNOWN
+    assert admitted(authentication(), ("good", "good")) == KNOWN
 
 
-async def test_a_portal_session_proves_its_human() -> None:
+def test_a_portal_session_proves_its_human() -> None:
     """Wherever a key does, except on MCP, whose front passes none on (contract, "Authentication")."""
-    assert await authentication().authenticate((), session="ps_good") == HUMAN
+    assert admitted(authentication(), (), session="ps_good") == HUMAN
 
 
 @pytest.mark.parametrize("keyless", [True, False])
 @pytest.mark.parametrize("sessions", [True, False])
-async def test_an_unknown_session_proves_nobody(keyless: bool, sessions: bool) -> None:
+def test_an_unknown_session_proves_nobody(keyless: bool, sessions: bool) -> None:
     """Nor where nobody has any: it was presented, so it is not nothing."""
     known = Authentication(
         keys=Keys(ever=False), limits=RateLimits(FakeClock()), sessions=Sessions() if sessions else None
     )
     with pytest.raises(Unauthenticated, match="Unknown credential"):
-        await known.authenticate((), session="ps_bad", keyless=keyless)
+        admitted(known, (), session="ps_bad", keyless=keyless)
 
 
-async def test_a_key_is_no_session_and_a_session_no_key() -> None:
+def test_a_key_is_no_session_and_a_session_no_key() -> None:
     """Each has its own header."""
     with pytest.raises(Unauthenticated):
-        await authentication().authenticate(("ps_good",))
+        admitted(authentication(), ("ps_good",))
     with pytest.raises(Unauthenticated):
-        await authentication().authenticate((), session="good")
+        admitted(authentication(), (), session="good")
 
 
-async def test_without_a_credential_only_keyless_mode_knows_anybody() -> None:
+def test_without_a_credential_only_keyless_mode_knows_anybody() -> None:
     """On the MCP front, and as long as there never was a key (contract, "Keyless mode")."""
-    assert await authentication(Keys(ever=False)).authenticate((), keyless=True) == KEYLESS
+    assert admitted(authentication(Keys(ever=False)), (), keyless=True) == KEYLESS
     for keys, keyless in ((Keys(ever=False), False), (Keys(), True), (Keys(ended=True), True), (Keys(), False)):
         with pytest.raises(Unauthenticated, match="intended keys create"):
-            await authentication(keys).authenticate((), keyless=keyless)
+            admitted(authentication(keys), (), keyless=keyless)
 
 
 def test_the_local_agent_may_call_and_no_more() -> None:
@@ -116,26 +130,26 @@ def test_the_local_agent_may_call_and_no_more() -> None:
     assert (KEYLESS.role, KEYLESS.bound, KEYLESS.human, KEYLESS.per_minute) == (None, False, "", None)
 
 
-async def test_a_foreign_tenant_is_told_only_to_who_has_proved_valid() -> None:
+def test_a_foreign_tenant_is_told_only_to_who_has_proved_valid() -> None:
     """Before, the answer would say which tenants there are (contract, "Authentication")."""
-    assert await authentication().authenticate(("good",), tenant="acme") == KNOWN
+    assert admitted(authentication(), ("good",), tenant="acme") == KNOWN
     with pytest.raises(Forbidden, match="another tenant"):
-        await authentication().authenticate(("good",), tenant="other")
+        admitted(authentication(), ("good",), tenant="other")
     for presented in ((), ("bad",)):
         with pytest.raises(Unauthenticated):
-            await authentication().authenticate(presented, tenant="other")
+            admitted(authentication(), presented, tenant="other")
 
 
-async def test_every_authenticated_request_counts() -> None:
+def test_every_authenticated_request_counts() -> None:
     """Those that name a foreign tenant too; who is nobody counts for nobody (contract, "Rate limits")."""
     limits = RateLimits(FakeClock())
     keys = Keys()
     both = Authentication(keys=keys, limits=limits)
-    await both.authenticate(("good",))
+    admitted(both, ("good",))
     with pytest.raises(Forbidden):
-        await both.authenticate(("good",), tenant="other")
+        admitted(both, ("good",), tenant="other")
     with pytest.raises(Unauthenticated):
-        await both.authenticate(("bad",))
+        admitted(both, ("bad",))
     assert limits.counts() == {"key_1": 2}
 
 
@@ -148,10 +162,10 @@ def test_who_has_used_up_this_minute_is_not_admitted() -> None:
         limited.admit(hasty, tenant="other")
 
 
-async def test_a_directory_that_is_down_proves_nobody() -> None:
+def test_a_directory_that_is_down_proves_nobody() -> None:
     """Fail closed; the face says 503."""
     with pytest.raises(StoreError):
-        await authentication(Keys(down=True, ever=False)).authenticate(("good",), keyless=True)
+        admitted(authentication(Keys(down=True, ever=False)), ("good",), keyless=True)
 
 
 def test_what_is_open_stays_so_while_its_credential_stands() -> None:

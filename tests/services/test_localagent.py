@@ -39,15 +39,29 @@ def authentication() -> LocalAuthentication:
     return LocalAuthentication(local, keys=Keys(), limits=RateLimits(FakeClock()), sessions=Sessions())
 
 
-async def test_without_a_credential_the_mcp_front_knows_the_local_agent() -> None:
+def admitted(
+    asked: LocalAuthentication,
+    presented: tuple[str, ...],
+    *,
+    session: str = "",
+    tenant: str = "",
+    keyless: bool = False,
+) -> Principal:
+    """Take both steps, as every face does."""
+    principal = asked.identify(presented, session=session, keyless=keyless)
+    asked.admit(principal, tenant=tenant)
+    return principal
+
+
+def test_without_a_credential_the_mcp_front_knows_the_local_agent() -> None:
     """The embedding program vouches for it; a key in the store does not end that."""
-    assert await authentication().authenticate((), keyless=True) is LOCAL
+    assert admitted(authentication(), (), keyless=True) is LOCAL
 
 
-async def test_its_key_proves_it_too() -> None:
+def test_its_key_proves_it_too() -> None:
     """For a client that sends one, once or in both headers."""
-    assert await authentication().authenticate(("mrt_live_...",), keyless=True) is LOCAL
-    assert await authentication().authenticate(("mrt_live_...", "mrt_live_..."), keyless=False) is LOCAL
+    assert admitted(authentication(), ("mrt_live_...",), keyless=True) is LOCAL
+    assert admitted(authentication(), ("mrt_live_...", "mrt_live_..."), keyless=False) is LOCAL
 
 
 @pytest.mark.parametrize(
@@ -61,22 +75,22 @@ async def test_its_key_proves_it_too() -> None:
         ((), "", False),
     ],
 )
-async def test_anything_else_proves_nobody(presented: tuple[str, ...], session: str, keyless: bool) -> None:
+def test_anything_else_proves_nobody(presented: tuple[str, ...], session: str, keyless: bool) -> None:
     """A failed check is never replaced by the local agent, and other fronts know nobody without a credential."""
     with pytest.raises(Unauthenticated):
-        await authentication().authenticate(presented, session=session, keyless=keyless)
+        admitted(authentication(), presented, session=session, keyless=keyless)
 
 
-async def test_the_stores_own_credentials_go_on() -> None:
+def test_the_stores_own_credentials_go_on() -> None:
     """An operator of the embedded gateway has keys and sessions like any other."""
-    assert await authentication().authenticate(("stored",)) == KNOWN
-    assert await authentication().authenticate((), session="ps_good") == HUMAN
+    assert admitted(authentication(), ("stored",)) == KNOWN
+    assert admitted(authentication(), (), session="ps_good") == HUMAN
 
 
-async def test_another_tenant_is_refused() -> None:
+def test_another_tenant_is_refused() -> None:
     """It is the agent of one."""
     with pytest.raises(Forbidden):
-        await authentication().authenticate((), tenant="acme", keyless=True)
+        admitted(authentication(), (), tenant="acme", keyless=True)
 
 
 def test_what_it_has_open_stays_open() -> None:
