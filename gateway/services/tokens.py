@@ -136,7 +136,7 @@ class Tokens:
 
         Raises:
             StateConflict: the next key is made already, and only waits for its time.
-            Unavailable: the key could not be made or recorded; nothing changed.
+            Unavailable: not everything could be recorded. Repeat it: until that succeeds, an old key may be good.
         """
         async with self._lock(tenant):
             try:
@@ -146,7 +146,8 @@ class Tokens:
                     raise StateConflict("the tenant's next signing key is published already and has yet to sign")
                 made = await self._make(tenant, by=principal.credential, at_once=revoke)
                 if revoke:
-                    for key in [key for key in self._keys[tenant].values() if key.kid != made.kid]:
+                    older = [key for key in self._keys[tenant].values() if key.kid != made.kid]
+                    for key in [key for key in older if key.sealed or key.published_at(now)]:
                         await self._retire(tenant, key, published_until=now, reason="revoked")
             except (SigningError, StoreError) as error:
                 raise Unavailable("the signing key could not be made, or not recorded") from error

@@ -236,6 +236,25 @@ async def test_a_revoked_key_is_worthless_at_once(house: House) -> None:
     assert [told["reason"] for told in house.told(EntryType.SIGNING_KEY_RETIRED)] == ["revoked", "revoked"]
 
 
+async def test_a_key_that_ended_long_ago_does_not_end_again(house: House) -> None:
+    """Its row stays for good, and a revocation must not take longer, and tell more, with every one before it."""
+    await house.kid()
+    for _ in range(3):
+        await house.tokens.rotate(ADMIN, "acme", revoke=True)
+    assert len(house.told(EntryType.SIGNING_KEY_RETIRED)) == 3
+
+
+async def test_a_retired_key_that_is_still_published_is_revoked_too(house: House) -> None:
+    """Its private half is gone here, and may be in foreign hands all the same."""
+    await house.kid()
+    await house.tokens.rotate(ADMIN, "acme")
+    house.clock.advance(PUBLISH_AHEAD_S + 1)
+    await house.tokens.tidy()
+    assert len(house.kids()) == 2
+    fresh = (await house.tokens.rotate(ADMIN, "acme", revoke=True)).kid
+    assert house.kids() == [fresh]
+
+
 async def test_the_first_rotation_of_a_tenant_without_keys_signs_at_once(house: House) -> None:
     """Nobody can hold a JWKS in which the key ought to be."""
     made = await house.tokens.rotate(ADMIN, "acme")
