@@ -10,25 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.audit.body import timestamp
 from gateway.core.principal import Principal
 from gateway.core.submission import IntentStatus
-from gateway.ports import Clock, IntentFilter, Page, RecordIndex
+from gateway.ports import Clock, IntentFilter, RecordIndex
 
-__all__ = ["ACTIVE", "AgentFigures", "ApprovalList", "Stats", "TenantFigures"]
+__all__ = ["ACTIVE", "AgentFigures", "OpenApprovals", "Stats", "TenantFigures"]
 
 ACTIVE: Final = timedelta(hours=24)
 """An agent that acted within this time counts as active."""
 
 
-class ApprovalList(Protocol):
+class OpenApprovals(Protocol):
     """Where the number of open approvals is known."""
 
-    async def list(
-        self, principal: Principal, *, state: ApprovalState | None, page: int, page_size: int
-    ) -> Page[Approval]:
-        """Return one page of approvals and how many there are. Raises StoreError."""
+    async def pending(self, tenant: str) -> int:
+        """Return how many approvals of the tenant await a human. Raises StoreError."""
         ...
 
 
@@ -57,7 +54,7 @@ class AgentFigures:
 class Stats:
     """Counts."""
 
-    def __init__(self, *, index: RecordIndex, approvals: ApprovalList, clock: Clock) -> None:
+    def __init__(self, *, index: RecordIndex, approvals: OpenApprovals, clock: Clock) -> None:
         self._index = index
         self._approvals = approvals
         self._clock = clock
@@ -67,10 +64,9 @@ class Stats:
         now = self._clock.now()
         today = await self._index.intent_counts(principal.tenant, IntentFilter(since=_midnight(now)))
         recent = await self._index.intent_counts(principal.tenant, IntentFilter(since=timestamp(now - ACTIVE)))
-        pending = await self._approvals.list(principal, state=ApprovalState.PENDING, page=1, page_size=1)
         return TenantFigures(
             intents_today=sum(today.values()),
-            pending_approvals=pending.total,
+            pending_approvals=await self._approvals.pending(principal.tenant),
             active_agents=len({agent for agent, _, _ in recent}),
             value=0.0,
         )

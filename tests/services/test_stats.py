@@ -3,12 +3,10 @@
 import orjson
 import pytest
 
-from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import Principal
 from gateway.errors import StoreError
-from gateway.ports import Page
 from gateway.services.stats import Stats
 from tests.simulate.index import MemoryIndex
 from tests.simulate.store import MemoryStore
@@ -22,13 +20,11 @@ class Waiting:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.asked: list[ApprovalState | None] = []
+        self.asked: list[str] = []
 
-    async def list(
-        self, principal: Principal, *, state: ApprovalState | None, page: int, page_size: int
-    ) -> Page[Approval]:
-        self.asked.append(state)
-        return Page(items=(), total=self.count)
+    async def pending(self, tenant: str) -> int:
+        self.asked.append(tenant)
+        return self.count
 
 
 class House:
@@ -72,7 +68,7 @@ async def test_today_begins_at_midnight_utc_and_active_means_a_day() -> None:
     await house.decided("stranger", tenant="other")
     found = await house.stats.tenant(ACME)
     assert (found.intents_today, found.active_agents, found.pending_approvals, found.value) == (2, 2, 3, 0.0)
-    assert house.waiting.asked == [ApprovalState.PENDING]
+    assert house.waiting.asked == ["acme"]
 
 
 async def test_an_agent_s_figures_are_its_own() -> None:
