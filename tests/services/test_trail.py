@@ -1,6 +1,9 @@
 """A tenant's own trail: pages of its entries, and one verification at a time."""
 
+from dataclasses import replace
+
 import anyio
+import orjson
 import pytest
 
 from gateway.core.audit.entry import EntryDraft, EntryType
@@ -94,3 +97,35 @@ async def test_a_verification_that_fails_leaves_nothing_to_share() -> None:
         await audit.verify(ACME)
     store.unreadable = ""
     assert (await audit.verify(ACME)).valid
+
+
+def broken_at(store: MemoryStore, seq: int) -> None:
+    read = store.read
+
+    async def changed(tenant: str, *, after: int = 0):
+        async for one in read(tenant, after=after):
+            yield replace(one, content=b"{}") if one.seq == seq else one
+
+    store.read = changed  # type: ignore[method-assign]
+
+
+async def test_a_break_is_on_record_once_however_often_it_is_found() -> None:
+    """Webhooks tell it from there; a nightly verification must not tell it every night."""
+    store = await filled(3)
+    broken_at(store, 2)
+    audit = trail(store)
+    found = await audit.verify(ACME)
+    again = await audit.verify(ACME)
+    assert (found.valid, again.broken) == (False, found.broken)
+    [told] = [draft for draft in store.drafts if draft.type is EntryType.CHAIN_BROKEN]
+    assert orjson.loads(told.body)["sequence"] == 2
+
+
+async def test_a_break_that_cannot_be_recorded_is_reported_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asks must hear of it, most of all when the store is not well."""
+    store = await filled(3)
+    broken_at(store, 2)
+    store.down = "disk"
+    with caplog.at_level("ERROR"):
+        assert not (await trail(store).verify(ACME)).valid
+    assert "is not on record" in caplog.text
