@@ -96,7 +96,9 @@ class SqliteOutbox:
             places = ", ".join("?" * len(_COLUMNS.split(",")))
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(f"INSERT OR IGNORE INTO deliveries ({_COLUMNS}) VALUES ({places})", rows)
+                connection.executemany(
+                    f"INSERT INTO deliveries ({_COLUMNS}) VALUES ({places}) ON CONFLICT (id) DO NOTHING", rows
+                )
                 if seq is not None:
                     connection.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)", (endpoint, tenant, seq))
 
