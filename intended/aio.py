@@ -1,4 +1,4 @@
-"""The client that awaits its answers, on asyncio or trio."""
+"""The client that awaits its answers."""
 
 import logging
 import ssl

@@ -140,7 +140,7 @@ class DeadlineTransport(httpx.BaseTransport):
     ) -> None:
         self._clock = _Clock(now)
         self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl.create_default_context() if verify is None else verify,
+            ssl_context=verify,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,

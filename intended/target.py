@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from intended import __version__
 
@@ -83,11 +83,19 @@ def target(
 def _base(url: str) -> str:
     """Return the base URL without a trailing slash or `/v1`: routes that have that prefix bring it themselves."""
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
         raise ValueError("base_url must be an http or https address")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("base_url must hold no user name, password, query or fragment")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}"
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Return True where the port, if there is one, is one: it is looked at only when it is asked for."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _tenant_of(api_key: str) -> str:

@@ -85,7 +85,9 @@ class Transport:
         self._sleep = sleep
         # The environment is not trusted: a proxy named there would be given the key, a .netrc could replace it.
         self._http = httpx.Client(
-            transport=transport or DeadlineTransport(verify=verify, limits=CONNECTIONS, now=now), trust_env=False
+            transport=transport
+            or DeadlineTransport(verify=verify or _authorities(target), limits=CONNECTIONS, now=now),
+            trust_env=False,
         )
 
     def run(self, call: Call[_T]) -> _T:
@@ -134,7 +136,7 @@ class Transport:
 
 
 class AsyncTransport:
-    """Sends calls and awaits them, on asyncio or trio."""
+    """Sends calls and awaits them."""
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class AsyncTransport:
         self._sleep = sleep
         self._http = httpx.AsyncClient(
             transport=transport,
-            verify=ssl.create_default_context() if verify is None else verify,
+            verify=verify or _authorities(target) or False,  # without TLS there is nothing to verify
             limits=CONNECTIONS,
             trust_env=False,
         )
@@ -192,6 +194,11 @@ class AsyncTransport:
 
 
 # --- what both share --------------------------------------------------------------------------------------------------
+
+
+def _authorities(target: Target) -> ssl.SSLContext | None:
+    """Return whom to trust with certificates (httpx's, or SSL_CERT_FILE's), None where no TLS is spoken."""
+    return httpx.create_ssl_context() if target.base_url.startswith("https:") else None
 
 
 def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Any], target: Target, left: float) -> httpx.Request:

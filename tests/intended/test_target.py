@@ -21,7 +21,20 @@ def test_the_base_may_have_the_prefix_or_not(url: str) -> None:
     assert aimed(base_url=url).base_url == "http://h"
 
 
-@pytest.mark.parametrize("url", ["ftp://h", "h:8787", "http://", "http://me:pw@h", "http://h?x=1", "http://h#x", "/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://h",
+        "h:8787",
+        "http://",
+        "http://me:pw@h",
+        "http://h?x=1",
+        "http://h#x",
+        "/x",
+        "http://h:99999",
+        "http://h:x",
+    ],
+)
 def test_an_address_that_cannot_be_asked_is_refused(url: str) -> None:
     """With the constructor, not with the first decision."""
     with pytest.raises(ValueError, match="base_url"):

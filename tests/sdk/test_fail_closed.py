@@ -1,14 +1,23 @@
 """Real sockets that are nobody, or talk nonsense: the decision is DENY, in time, and the key goes nowhere."""
 
+import json
+import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from intended import AsyncIntendedClient, Decision, IntendedClient
-from tests.intended.answering import KEY
+from tests.intended.answering import ALLOW, KEY
 
 WAIT_S = 5.0
 JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
@@ -37,13 +46,26 @@ class Peer:
 
     def talk(self, connection: socket.socket) -> None:
         try:
-            connection.recv(65536)
+            heard(connection)
             for piece in self.pieces:
                 connection.sendall(piece)
             if self.hang:
                 self.over.wait(WAIT_S)
         except OSError:  # the client has seen enough
             return
+
+
+def heard(connection: socket.socket) -> None:
+    """Read one whole request: to close before its end would take the answer back."""
+    request, wanted = b"", None
+    while wanted is None or len(request) < wanted:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionAbortedError
+        request += piece
+        head, end, _ = request.partition(b"\r\n\r\n")
+        if end and wanted is None:
+            wanted = len(head) + len(end) + int(re.search(rb"content-length: (\d+)", head.lower())[1])
 
 
 @contextmanager
@@ -98,6 +120,57 @@ async def test_a_service_that_makes_no_sense_denies(name: str) -> None:
             decision = asked(url) if make is asked else await awaited(url)
         assert (decision.verdict, decision.fail_closed, decision.token) == ("DENY", True, None), name
         assert KEY not in decision.reason
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """Make a certificate for 127.0.0.1 in `cert.pem`, and return the server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "service")])
+    now = datetime.now(UTC)  # noqa: TID251 - a certificate is valid by the clock of the machine
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+class TlsPeer(Peer):
+    """A peer that speaks TLS."""
+
+    def __init__(self, context: ssl.SSLContext, *pieces: bytes) -> None:
+        super().__init__(*pieces)
+        self.context = context
+
+    def talk(self, connection: socket.socket) -> None:
+        try:
+            with self.context.wrap_socket(connection.dup(), server_side=True) as wrapped:
+                super().talk(wrapped)
+        except OSError:  # the client did not like the certificate
+            return
+
+
+async def test_only_a_certificate_that_is_trusted_is_spoken_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger in the way must neither see the key nor answer; one's own authority can be named."""
+    context = certificate(tmp_path)
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    with listening(TlsPeer(context, whole(json.dumps(ALLOW).encode()))) as url:
+        address = url.replace("http:", "https:")
+        stranger, awaited_stranger = asked(address), await awaited(address)
+        with IntendedClient(KEY, base_url=address, verify=trusted) as client:
+            known = client.submit_intent(action="deploy", actor="ci")
+        async with AsyncIntendedClient(KEY, base_url=address, verify=trusted) as client_awaited:
+            awaited_known = await client_awaited.submit_intent(action="deploy", actor="ci")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        named = asked(address)
+    assert [one.verdict for one in (stranger, awaited_stranger)] == ["DENY", "DENY"]
+    assert [one.verdict for one in (known, awaited_known, named)] == ["ALLOW", "ALLOW", "ALLOW"]
 
 
 async def test_nobody_there_denies() -> None:
