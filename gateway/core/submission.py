@@ -85,7 +85,9 @@ class IntentRecord:
     """One intent as it stands now, whichever front it came through. Times are RFC 3339 with milliseconds.
 
     `params` are redacted as the audit stores them. `factors` are (code, points, evidence). `front` is `mcp` or
-    `rest`; an MCP intent has its upstream in `system` and its tool in `action`. `error` is what a failed outcome said.
+    `rest`; an MCP intent has its upstream in `system` and its tool in `action`. `decided` is when the decision
+    that is shown was made: later than `created` where it was decided again after a human's yes. `error` is what a
+    failed outcome said.
     """
 
     id: str
@@ -112,6 +114,7 @@ class IntentRecord:
     policy_digest: str
     args_digest: str
     created: str
+    decided: str
     updated: str
     approval_id: str = ""
     error: str = ""

@@ -84,6 +84,7 @@ def _record(first: JsonObject, last: JsonObject, entries: Sequence[JsonObject]) 
         policy_digest=last["policyDigest"],
         args_digest=first["argsDigest"],
         created=first["time"],
+        decided=last["time"],
         updated=updated,
         approval_id=_approval(entries),
         error=error,

@@ -75,6 +75,7 @@ RECORD = IntentRecord(
     policy_digest="p" * 64,
     args_digest="a" * 64,
     created="2026-03-22T14:30:00.000Z",
+    decided="2026-03-22T14:31:00.000Z",
     updated="2026-03-22T14:30:00.000Z",
 )
 

@@ -49,6 +49,17 @@ async def test_a_denied_call_is_a_rejected_intent_and_a_failed_one_says_what_fai
     assert (failed.status, failed.error) == (IntentStatus.FAILED, "upstream default: late")
 
 
+async def test_the_trace_is_of_the_decision_that_is_shown() -> None:
+    """An intent that was decided again says when; risk, rules and policy are of that decision too."""
+    made = world()
+    await made.call("list_notes")
+    told = await entries(made)
+    later = "2099-01-01T00:00:00.000Z"
+    record = record_of([*told, {**told[0], "time": later, "effect": "DENY"}])
+    assert record is not None
+    assert (record.created, record.decided, record.effect) == (told[0]["time"], later, Effect.DENY)
+
+
 async def test_a_resource_is_named_by_its_uri_and_what_has_no_name_by_its_method() -> None:
     """Every intent is aimed at something."""
     made = world()

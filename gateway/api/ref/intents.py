@@ -268,7 +268,7 @@ def decision(call: Call, submitted: Submitted) -> JsonObject:
         "trace": {
             "policySet": record.policy_set,
             "triggeredRules": record.rules,
-            "evaluatedAt": record.created,
+            "evaluatedAt": record.decided,
         },
         "intentType": record.type,
         "domain": record.domain,

@@ -60,7 +60,7 @@ async def test_the_decision_has_every_field_of_the_contract() -> None:
         "trace": {
             "policySet": "prod-deploy-v3",
             "triggeredRules": ["allow-ci-deploy"],
-            "evaluatedAt": "2026-03-22T14:30:00.000Z",
+            "evaluatedAt": "2026-03-22T14:31:00.000Z",
         },
         "intentType": "deploy.release",
         "domain": "deploy",
