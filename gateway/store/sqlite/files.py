@@ -90,6 +90,8 @@ class StoreFiles:
         self._log = self._database + "-wal"
         self._index = self._database + "-shm"
         self._handle = os.open(self._database, os.O_RDONLY)
+        held = os.fstat(self._handle)
+        self._held = (held.st_dev, held.st_ino)
         self._database_was: _Stamp = (0, 0, 0, 0, 0)
         self._log_was: _Stamp = (0, 0, 0, 0, 0)
         self._index_was: tuple[int, int] = (0, 0)
@@ -104,8 +106,7 @@ class StoreFiles:
             database, log, index = os.stat(self._database), os.stat(self._log), os.stat(self._index)
         except OSError as error:
             return _gone(error)
-        held = os.fstat(self._handle)
-        if (database.st_dev, database.st_ino) != (held.st_dev, held.st_ino):
+        if (database.st_dev, database.st_ino) != self._held:
             return "the store's database file was replaced"
         if not checkpointed and self._database_was[1] != 0 and _stamp(database) != self._database_was:
             return "the store's database file was changed by someone else"

@@ -40,8 +40,23 @@ FROM tenants WHERE tenant IS NOT NULL
 
 
 _CHUNKS = (64, *range(32, 0, -1))
-"""Rows of one statement, the most that fit first: a batch of up to 32 is one statement a table. `schema.connect` keeps
-that many prepared."""
+"""Rows of one statement, the most that fit first: a batch of up to 32 is one statement. `schema.connect` keeps that
+many prepared."""
+
+_BATCH = """
+CREATE TEMP VIEW IF NOT EXISTS batch AS
+    SELECT *, 0 AS written, x'' AS sealed, 0 AS opens, 0 AS closes FROM entries;
+CREATE TEMP TRIGGER IF NOT EXISTS batch_row INSTEAD OF INSERT ON batch
+BEGIN
+    INSERT INTO entries
+    VALUES (new.n, new.tenant, new.seq, new.hash, new.salt, new.intent_id, new.content, new.body);
+    INSERT INTO inputs SELECT new.n, new.written, new.sealed WHERE new.sealed IS NOT NULL;
+    INSERT OR REPLACE INTO open_calls SELECT new.tenant, new.intent_id, new.seq WHERE new.opens;
+    DELETE FROM open_calls WHERE new.closes AND tenant = new.tenant AND intent_id = new.intent_id;
+END;
+"""
+"""Takes what belongs to an entry into its tables. It is this connection's own and no part of the store: each statement
+lets go of the interpreter's lock five times, and has to win it back from a busy event loop."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,9 +67,7 @@ class Recorded:
     heads: dict[str, _Place] = field(default_factory=dict)
     rows: dict[_Key, StateRow | None] = field(default_factory=dict)
     versions: dict[_Key, int] = field(default_factory=dict)
-    entries: list[tuple[int, str, int, bytes, bytes, str, bytes, bytes]] = field(default_factory=list)
-    inputs: list[tuple[int, int, bytes]] = field(default_factory=list)
-    calls: dict[_Key, int] = field(default_factory=dict)
+    batch: list[tuple[object, ...]] = field(default_factory=list)
     next_n: int = 0
     floor: int = 0
 
@@ -68,6 +81,7 @@ class Recorder:
         self._heads: dict[str, _Place] = {}
         self._next_n = 1
         self._floor = 0
+        connection.executescript(_BATCH)
         self.reload()
 
     def reload(self) -> None:
@@ -118,18 +132,17 @@ class Recorder:
         seq = last + 1
         content, hash_ = seal(draft, seq=seq, prev=prev, salt=salt)
         n = recorded.next_n
+        sealed: bytes | None = None
         if draft.evaluation_input is not None and self._sealer is not None:
             sealed = self._sealer.seal(
                 draft.evaluation_input, tenant=tenant, intent_id=draft.intent_id, entry_id=draft.id
             )
-            recorded.inputs.append((n, now, sealed))
         recorded.next_n = n + 1
         recorded.heads[tenant] = (seq, hash_)
-        recorded.entries.append((n, tenant, seq, hash_, salt, draft.intent_id, content, draft.body))
+        entry = (n, tenant, seq, hash_, salt, draft.intent_id, content, draft.body)
+        recorded.batch.append((*entry, now, sealed, draft.opens, draft.closes))
         if draft.puts:
             self._put(recorded, draft)
-        if draft.opens or draft.closes:
-            recorded.calls[tenant, draft.intent_id] = seq if draft.opens else 0
         return Appended(seq=seq, hash=hash_)
 
     def _version(self, recorded: Recorded, tenant: str, key: str) -> int:
@@ -155,12 +168,7 @@ class Recorder:
                 recorded.rows[place] = None
 
     def _write(self, recorded: Recorded) -> None:
-        self._many("INSERT INTO entries VALUES {}", recorded.entries)
-        self._many("INSERT INTO inputs VALUES {}", recorded.inputs)
-        opened = [(*call, seq) for call, seq in recorded.calls.items() if seq]
-        self._many("INSERT OR REPLACE INTO open_calls VALUES {}", opened)
-        closed = [call for call, seq in recorded.calls.items() if not seq]
-        self._many("DELETE FROM open_calls WHERE (tenant, intent_id) IN (VALUES {})", closed)
+        self._many("INSERT INTO batch VALUES {}", recorded.batch)
         if recorded.rows:
             kept = [(place[0], row.key, row.version, row.value) for place, row in recorded.rows.items() if row]
             self._many("INSERT OR REPLACE INTO state VALUES {}", kept)

@@ -49,6 +49,7 @@ def connect(path: Path, *, wait_s: float) -> sqlite3.Connection:
         "wal_autocheckpoint=0",  # the writer does it when nobody waits
         "secure_delete=ON",  # a purged input must not linger in free pages
         "trusted_schema=OFF",
+        "temp_store=MEMORY",  # what the writer's connection has of its own needs no file
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection

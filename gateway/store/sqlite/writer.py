@@ -283,16 +283,19 @@ class Writer:
         self._on_loop(self._deliver, live, recorded.outcomes, recorded.rows)
 
     def _write(self, tickets: list[_Ticket]) -> tuple[list[_Ticket], Recorded]:
-        """Write and commit those that are still waited for. Raises sqlite3.Error."""
-        execute = self._connection.execute
+        """Write and commit those that are still waited for. Raises sqlite3.Error.
+
+        `executescript` and `commit` let go of the interpreter's lock once, `execute` does five times.
+        """
+        connection = self._connection
         while True:
-            execute("BEGIN IMMEDIATE")
+            connection.executescript("BEGIN IMMEDIATE")
             tickets = [ticket for ticket in tickets if not ticket.given_up]
             recorded = self._recorder.record([ticket.draft for ticket in tickets], now=self._now())
             if not any(ticket.given_up for ticket in tickets):
-                execute("COMMIT")
+                connection.commit()
                 return tickets, recorded
-            execute("ROLLBACK")
+            connection.rollback()
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
