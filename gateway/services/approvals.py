@@ -50,7 +50,7 @@ from gateway.errors import (
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
 from gateway.services.judged import Held, Judged, Rows
 
-__all__ = ["SWEEP_S", "Approvals", "failed", "used"]
+__all__ = ["SWEEP_S", "Approvals", "asked_for", "failed", "used"]
 
 SWEEP_S: Final = 5.0
 """Between two looks for approvals whose time is over. Nobody is told a wrong state meanwhile: whoever looks, sweeps."""
@@ -422,11 +422,18 @@ def _closed(held: HeldApproval, state: ApprovalState, vote: Vote) -> HeldApprova
 # --- who may ----------------------------------------------------------------------------------------------------------
 
 
+def asked_for(principal: Principal, held: HeldApproval) -> bool:
+    """Return whether the principal asked for what the approval is about, itself, as the same agent or human."""
+    approval = held.approval
+    if principal.credential == approval.requested_by or principal.agent == approval.agent:
+        return True
+    return bool(principal.human) and principal.human == held.human
+
+
 def _require_standing(principal: Principal, held: HeldApproval) -> None:
     """Let nobody resolve what it asked for itself, or what is for others to resolve. Raises Forbidden."""
     approval = held.approval
-    asked = principal.credential == approval.requested_by or principal.agent == approval.agent
-    if asked or (principal.human and principal.human == held.human):
+    if asked_for(principal, held):
         raise Forbidden("Whoever asked for this cannot approve or reject it.")
     role = principal.role
     if role is None and Scope.APPROVALS_WRITE in principal.scopes:
