@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from gateway.core.holds import HoldTerms
 from gateway.errors import ConfigurationError
 from gateway.parts import (
     audiences,
     data_folder,
     describe,
+    hold_terms,
     make_upstream,
     mounts,
     policy_path,
@@ -19,7 +21,7 @@ from gateway.parts import (
 )
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount
-from gateway.settings import Settings, TokenSettings, UpstreamSettings
+from gateway.settings import HoldSettings, Settings, TokenSettings, UpstreamSettings
 
 URL = UpstreamSettings(url="http://127.0.0.1:9/mcp")
 
@@ -97,3 +99,10 @@ def test_signing_keys_are_sealed_under_the_configured_key_else_the_folder_s(tmp_
     first = sealing_key(settings_in(tmp_path))
     assert first == sealing_key(settings_in(tmp_path)) == (tmp_path / "data" / "keys" / "data.key").read_bytes()
     assert sealing_key(settings_in(tmp_path, tokens=TokenSettings(key=SecretStr("ab" * 32)))) == b"\xab" * 32
+
+
+def test_calls_wait_as_long_as_the_settings_say(tmp_path: Path) -> None:
+    """Each number has one place."""
+    holds = HoldSettings(leg_s=1, hold_s=2, hold_max_s=3, held_per_agent=4, agents={"bot": 5})
+    found = hold_terms(settings_in(tmp_path, holds=holds))
+    assert found == HoldTerms(leg_s=1, hold_s=2, hold_max_s=3, held_per_agent=4, agents={"bot": 5})

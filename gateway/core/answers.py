@@ -12,7 +12,7 @@ from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.methods import EMBEDDED_METHODS, INPUT_REQUIRED_METHODS
 from gateway.core.strictjson import Unreadable, read_answer
 
-__all__ = ["ANSWER_DEPTH", "CAPABILITY_OF", "check_result", "read_message", "without_lists"]
+__all__ = ["ANSWER_DEPTH", "CAPABILITY_OF", "check_result", "in_era", "read_message", "without_lists"]
 
 ANSWER_DEPTH: Final = 128
 """Nesting of an upstream's message: output schemas nest deeper than arguments do; orjson writes up to 254 levels."""
@@ -84,6 +84,18 @@ def check_result(method: str, era: Era, result: JsonObject, capabilities: JsonOb
     if method not in INPUT_REQUIRED_METHODS:
         return f"`input_required` is no answer to {method}"
     return _input_problem(result, capabilities or {})
+
+
+def in_era(message: JsonObject, era: Era) -> JsonObject | None:
+    """Return an answer that was given in either era as this one has it; None where it would not be understood."""
+    result = message.get("result")
+    if result is None:
+        return message
+    if era is Era.MODERN:
+        return {"result": {"resultType": "complete", **result}}
+    if result.get("resultType", "complete") != "complete":
+        return None
+    return {"result": {name: value for name, value in result.items() if name != "resultType"}}
 
 
 def without_lists(members: JsonObject) -> JsonObject:

@@ -97,7 +97,10 @@ class CallDesk:
                 expects.append(Expect(key=approval_key(judged.continues), version=waited.version))
         held = await self._approvals.hold(judged)
         rows = Rows(expects=tuple(expects)) + held.rows + await self._taken_away(tenant, key)
-        return replace(held, rows=rows) if held.yes is None else self._going_on(judged, held, key, rows)
+        if held.yes is not None:
+            return self._going_on(judged, held, key, rows)
+        stale = NO_ROWS if row is None else Rows(puts=(Put(key=key, value=None),))
+        return replace(held, rows=rows + stale)
 
     def renew(self, judged: Judged, yes: HeldApproval, expects: tuple[Expect, ...]) -> Held:
         """Open an approval in place of one whose yes does not answer what the call escalates for today."""
@@ -108,11 +111,8 @@ class CallDesk:
         if self._wakeups.watched(use.approval_id):
             self._runs[use.approval_id] = use
 
-    def ended(self, judged: Judged, outcome: Outcome, *, heard: bool) -> Rows:
+    def ended(self, use: Use, judged: Judged, outcome: Outcome, *, heard: bool) -> Rows:
         """Return what the end of an approved call writes: nothing where its answer goes out at once."""
-        use = judged.use
-        if use is None:
-            return NO_ROWS
         if heard:
             return Rows(puts=(Put(key=use.key, value=None),))
         tenant = judged.principal.tenant
@@ -187,7 +187,7 @@ class CallDesk:
 
     def _going_on(self, judged: Judged, held: Held, key: str, rows: Rows) -> Held:
         """Return the call with its yes, and the row which says that it runs."""
-        use = Use(attempt=self._ids.secret(), key=key, approval_id=held.approval_id)
+        use = Use(self, attempt=self._ids.secret(), key=key, approval_id=held.approval_id)
         self._attempts[use.attempt] = use
         running = StoredOutcome(
             state=StoredState.RUNNING,
@@ -212,6 +212,7 @@ class CallDesk:
             outcome = use.outcome
         else:
             outcome = _done(over) if stored is None else _in_doubt(over)
+        outcome = replace(outcome, replayed=True)
         with anyio.CancelScope(shield=True):
             entry = self._replay(principal, call, over, outcome, taken)
             if isinstance(await self._audit.append(entry), Conflict):

@@ -13,6 +13,7 @@ alone (`judge`): its program acts itself. What escalates waits at the `Desk`, op
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
@@ -144,23 +145,22 @@ class Enforcement:
         with anyio.CancelScope(shield=True) as shield:
             try:
                 judged = await self._judge(principal, call, intent_id, busy=busy, continues=waited[1])
-                if judged.again is not None and self._desk is not None:
-                    return await self._desk.again(principal, call, judged.again)
+                if judged.again is not None:
+                    return await judged.again(principal, call)
             except StoreError as error:
                 outcome = unrecorded(intent_id, error)
             else:
                 self._observe(judged)
                 if judged.decision.effect is not Effect.ALLOW:
                     return _not_allowed(judged)
-                use = judged.use
-                if use is not None:
-                    use.presence, use.shield = presence, shield
+                if judged.use is not None:
+                    judged.use.heard = partial(_heard, presence, shield)
                 try:
                     failed = None if prepare is None else await self._prepare(prepare, judged)
                     outcome = failed if failed is not None else await self._forward(judged, forward, presence, shield)
                 finally:
-                    if use is not None:
-                        self._over(use, None)
+                    if judged.use is not None:
+                        judged.use.desk.over(judged.use, None)
         return outcome
 
     async def deny(
@@ -265,34 +265,30 @@ class Enforcement:
         held = await desk.hold(judged)
         judged = replace(judged, intent_id=held.intent_id)
         if held.over:
-            return replace(judged, again=held), NO_ROWS
+            return replace(judged, again=partial(desk.again, over=held)), NO_ROWS
         if held.refused:
             return replace(judged, decision=refuse(judged.facts, Reason.REJECTED, held.refused)), NO_ROWS
-        if held.yes is not None:
+        if held.yes is not None and held.use is not None:
             facts = replace(judged.facts, approval=held.yes.granted)
             judged = replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
             if judged.decision.effect is not Effect.ESCALATE:
                 return replace(judged, use=held.use), held.rows
-            if held.use is not None:
-                desk.over(held.use, None)
+            desk.over(held.use, None)
             held = desk.renew(judged, held.yes, held.rows.expects)
         return replace(judged, approval_id=held.approval_id), held.rows
 
     async def _use_up(self, use: Use, draft: EntryDraft) -> Appended | Conflict:
-        """Append the decision that uses a yes up: from then on its call runs, until `_over`."""
-        used: Appended | Conflict | None = None
+        """Append the decision that uses a yes up: its call runs from then on, until the desk hears that it is over."""
         try:
             used = await self._audit.append(draft)
-        finally:
-            if not isinstance(used, Appended):
-                self._over(use, None)
-            elif self._desk is not None:
-                self._desk.began(use)
+        except BaseException:
+            use.desk.over(use, None)
+            raise
+        if isinstance(used, Conflict):
+            use.desk.over(use, None)
+        else:
+            use.desk.began(use)
         return used
-
-    def _over(self, use: Use, outcome: Outcome | None) -> None:
-        if self._desk is not None:
-            self._desk.over(use, outcome)
 
     def _decided(self, judged: Judged, rows: Rows = NO_ROWS) -> EntryDraft:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
@@ -403,9 +399,7 @@ class Enforcement:
             message=message or {},
         )
         use = judged.use
-        kept = NO_ROWS
-        if use is not None and self._desk is not None:
-            kept = self._desk.ended(judged, outcome, heard=_heard(use))
+        kept = NO_ROWS if use is None else use.desk.ended(use, judged, outcome, heard=use.heard())
         try:
             await self._audit.append(self._completed(judged, outcome, started, kept))
         except AuditUnavailable:
@@ -418,7 +412,7 @@ class Enforcement:
                 message={},
             )
         if use is not None:
-            self._over(use, outcome)
+            use.desk.over(use, outcome)
         return outcome
 
     def _completed(self, judged: Judged, outcome: Outcome, started: float | None, rows: Rows) -> EntryDraft:
@@ -447,14 +441,12 @@ class Enforcement:
         )
 
 
-def _heard(use: Use) -> bool:
+def _heard(presence: Presence, shield: anyio.CancelScope) -> bool:
     """Return whether the answer of an approved call goes out at once: its caller is there and has not given up."""
-    if use.shield is None or use.presence is None:
-        return False
-    use.shield.shield = False  # else what has cancelled the caller could not be seen
+    shield.shield = False  # else what has cancelled the caller could not be seen
     given_up = anyio.current_effective_deadline() == -math.inf
-    use.shield.shield = True
-    return not given_up and use.presence.connected()
+    shield.shield = True
+    return not given_up and presence.connected()
 
 
 def _not_allowed(judged: Judged) -> Outcome:

@@ -7,7 +7,7 @@ the upstream's answer before the agent sees it. Decides nothing: that is `enforc
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
-from gateway.core.answers import check_result
+from gateway.core.answers import check_result, in_era
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call, Era
 from gateway.core.codes import INVALID_PARAMS
@@ -241,6 +241,8 @@ class Gating:
 
     async def _answered(self, party: Party, inbound: Inbound, caller: Caller, call: Call, outcome: Outcome) -> Reply:
         """Return the answer of an outcome."""
+        if outcome.replayed:
+            outcome = _in_era(outcome, party.era)
         if outcome.kind is not OutcomeKind.ANSWERED:
             return self._tell(party, _as_written(call, inbound), outcome)
         if party.era is Era.MODERN and _asks(outcome.message):
@@ -275,6 +277,15 @@ class Gating:
         if outcome.kind is OutcomeKind.HIDDEN:
             return Reply(message=unknown_target_message(call, party.era))
         return Reply(message=refusal_message(call, party.era, _refusal(outcome)))
+
+
+def _in_era(outcome: Outcome, era: Era) -> Outcome:
+    """Return the outcome of an earlier call as this era can tell it."""
+    message = in_era(outcome.message, era)
+    if message is not None:
+        return replace(outcome, message=message)
+    text = "It was sent once, and its upstream asks for what only a client of the other era can answer."
+    return replace(outcome, kind=OutcomeKind.DONE, explanation=text, message={})
 
 
 def _refusal(outcome: Outcome) -> Refusal:

@@ -3,6 +3,7 @@
 Owns no step of a decision; these are `services/enforcement.py`'s.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -82,7 +83,8 @@ class Completion(StrEnum):
 class Outcome:
     """The end of one call. `message` is the other side's answer where there is one, else empty.
 
-    `use` is the run that a call of kind RUNNING waits for.
+    `use` is the run that a call of kind RUNNING waits for. `replayed`: it is that of the same call, made earlier,
+    perhaps in the other era.
     """
 
     kind: OutcomeKind
@@ -94,6 +96,7 @@ class Outcome:
     approval_id: str = ""
     message: JsonObject
     use: "Use | None" = None
+    replayed: bool = False
 
 
 class Use:
@@ -102,17 +105,17 @@ class Use:
     `outcome` is there once `done` is set, unless nobody knows how it ended.
     """
 
-    __slots__ = ("approval_id", "attempt", "done", "key", "outcome", "presence", "shield")
+    __slots__ = ("approval_id", "attempt", "desk", "done", "heard", "key", "outcome")
 
-    def __init__(self, *, attempt: str, key: str, approval_id: str) -> None:
-        """`key` is that of the outcome's row."""
+    def __init__(self, desk: "Desk", *, attempt: str, key: str, approval_id: str) -> None:
+        """`key` is that of the outcome's row. `heard` tells whether its answer goes out at once."""
+        self.desk = desk
         self.attempt = attempt
         self.key = key
         self.approval_id = approval_id
         self.done = anyio.Event()
+        self.heard: Callable[[], bool] = bool  # nobody is there yet
         self.outcome: Outcome | None = None
-        self.presence: Presence | None = None
-        self.shield: anyio.CancelScope | None = None
 
 
 @value
@@ -120,7 +123,8 @@ class Judged:
     """One call with its judgement, as it was recorded. `approval_id` is the approval that it waits for.
 
     `continues` is the approval that it has waited for, where it goes on after that. With `use` it goes on with a
-    human's yes. With `again` there is no decision: the same call has been executed, or is being.
+    human's yes. With `again` there is no decision: the same call has been executed, or is being, and
+    this tells what became of it.
     """
 
     principal: Principal
@@ -132,7 +136,7 @@ class Judged:
     approval_id: str = ""
     continues: str = ""
     use: Use | None = None
-    again: "Held | None" = None
+    again: "Callable[[Principal, Call], Awaitable[Outcome]] | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +189,7 @@ class Desk(Protocol):
         """Take note that the decision which uses the yes is durable: its call runs now."""
         ...
 
-    def ended(self, judged: Judged, outcome: Outcome, *, heard: bool) -> Rows:
+    def ended(self, use: Use, judged: Judged, outcome: Outcome, *, heard: bool) -> Rows:
         """Return what the end of an approved call writes. `heard`: its answer goes out at once."""
         ...
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.answers import check_result, read_message, without_lists
+from gateway.core.answers import check_result, in_era, read_message, without_lists
 from gateway.core.call import Era
 from gateway.core.envelope import encode_message
+from gateway.core.jsonvalue import JsonObject
 
 UNTOUCHED = (
     '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"vendor/x","text":"é😀\u2028","n":null}],"f":1.0,"e":-0.0,'
@@ -164,3 +165,21 @@ def test_a_list_has_no_second_one_beside_it():
         "_meta": {"a": [1]},
     }
     assert without_lists(page) == {"nextCursor": "n", "ttlMs": 5, "x": None, "_meta": {"a": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("message", "era", "told"),
+    [
+        ({"result": {"content": []}}, Era.MODERN, {"result": {"content": [], "resultType": "complete"}}),
+        ({"result": {"resultType": "input_required"}}, Era.MODERN, {"result": {"resultType": "input_required"}}),
+        ({"result": {"content": [], "resultType": "complete"}}, Era.HANDSHAKE, {"result": {"content": []}}),
+        ({"result": {"content": []}}, Era.HANDSHAKE, {"result": {"content": []}}),
+        ({"result": {"resultType": "input_required"}}, Era.HANDSHAKE, None),
+        ({"error": {"code": 1, "message": "no"}}, Era.HANDSHAKE, {"error": {"code": 1, "message": "no"}}),
+    ],
+)
+def test_an_answer_that_is_told_later_is_told_in_the_era_that_asks(
+    message: JsonObject, era: Era, told: JsonObject | None
+) -> None:
+    """A client that has timed out may come back in the other era."""
+    assert in_era(message, era) == told

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.call import Call, Era
-from gateway.core.refusal import DECISION_META, Refusal, RefusalKind, refusal_message, unknown_target_message
+from gateway.core.refusal import (
+    DECISION_META,
+    Refusal,
+    RefusalKind,
+    next_leg_message,
+    refusal_message,
+    unknown_target_message,
+)
 
 TOOL = Call(method="tools/call", upstream="u", name="t", uri="", arguments={"k": "s3cret"}, arguments_digest="")
 PROMPT = Call(method="prompts/get", upstream="u", name="p", uri="", arguments={}, arguments_digest="")
@@ -90,3 +97,28 @@ def test_a_pending_call_is_told_with_the_approval_that_it_waits_for() -> None:
     assert "apr_1" in result["content"][0]["text"]
     alone = refusal_message(call, Era.HANDSHAKE, replace(waiting, approval_id=""))["result"]
     assert "approval" not in alone["_meta"][DECISION_META]
+
+
+def test_a_pending_call_names_its_approval_and_the_command_that_gives_it() -> None:
+    """The model can tell its user what to do, and learns that the same call then is the way."""
+    result = refusal_message(TOOL, Era.MODERN, refusal(RefusalKind.PENDING, approval_id="apr_1"))["result"]
+    assert "`intended approvals approve apr_1`" in result["content"][0]["text"]
+    assert result["_meta"][DECISION_META]["approval"] == "apr_1"
+
+
+@pytest.mark.parametrize("kind", [RefusalKind.RUNNING, RefusalKind.DONE])
+def test_a_repeated_call_is_told_that_it_is_executed_once_only(kind: RefusalKind) -> None:
+    """What an agent sends twice must not seem to have happened twice."""
+    text = refusal_message(TOOL, Era.MODERN, refusal(kind))["result"]["content"][0]["text"]
+    assert ("once only" in text, "Nothing was executed for this repetition" in text) in ((True, False), (False, True))
+
+
+def test_the_next_leg_carries_the_state_and_asks_nothing() -> None:
+    """It is legal for every client and needs no capability (protocol.md 3.4)."""
+    result = next_leg_message("sealed", refusal(RefusalKind.PENDING, approval_id="apr_1"))["result"]
+    assert (result["resultType"], result["requestState"], "inputRequests" in result) == (
+        "input_required",
+        "sealed",
+        False,
+    )
+    assert result["_meta"][DECISION_META]["outcome"] == "pending"

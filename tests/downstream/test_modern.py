@@ -40,3 +40,12 @@ async def test_leaving_cancels_unless_the_answer_is_complete():
     await late.finish(200, b"{}")
     late.lost()
     assert not late.scope.cancel_called
+
+
+async def test_an_agent_is_connected_until_it_leaves():
+    """A stream of this era cannot be resumed."""
+    server = Server()
+    caller = ModernCaller(server.answer(), stream=True, prefer="wait=9")
+    assert (caller.connected(), caller.prefer) == (True, "wait=9")
+    server.left.set()
+    assert not caller.connected()

@@ -116,3 +116,23 @@ async def test_events_that_come_while_others_are_sent_are_sent_too():
         held.general.close()
     first, second, end = server.bodies()
     assert (b'"data":1' in first, b'"data":2' in second, end) == (True, True, b"")
+
+
+async def test_an_agent_is_connected_while_somebody_takes_its_answer_now():
+    """Who may come back for it later is not there: nothing is begun for him that he might ask for again."""
+    held = session()
+    server = Server()
+    caller = held.begin(message(Kind.REQUEST, 1), server.answer())
+    assert caller.connected()
+    await caller.notify("notifications/message", {"data": 1})
+    assert caller.connected()
+    caller.lost()
+    assert (caller.connected(), caller.gone()) == (False, False)
+
+
+async def test_nobody_is_connected_once_the_session_has_ended():
+    """The stream may be open still."""
+    held = session()
+    caller = held.begin(message(Kind.REQUEST, 1), Server().answer())
+    await held.end()
+    assert not caller.connected()

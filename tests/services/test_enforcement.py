@@ -482,3 +482,106 @@ async def test_an_intent_is_decided_again_with_the_yes_that_it_is_given() -> Non
     )
     assert isinstance(again, Judged)
     assert (again.decision.reason, again.intent_id) == (Reason.APPROVED, first.intent_id)
+
+
+async def approved(world: World, other: Other) -> Outcome:
+    """Let one call escalate, and say yes to it."""
+    first = await take(world, other)
+    await world.approvals.resolve(OPERATOR, approval_id=first.approval_id, approve=True)
+    return first
+
+
+async def test_a_call_that_its_human_has_rejected_is_denied_under_its_intent() -> None:
+    """The no is on record as a decision, and reaches nobody."""
+    world = World(policy=ASK)
+    other = Other(world)
+    first = await take(world, other)
+    await world.approvals.resolve(OPERATOR, approval_id=first.approval_id, approve=False, rationale="no")
+    second = await take(world, other)
+    assert (second.kind, second.reason, second.intent_id) == (OutcomeKind.DENIED, Reason.REJECTED, first.intent_id)
+    assert (other.reached, world.entries(EntryType.CALL_DECIDED)[-1].effect) == (0, Effect.DENY)
+
+
+async def test_a_call_goes_on_under_the_intent_that_it_has_waited_for() -> None:
+    """There is one intent, whatever today's policy makes of it."""
+    world = World(policy=ASK)
+    other = Other(world)
+    first = await approved(world, other)
+    waited = (first.intent_id, first.approval_id)
+    outcome = await world.enforcement.call(LOCAL, READ, other, FakeCaller(), waited=waited)
+    assert (outcome.kind, outcome.intent_id, other.reached) == (OutcomeKind.ANSWERED, first.intent_id, 1)
+
+
+async def test_the_same_call_is_told_the_outcome_of_the_first_and_nothing_is_forwarded() -> None:
+    """Its agent had left, and comes back for it."""
+    world = World(policy=ASK)
+    other = Other(world)
+    await approved(world, other)
+
+    class Leaving(FakeCaller):
+        def connected(self) -> bool:
+            return False
+
+    await take(world, other, caller=Leaving())
+    again = await take(world, other)
+    assert (again.message, other.reached) == ({"result": {"contents": []}}, 1)
+
+
+@pytest.mark.parametrize("failing", [True, False])
+async def test_a_yes_that_could_not_be_used_leaves_no_attempt_behind(failing: bool) -> None:
+    """Else the same call would be said to run, for ever."""
+    world = World(policy=ASK)
+    other = Other(world)
+    await approved(world, other)
+    if failing:
+        world.store.break_append(where=lambda draft: draft.opens)
+        assert (await take(world, other)).kind is OutcomeKind.UNRECORDED
+    else:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(take, world, other)
+    assert (other.reached, world.desk._attempts) == (0 if failing else 1, {})
+
+
+async def test_an_approved_call_that_has_begun_runs_to_its_end_though_it_is_cancelled() -> None:
+    """A human's yes is worth one execution: a client that gives up waiting must find its outcome."""
+    world = World(policy=ASK)
+    begun, go_on = anyio.Event(), anyio.Event()
+    await approved(world, Other(world))
+
+    async def slow() -> JsonObject:
+        begun.set()
+        await go_on.wait()
+        return {"result": {"contents": ["done"]}}
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            scope = anyio.CancelScope()
+
+            async def run() -> None:
+                with scope:
+                    await world.enforcement.call(LOCAL, READ, slow, FakeCaller())
+
+            tasks.start_soon(run)
+            await begun.wait()
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+            go_on.set()
+    assert [entry.reasons for entry in world.entries(EntryType.CALL_COMPLETED)] == [(Completion.OK,)]
+    again = await take(world, Other(world))
+    assert again.message == {"result": {"contents": ["done"]}}
+
+
+async def test_an_approved_call_that_is_cancelled_before_it_has_begun_does_not_run() -> None:
+    """Nothing is forwarded once the caller is gone."""
+    world = World(policy=ASK)
+    other = Other(world)
+    await approved(world, other)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await take(world, other)
+    assert other.reached == 0
+    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.CALLER_GONE,)
+    told = await take(world, other)
+    assert (told.kind, told.may_have_run, other.reached) == (OutcomeKind.FAILED, False, 0)

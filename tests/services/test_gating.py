@@ -4,8 +4,10 @@ import pytest
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect
+from gateway.core.holds import HoldTerms
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.naming import exposed_name
+from gateway.core.principal import Principal, Role
 from gateway.core.refusal import DECISION_META
 from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
@@ -450,3 +452,99 @@ async def test_pages_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -
     endless = Pages({"result": {"tools": [], "nextCursor": "again"}})
     with pytest.raises(UpstreamBroken, match="more than 3 pages"):
         await list_all(endless, "tools/list", "tools")
+
+
+# --- escalated calls that wait ----------------------------------------------------------------------------------------
+
+OPERATOR = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
+
+
+def holding(policy: str = ONLY_SAFE) -> World:
+    upstream = FakeUpstream(tools=[ECHO])
+    return World(upstreams=[upstream], policy=policy, holds=HoldTerms(leg_s=0.01, hold_s=0.01))
+
+
+async def answer_to(world: World, *, approve: bool) -> None:
+    (one,) = (await world.approvals.list(OPERATOR, page=1, page_size=10)).items
+    await world.approvals.resolve(OPERATOR, approval_id=one.id, approve=approve)
+
+
+async def test_an_escalated_call_of_the_modern_era_waits_in_legs_and_goes_on() -> None:
+    """The retry is the same call: what its upstream gets is what was sent first."""
+    world = holding()
+    first = (await world.call("echo", {"text": "big"})).message["result"]
+    assert (first["resultType"], first["_meta"][DECISION_META]["outcome"]) == ("input_required", "pending")
+    await answer_to(world, approve=True)
+    params = {"name": "echo", "arguments": {"text": "big"}, "requestState": first["requestState"]}
+    assert text_of((await world.modern("tools/call", params)).message) == "echo ran"
+    assert "requestState" not in world.upstream().calls()[0].params
+
+
+async def test_a_state_that_is_not_this_calls_own_is_refused_on_record() -> None:
+    """Altered, or of other arguments."""
+    world = holding()
+    state = (await world.call("echo", {"text": "big"})).message["result"]["requestState"]
+    await answer_to(world, approve=True)
+    for changed in ({"requestState": state + "A"}, {"requestState": state, "arguments": {"text": "hi"}}):
+        params = {"name": "echo", "arguments": {"text": "big"}, **changed}
+        assert (await world.modern("tools/call", params)).message["error"]["code"] == -32602
+    assert len(world.entries(EntryType.REQUEST_REFUSED)) == 2
+    assert world.upstream().calls() == []
+
+
+async def test_a_state_on_anything_but_a_tool_call_is_the_upstreams_own() -> None:
+    """Prompts and resources have rounds of their own."""
+    world = World(holds=HoldTerms())
+    await world.modern("prompts/get", {"name": "greet", "requestState": "x"})
+    (sent,) = world.upstream().requests("prompts/get")
+    assert sent.params["requestState"] == "x"
+
+
+async def test_an_escalated_call_of_the_handshake_era_waits_once_and_is_pending() -> None:
+    """Its client knows no legs."""
+    world = holding()
+    conversation = await world.conversation()
+    reply = await world.handle(conversation, "tools/call", {"name": "echo", "arguments": {"text": "big"}})
+    assert text_of(reply.message).startswith("Waiting for a human")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"result": {"resultType": "complete", "content": [{"type": "text", "text": "once"}]}}, "once"),
+        ({"result": {"resultType": "input_required", "requestState": "theirs"}}, "Done already"),
+    ],
+)
+async def test_the_outcome_of_an_earlier_call_is_told_in_the_era_that_asks(answer: JsonObject, told: str) -> None:
+    """Its agent may come back by another client."""
+    world = holding()
+    world.upstream().lie(answer, "echo")
+    state = (await world.call("echo", {"text": "big"})).message["result"]["requestState"]
+    await answer_to(world, approve=True)
+
+    class Leaving(FakeCaller):
+        seen = 0
+
+        def connected(self) -> bool:
+            self.seen += 1
+            return self.seen == 1
+
+    params = {"name": "echo", "arguments": {"text": "big"}}
+    await world.modern("tools/call", {**params, "requestState": state}, caller=Leaving())
+    conversation = await world.conversation()
+    reply = await world.handle(conversation, "tools/call", params)
+    assert text_of(reply.message).startswith(told)
+    assert len(world.upstream().calls()) == 1
+
+
+async def test_an_escalated_call_carries_its_token_once_it_goes_on() -> None:
+    """The token is for the decision that allows it."""
+    upstream = FakeUpstream(tools=[ECHO])
+    terms = HoldTerms(leg_s=0.01)
+    world = World(upstreams=[upstream], policy=ONLY_SAFE, holds=terms, audiences={"default": "notes"})
+    state = (await world.call("echo", {"text": "big"})).message["result"]["requestState"]
+    await answer_to(world, approve=True)
+    params = {"name": "echo", "arguments": {"text": "big"}, "requestState": state}
+    await world.modern("tools/call", params)
+    [sent] = world.upstream().calls()
+    assert sent.headers == ((AUTHORITY_HEADER, sent.params["_meta"][AUTHORITY_META]),)

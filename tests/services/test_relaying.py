@@ -6,6 +6,7 @@ import pytest
 from gateway.core.audit.entry import EntryType
 from gateway.core.call import Era
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.principal import Principal, Role
 from gateway.core.refusal import DECISION_META
 from gateway.ports import Relay
 from gateway.services import relaying as module
@@ -346,3 +347,16 @@ async def test_a_question_that_the_upstream_gives_up_is_closed_on_record() -> No
             await reached.wait()
         group.cancel_scope.cancel()
     assert [entry.reasons for entry in world.entries(EntryType.CALL_COMPLETED)] == [("cancelled",)]
+
+
+async def test_a_question_that_a_human_has_approved_is_asked_once() -> None:
+    """The upstream asks again, and its agent answers; for the next time a human is asked anew."""
+    policy = ONLY_TOOLS.replace("effect: allow", "effect: allow, match: {methods: [tools/call]}")
+    world, _, channel, relay = await session(policy, answer={"result": {"role": "assistant"}})
+    assert "error" in await relay.request("sampling/createMessage", SAMPLE)
+    operator = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
+    (one,) = (await world.approvals.list(operator, page=1, page_size=10)).items
+    await world.approvals.resolve(operator, approval_id=one.id, approve=True)
+    assert await relay.request("sampling/createMessage", SAMPLE) == {"result": {"role": "assistant"}}
+    assert "error" in await relay.request("sampling/createMessage", SAMPLE)
+    assert len(channel.asked) == 1
