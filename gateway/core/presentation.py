@@ -1,0 +1,171 @@
+"""What a human is shown who is to say yes or no: the values, and the one sentence of what would happen.
+
+Pure. What goes into it is gathered by `services/approval_view.py`. Everything here that an agent chose has been made
+visible (`core/visible.py`) or is to be by the face that shows it; the agent's own words are marked as claims.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core.approvals import Approval
+from gateway.core.call import INTENT_METHOD
+from gateway.core.differences import Difference
+from gateway.core.jsonvalue import JsonObject, JsonValue
+from gateway.core.visible import quoted, visible
+
+__all__ = ["AgentRecord", "ApprovalView", "Compared", "Details", "Judgement", "sentence", "still_needed"]
+
+MAX_TOLD: Final = 80
+"""Characters of one argument within the sentence."""
+LISTED: Final = 3
+"""Items of a list within the sentence."""
+
+_AMOUNTS: Final = ("amount", "total", "sum", "price", "amountcents")
+_CURRENCIES: Final = ("currency", "currencycode")
+_RECEIVERS: Final = (
+    *("to", "recipient", "recipients", "customer", "customerid", "email", "account", "accountid", "user", "userid"),
+    *("username", "channel", "destination", "payee", "iban"),
+)
+_OBJECTS: Final = (
+    *("path", "filepath", "file", "filename", "url", "uri", "command", "cmd", "query", "sql", "table", "repo"),
+    *("repository", "branch", "subject", "resource", "name", "id"),
+)
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_@.:/+-]{1,64}")
+"""What reads as one word in a sentence; anything else is quoted, so that a value cannot go on with the sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How the call was judged and why it waits. `factors` are (code, points, evidence)."""
+
+    type: str
+    domain: str
+    effect_class: str
+    evidence: tuple[str, ...]
+    confidence: str
+    risk: int
+    factors: tuple[tuple[str, int, str], ...]
+    tier: int
+    reason: str
+    explanation: str
+    policy_set: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRecord:
+    """The record of who asks: how many of its intents are in which status, in all and of this type."""
+
+    all: dict[str, int]
+    of_type: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """The difference to the agent's last allowed call of the same tool.
+
+    `intent_id` is empty where there is none among those that were looked through; `problem` says why nothing could be
+    compared. `exact` is False where only what the audit shows of the arguments was compared.
+    """
+
+    intent_id: str = ""
+    time: str = ""
+    exact: bool = True
+    differences: tuple[Difference, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What is for those who decide, and not for who asked.
+
+    `arguments` are exact, or what the audit keeps of them (`exact` False), or None where it keeps nothing. `shown` is
+    their text for people; `warnings` are about what may mislead in them. `description` and `justification` are what
+    the program claims of its intent.
+    """
+
+    sentence: str
+    method: str
+    upstream: str
+    target: str
+    arguments: JsonObject | None
+    answers: JsonObject
+    exact: bool
+    shown: str
+    warnings: tuple[str, ...]
+    description: str
+    justification: str
+    judgement: Judgement
+    record: AgentRecord
+    compared: Compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalView:
+    """An approval as a human looks at it. `details` is None for who asked, and for who acts for the same agent.
+
+    `votes` are the credentials that have said yes, `needed` how many more have to.
+    """
+
+    approval: Approval
+    seconds_left: int
+    votes: tuple[str, ...]
+    needed: int
+    details: Details | None = None
+
+
+def still_needed(approvers: int, votes: int, *, pending: bool) -> int:
+    """Return how many more must say yes."""
+    return max(approvers - votes, 0) if pending else 0
+
+
+def sentence(
+    *, agent: str, method: str, upstream: str, target: str, type: str, effect_class: str, arguments: JsonObject
+) -> str:
+    """Return one sentence of what would happen, with the arguments that tell most."""
+    done = "make a call of unknown purpose" if type in ("", "unknown") else _phrase(type)
+    told = _told(arguments)
+    way = _way(method, upstream, target)
+    return f"Agent {_word(agent)} wants to {done}{told} {way} ({effect_class or 'unknown'})."
+
+
+def _phrase(type: str) -> str:
+    return visible(type.rpartition(".")[2].replace("_", " ").replace("-", " "))
+
+
+def _way(method: str, upstream: str, target: str) -> str:
+    if method == INTENT_METHOD:
+        return f"by itself{f' in {_word(upstream)}' if upstream else ''}: {_word(target)}"
+    step = "" if method == "tools/call" else f"{method} "
+    return f"by {step}{_word(upstream)}/{_word(target)}"
+
+
+def _told(arguments: JsonObject) -> str:
+    """Return the amount, whom it goes to and what it is about, as far as arguments of telling names say."""
+    named = {re.sub(r"[-_. ]", "", key).lower(): one for key, one in reversed(arguments.items())}
+    amount, currency = _first(named, _AMOUNTS), _first(named, _CURRENCIES)
+    parts = [f" of {amount}{f' {currency}' if currency else ''}" if amount else ""]
+    for before, names in ((" to ", _RECEIVERS), (" on ", _OBJECTS)):
+        found = _first(named, names)
+        parts.append(before + found if found else "")
+    return "".join(parts)
+
+
+def _first(named: JsonObject, names: Iterable[str]) -> str:
+    return next(filter(None, (_value(named.get(name)) for name in names)), "")
+
+
+def _value(value: JsonValue) -> str:
+    if isinstance(value, str):
+        return _word(value) if value else ""
+    if isinstance(value, list):
+        told = [_value(one) for one in value[:LISTED]]
+        more = f" and {len(value) - LISTED} more" if len(value) > LISTED else ""
+        return ", ".join(filter(None, told)) + more
+    return "" if value is None or isinstance(value, bool | dict) else str(value)
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quoted(text, MAX_TOLD)
