@@ -1,5 +1,6 @@
 """A gateway inside a program: its URL, its one agent, its end."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,26 @@ def test_several_upstreams_have_names(
         one = embedded.url.replace("/mcp", "/mcp/demo")
         assert portal.call(call, one, "notes.add", {"text": "x"}) == (False, "Added note 5.")
     assert upstream.record == ["notes.add"]
+
+
+def test_what_waits_is_approved_at_the_command_line(
+    tmp_path: Path, portal: anyio.from_thread.BlockingPortal, address: str, upstream: DemoUpstream
+) -> None:
+    """The operator's socket lies in the data folder, as that of any gateway."""
+
+    def operator(*words: str) -> Any:
+        where = ("--tenant", "tenant-a", "--data", str(tmp_path / "data"), "--state", str(tmp_path / "state"))
+        command = [sys.executable, "-m", "gateway", "approvals", *words, *where, "-o", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_S, check=True)
+        return json.loads(done.stdout)
+
+    with create(tmp_path, address) as embedded:
+        refund = portal.start_task_soon(call, embedded.url, "payments.refund", {"amount": 900, "to": "ACME"})
+        [approval] = next(waiting for waiting in (operator("ls") for _ in range(20)) if waiting)
+        assert upstream.record == []
+        operator("approve", approval["id"])
+        assert refund.result(PROCESS_S) == (False, "Refunded 900.00 EUR to ACME.")
+    assert upstream.record == ["payments.refund"]
 
 
 @pytest.mark.parametrize(
