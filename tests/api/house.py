@@ -42,7 +42,10 @@ from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
+from gateway.services.webhooks import Webhooks
+from gateway.store.sealing import Sealer
 from tests.simulate.index import MemoryIndex
+from tests.simulate.outbox import MemoryOutbox, ToldCourier
 from tests.simulate.signer import QuickSigner
 from tests.simulate.store import MemoryStore
 from tests.simulate.upstream import FakeUpstream
@@ -173,6 +176,7 @@ class House:
     intents: ScriptedIntents
     approvals: ScriptedApprovals
     services: Services
+    courier: ToldCourier
     admin: str = ""
     other: str = ""
 
@@ -230,7 +234,7 @@ async def opened() -> House:
     index = MemoryIndex(store)
     written: JsonObject = {"audit": store, "state": store, "clock": clock, "ids": ids}
     keys, people = Keys(**written, uses=store), People(**written)
-    intents, approvals = ScriptedIntents(), ScriptedApprovals()
+    intents, approvals, courier = ScriptedIntents(), ScriptedApprovals(), ToldCourier()
     caps = dict.fromkeys(TrustTier, Caps(allow_below=30, deny_from=80))
     services = Services(
         authentication=Authentication(keys=keys, limits=RateLimits(clock), sessions=people),
@@ -241,7 +245,13 @@ async def opened() -> House:
         keys=keys,
         people=people,
         tokens=Tokens(signer=QuickSigner(), **written, issuer="intended-gateway"),
-        webhooks=SimpleNamespace(),  # type: ignore[arg-type]
+        webhooks=Webhooks(
+            **written,
+            reader=store,
+            outbox=MemoryOutbox(store=store),
+            courier=courier,
+            vault=Sealer(b"k" * 32),
+        ),
         audit=Trail(reader=store, index=index, audit=store, clock=clock, ids=ids),
         connectors=Connectors(
             upstreams={"files": FakeUpstream()}, transports={"files": "http"}, index=index, clock=clock
@@ -259,6 +269,7 @@ async def opened() -> House:
         intents=intents,
         approvals=approvals,
         services=services,
+        courier=courier,
     )
     house.admin = await house.key()
     house.other = await house.key(tenant="other")

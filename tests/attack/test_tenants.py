@@ -19,7 +19,7 @@ from gateway.app import Gateway
 from gateway.core.credentials import KeyFormat
 from gateway.core.principal import Role
 from gateway.services.operator import operator
-from gateway.settings import Settings
+from gateway.settings import Settings, WebhookSettings
 
 ALPHA, BETA = "alpha", "beta"
 MARK = "zanzibar"
@@ -54,7 +54,7 @@ class House:
     async def everything(self, tenant: Tenant) -> list[Any]:
         """Return all that the tenant can see of itself, but for the reading's own traces."""
         seen = []
-        for path in ("/v1/intents", "/v1/agents", "/v1/approvals", "/v1/audit", "/keys", "/users"):
+        for path in ("/v1/intents", "/v1/agents", "/v1/approvals", "/v1/audit", "/keys", "/users", "/webhooks"):
             answer = await self.client.get(path, headers={"x-api-key": tenant.key}, params=PAGE.get(path))
             assert answer.status_code == 200, answer.text
             body = answer.json()
@@ -70,7 +70,8 @@ PAGE = {path: {"pageSize": 100} for path in ("/v1/intents", "/v1/agents", "/v1/a
 
 @asynccontextmanager
 async def house(folder: Path) -> AsyncIterator[House]:
-    settings = Settings(port=0, data=folder / "data", state=folder / "state")
+    hooks = WebhookSettings(allow_hosts=("127.0.0.1",))
+    settings = Settings(port=0, data=folder / "data", state=folder / "state", webhooks=hooks)
     async with Gateway.open(settings) as gateway:
         transport = httpx.ASGITransport(gateway.asgi)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -105,6 +106,7 @@ async def furnished(gateway: Gateway, client: httpx.AsyncClient, tenant: str, wo
     asked = {"action": f"refund the payment of {word}", "actor": agent["slug"], "metadata": {"to": word}}
     intent = await post("/intent", asked)
     assert intent["decision"] == "ESCALATE", intent
+    hook = await post("/webhooks", {"url": f"http://127.0.0.1:9/{word}", "description": f"{word} hook"})
     ids = {
         "intent": intent["intentId"],
         "approval": intent["escalationId"],
@@ -112,6 +114,8 @@ async def furnished(gateway: Gateway, client: httpx.AsyncClient, tenant: str, wo
         "slug": agent["slug"],
         "key": made.record.id,
         "user": user.id,
+        "webhook": hook["id"],
+        "delivery": (await post(f"/webhooks/{hook['id']}/test", {}))["id"],
     }
     return Tenant(name=tenant, key=made.secret, session=session, ids=ids)
 
@@ -138,6 +142,9 @@ def bodies(tenant: Tenant) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/audit/verify-chain"): {"tenantId": tenant.name},
         ("POST", "/keys"): {"tenantId": tenant.name, "name": "stolen", "role": "admin", "agent": ids["agent"]},
         ("POST", "/keys/{id}/rotate"): {"overlapSeconds": 0},
+        ("POST", "/webhooks"): {"tenantId": tenant.name, "url": "http://127.0.0.1:9/"},
+        ("PATCH", "/webhooks/{id}"): {"url": "http://127.0.0.1:9/", "enabled": False},
+        ("POST", "/webhooks/{id}/rotate"): {"overlapSeconds": 0},
         ("POST", "/users"): {"tenantId": tenant.name, "name": "intruder", "role": "admin"},
         ("PATCH", "/users/{id}"): {"role": "viewer", "disabled": True},
         ("POST", "/v1/intents"): {"type": "billing.apply_credit", "domain": "billing", "agentId": ids["agent"]},
@@ -155,6 +162,7 @@ KINDS = {
     "agents": "agent",
     "keys": "key",
     "users": "user",
+    "webhooks": "webhook",
 }
 
 
@@ -162,6 +170,7 @@ def place(operation: Operation, *, ids: Tenant, named: Tenant) -> str:
     """Return the operation's path with the ids of one tenant, and the name of one where the path has room for it."""
     kind = next((KINDS[part] for part in operation.path.split("/") if part in KINDS), "")
     path = operation.path.replace("{tenantId}", named.name)
+    path = path.replace("{deliveryId}", ids.ids["delivery"])
     return path.replace("{id}", ids.ids[kind]) if "{id}" in path else path
 
 

@@ -129,3 +129,36 @@ async def test_a_break_that_cannot_be_recorded_is_reported_all_the_same(caplog: 
     with caplog.at_level("ERROR"):
         assert not (await trail(store).verify(ACME)).valid
     assert "is not on record" in caplog.text
+
+
+def damaged(store: MemoryStore) -> None:
+    """Change an entry in the store's back."""
+    chain = store._chains["acme"]
+    chain[1] = replace(chain[1], body=b'{"changed": true}')
+
+
+async def test_a_break_that_is_found_is_told_once() -> None:
+    """An entry of its own, from which webhooks tell it; who verifies every minute must not fill the chain."""
+    store = await filled(3)
+    damaged(store)
+    one = trail(store)
+    report = await one.verify(ACME)
+    assert not report.valid
+    assert not (await one.verify(ACME)).valid
+    [told] = [draft for draft in store.drafts if draft.type is EntryType.CHAIN_BROKEN]
+    [found] = report.breaks
+    assert orjson.loads(told.body) == {
+        "sequence": 2,
+        "kind": "body-mismatch",
+        "expected": found.expected,
+        "found": found.found,
+    }
+
+
+async def test_a_report_stands_though_its_breaks_cannot_be_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asked must learn it all the same."""
+    store = await filled(3)
+    damaged(store)
+    store.down = "disk full"
+    assert not (await trail(store).verify(ACME)).valid
+    assert "is not on record: disk full" in caplog.text

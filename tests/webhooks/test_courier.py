@@ -268,6 +268,9 @@ async def test_a_check_tells_what_is_wrong_and_lets_the_unknown_pass() -> None:
     courier = Courier((), resolve=unknown)
     assert await courier.check("https://example.com/") == ""
     assert "must begin with https://" in await courier.check("http://example.com/")
+    look = resolving(["127.0.0.1"])
+    assert await Courier({"example.com"}, resolve=look).check("http://example.com/") == ""
+    assert look.asked == []  # the operator said that it may lead anywhere
 
 
 def test_of_a_url_only_its_origin_is_recorded() -> None:
