@@ -13,7 +13,8 @@ import pytest
 from gateway.core.webhooks import Delivery, Posted, make_secret
 from gateway.telemetry.clock import SystemClock
 from gateway.webhooks import courier as module
-from gateway.webhooks.courier import MAX_ANSWER_BYTES, Courier, resolve
+from gateway.webhooks.courier import Courier, resolve
+from gateway.webhooks.post import MAX_ANSWER_BYTES
 from tests.webhooks.receiver import answering, receiver
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
