@@ -173,12 +173,14 @@ class Approvals:
             if not is_text(text, MAX_TEXT_CHARS):
                 problem = f"must be a text of at most {MAX_TEXT_CHARS} characters"
                 raise InvalidRequest(FieldProblem(path=(field,), message=problem))
+        # Rows and answers show what is said here as long as the entry does: no secret of it, then, in either.
+        said = redact({"claimed": claimed, "rationale": rationale})
         vote = Vote(
             credential=principal.credential,
             human=principal.human,
             time=timestamp(self._clock.now()),
-            claimed=claimed,
-            rationale=rationale,
+            claimed=str(said["claimed"]),
+            rationale=str(said["rationale"]),
         )
         for _ in range(ATTEMPTS):
             held = await self._wanted(principal.tenant, approval_id, intent_id)
@@ -349,7 +351,8 @@ class Approvals:
             "human": vote.human,
             "yes": len(after.votes) if approval.state is not ApprovalState.DENIED else 0,
             "of": approval.terms.approvers,
-            **redact({"claimed": vote.claimed, "rationale": vote.rationale}),
+            "claimed": vote.claimed,
+            "rationale": vote.rationale,
         }
         return EntryDraft(
             tenant=approval.tenant,

@@ -235,6 +235,8 @@ async def test_a_yes_is_on_record_with_who_gave_it_and_who_it_claims_to_be() -> 
     assert (entry.intent_id, entry.agent, entry.reasons) == (intent_id, "local", ("approved",))
     assert (body["by"], body["human"], body["claimed"], body["yes"], body["of"]) == ("ps_1", "usr_1", "Anna", 1, 1)
     assert b"a1a1" not in entry.body
+    assert "a1a1" not in told.rationale
+    assert all(b"a1a1" not in row.value for row in await made.store.scan("default", "")), "a secret in a row"
     assert await status(made, intent_id) is IntentStatus.APPROVED
     assert (await pending(made)).total == 0
 
