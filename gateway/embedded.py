@@ -84,7 +84,7 @@ def create_intended_gateway(
         policies=policies,
         data=Path(data) if data is not None else platformdirs.user_data_path(APP) / folder,
         state=Path(state) if state is not None else platformdirs.user_state_path(APP) / folder,
-        tiers={"agents": {agent: tier}},
+        tiers={"agents": {f"{tenant_id}/{agent}": tier}},
     )
     principal = Principal(
         tenant=tenant_id, agent=agent, credential="embedded", scopes=frozenset({Scope.MCP_CALL}), bound=True

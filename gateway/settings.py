@@ -219,7 +219,7 @@ class TierSettings(Section):
     default: Tier = TrustTier.T0
     """Tier of every agent that is not named."""
     agents: dict[str, Tier] = Field(default_factory=dict)
-    """Tiers of single agents, by name."""
+    """Tiers of single agents, by name: of the tenant `default`, of any other as `TENANT/AGENT`."""
     thresholds: dict[Tier, ThresholdSettings] = Field(default_factory=dict)
 
     def threshold(self, tier: TrustTier) -> Thresholds:

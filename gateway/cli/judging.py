@@ -12,6 +12,7 @@ from gateway.policyfiles.files import load_bundle
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.services.explain import Explanation, Question, explain
 from gateway.services.policy_check import Judge
+from gateway.services.standing import Standing
 from gateway.settings import Settings
 from gateway.telemetry.clock import SystemClock
 
@@ -50,4 +51,7 @@ def judge_once(question: Question, settings: Settings, bundle: Bundle) -> Explan
 
 def tier_of(agent: str, settings: Settings, named: TrustTier | None) -> TrustTier:
     """Return the tier that counts: the one that was asked about, else the agent's own, else the default."""
-    return named if named is not None else settings.tiers.agents.get(agent, settings.tiers.default)
+    if named is not None:
+        return named
+    tiers = settings.tiers
+    return Standing(default=tiers.default, agents=tiers.agents, thresholds={}).tier(DEFAULT_TENANT, agent)

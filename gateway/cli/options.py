@@ -46,7 +46,10 @@ Host = Annotated[str | None, typer.Option(help="Address to bind [default: 127.0.
 Port = Annotated[int | None, typer.Option(help="Port to bind; 0 picks a free one [default: 8787].")]
 AllowHost = Annotated[list[str] | None, typer.Option(help="Host header to accept beside loopback. May be repeated.")]
 AllowOrigin = Annotated[list[str] | None, typer.Option(help="Origin to accept beside loopback. May be repeated.")]
-Tier = Annotated[list[str] | None, typer.Option(metavar="AGENT=T2", help="Trust tier of one agent. May be repeated.")]
+Tier = Annotated[
+    list[str] | None,
+    typer.Option(metavar="AGENT=T2", help="Trust tier of one agent (TENANT/AGENT=T2). May be repeated."),
+]
 TlsCert = Annotated[Path | None, typer.Option(help="Certificate chain (PEM), to speak TLS.")]
 TlsKey = Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")]
 BehindProxy = Annotated[

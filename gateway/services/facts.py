@@ -72,7 +72,7 @@ class FactSource:
             StoreError: a fact could not be read; the call must be refused.
         """
         bundle = self._policies.current()
-        tier = self._standing.tier(principal.agent)
+        tier = self._standing.tier(principal.tenant, principal.agent)
         key = seen_key(principal, call)
         return Facts(
             principal=principal,
@@ -94,7 +94,7 @@ class FactSource:
             call,
             bundle=self._policies.current(),
             agent=principal.agent,
-            tier=self._standing.tier(principal.agent),
+            tier=self._standing.tier(principal.tenant, principal.agent),
             any_uri=any_uri,
         )
 

@@ -16,7 +16,7 @@ from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Thresholds as Caps
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import Principal, Role, TrustTier
+from gateway.core.principal import DEFAULT_TENANT, Principal, Role, TrustTier
 from gateway.errors import FieldProblem, Forbidden, InvalidRequest, StateConflict
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateRow, StateStore
 
@@ -36,15 +36,22 @@ Tiers = Mapping[TrustTier, Caps]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The trust tiers from configuration: of single agents by name, of all others, and what each tier may do."""
+    """The trust tiers from configuration: of single agents by name, of all others, and what each tier may do.
+
+    A plain name is that of an agent of the tenant `default`, `TENANT/AGENT` that of another tenant's: whoever chooses
+    names in one tenant must not get the standing that was given in another.
+    """
 
     default: TrustTier
     agents: Mapping[str, TrustTier]
     thresholds: Tiers
 
-    def tier(self, agent: str) -> TrustTier:
-        """Return the tier of `agent`."""
-        return self.agents.get(agent, self.default)
+    def tier(self, tenant: str, agent: str) -> TrustTier:
+        """Return the tier of an agent."""
+        found = self.agents.get(f"{tenant}/{agent}")
+        if found is None and tenant == DEFAULT_TENANT:
+            found = self.agents.get(agent)
+        return self.default if found is None else found
 
     def caps(self, tenant: str, tier: TrustTier) -> Caps:
         """Return what the tier may do in every tenant that has no thresholds of its own."""

@@ -35,6 +35,8 @@ async def test_an_agents_own_tier_goes_before_the_default() -> None:
     stranger = Principal(tenant="default", agent="other", credential="k")
     own = await source(world).gather(LOCAL, CALL)
     other = await source(world).gather(stranger, CALL)
+    namesake = Principal(tenant="other", agent="local", credential="k")
+    assert (await source(world).gather(namesake, CALL)).tier == TrustTier.T0
     assert (own.tier, own.score, own.thresholds.allow_below) == (TrustTier.T3, 75, 60)
     assert (other.tier, other.score) == (TrustTier.T0, 0)
     assert own.now == world.clock.now()
