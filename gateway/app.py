@@ -269,6 +269,7 @@ class Gateway:
             refusals=self._refusals,
             authority=Authority(tokens=self.known.tokens, audiences=audiences(settings), ttl_s=settings.tokens.ttl_s),
             holds=self.known.holds,
+            links=self.known.links,
         )
 
     # --- the gateway's own entries ------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ __all__ = [
     "make_upstream",
     "mounts",
     "policy_path",
+    "public_url",
     "recorded",
     "sealing_key",
     "standing",
@@ -110,6 +111,15 @@ def mounts(settings: Settings) -> dict[str, Mount]:
 def policy_path(settings: Settings) -> Path:
     """Return the policy file or folder in force."""
     return settings.policies or shipped_policy("default")
+
+
+def public_url(settings: Settings) -> str:
+    """Return the origin at which people reach the gateway; with port 0 it is known only once that is bound."""
+    if settings.public_url is not None:
+        return settings.public_url
+    scheme = "http" if settings.tls_certificate is None else "https"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def data_folder(settings: Settings) -> Path:

@@ -20,7 +20,7 @@ from gateway.admin.protocol import guarded
 from gateway.app import Gateway
 from gateway.downstream.limits import protocol_class
 from gateway.errors import ConfigurationError, Problem
-from gateway.parts import data_folder
+from gateway.parts import data_folder, public_url
 from gateway.settings import Settings
 
 __all__ = ["Serving", "serve", "serving"]
@@ -95,6 +95,7 @@ async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[Serving
         unix = bind(data_folder(settings))
         sockets.callback(unix.close)
         served = Serving(settings, listener.getsockname()[1], (public, admin), gateway)
+        gateway.known.links.serve(public_url(settings.model_copy(update={"port": listener.getsockname()[1]})))
         async with anyio.create_task_group() as group:
             # Without uvicorn's own signal handling: `serve` owns that.
             group.start_soon(public._serve, [listener])

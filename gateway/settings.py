@@ -6,6 +6,7 @@ environment > `intended.yaml` > default) is `gateway/configuration`. Only `app.p
 
 import base64
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,6 +42,10 @@ __all__ = [
 
 SEALING_KEY_BYTES = 32
 """AES-256."""
+
+_ORIGIN = re.compile(
+    r"(https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)/?", re.IGNORECASE | re.ASCII
+)
 
 UPSTREAM_ID = r"^[a-z][a-z0-9-]{0,31}$"
 """No underscore, so that `__` splits a prefixed name exactly once (design, section 4)."""
@@ -176,7 +181,7 @@ class HoldSettings(Section):
     """The wait of a handshake client that asked for progress. Below 60 s, after which most clients give up."""
     hold_max_s: Annotated[float, Field(ge=0, le=3600)] = 300.0
     """The longest that an agent may ask for (`Prefer: wait=N`, or `holds.agents`); in the modern era in 9 parts."""
-    held_per_agent: Annotated[int, Field(ge=0, le=10_000)] = 64
+    held_per_agent: Annotated[int, Field(ge=0, le=10_000)] = 128
     """Calls of one agent that wait at once, each on a connection; more are told at once that they are pending."""
     agents: dict[str, Annotated[float, Field(ge=0, le=3600)]] = Field(default_factory=dict)
     """How long the calls of single agents wait, by name, where they do not ask themselves; 0: not at all."""
@@ -302,6 +307,9 @@ class Settings(Section):
     """Address to bind. Without keys only loopback is accepted, with keys any other wants TLS."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     """0 picks a free port."""
+    public_url: Annotated[str, Field(max_length=256)] | None = None
+    """The origin at which people reach the gateway, as `https://gate.example.org`: what links to approval pages begin
+    with. None: the address served. Set it behind a proxy, and wherever `host` names no one machine."""
     upstreams: dict[Annotated[str, Field(pattern=UPSTREAM_ID)], UpstreamSettings] = Field(default_factory=dict)
     policies: Path | None = None
     """A policy file or a folder of them; None: the shipped `default.yaml`."""
@@ -332,6 +340,18 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     tokens: TokenSettings = TokenSettings()
     webhooks: WebhookSettings = WebhookSettings()
+
+    @field_validator("public_url")
+    @classmethod
+    def an_origin(cls, value: str | None) -> str | None:
+        """Refuse what a path cannot be put behind, or what would put a password into every link."""
+        if value is None:
+            return None
+        found = _ORIGIN.fullmatch(value)
+        if found is None:
+            msg = "write an origin, as https://gate.example.org or http://10.0.0.5:8787: no path, no query, no user"
+            raise ValueError(msg)
+        return found[1].lower()
 
     @model_validator(mode="after")
     def whole_tls(self) -> "Settings":

@@ -13,9 +13,10 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal
 from gateway.identity.ids import RandomIds
 from gateway.identity.rs256 import Rs256
-from gateway.parts import data_folder, hold_terms, sealing_key, standing, store_options
+from gateway.parts import data_folder, hold_terms, public_url, sealing_key, standing, store_options
 from gateway.ports import Clock, Upstream
 from gateway.services.agents import Agents
+from gateway.services.approval_view import ApprovalViews
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
 from gateway.services.connectors import Connectors
@@ -25,6 +26,7 @@ from gateway.services.enforcement import Enforcement
 from gateway.services.holding import Holds
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
+from gateway.services.links import Links
 from gateway.services.localagent import LocalAgent, LocalAuthentication
 from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
@@ -94,6 +96,9 @@ class Directories:
             ids=ids,
             issuer=settings.tokens.issuer,
         )
+        # A program that embeds the gateway serves no page, unless it says where.
+        base = public_url(settings) if local is None or settings.public_url is not None else ""
+        self.links = Links(base, fixed=settings.public_url is not None)
         limits = RateLimits(clock)
         self.authentication = (
             Authentication(keys=self.keys, limits=limits, sessions=self.people)
@@ -110,6 +115,7 @@ class Directories:
         )
         database = data_folder(settings) / DATABASE
         self.index = SqliteIndex(database)
+        self.approval_views = ApprovalViews(approvals=self.approvals, reader=store, index=self.index, clock=clock)
         outbox, courier = SqliteOutbox(database), Courier(settings.webhooks.allow_hosts)
         self.webhooks = Webhooks(
             audit=store,
@@ -172,6 +178,7 @@ class Directories:
             authentication=self.authentication,
             intents=intents,
             approvals=self.approvals,
+            approval_views=self.approval_views,
             agents=self.agents,
             thresholds=self.thresholds,
             keys=self.keys,
@@ -183,5 +190,6 @@ class Directories:
             stats=Stats(index=self.index, approvals=self.approvals, clock=self._clock),
             readiness=readiness,
             refusals=refusals,
+            links=self.links,
             clock=self._clock,
         )

@@ -16,6 +16,7 @@ from gateway.parts import (
     make_upstream,
     mounts,
     policy_path,
+    public_url,
     sealing_key,
     state_folder,
 )
@@ -106,3 +107,20 @@ def test_calls_wait_as_long_as_the_settings_say(tmp_path: Path) -> None:
     holds = HoldSettings(leg_s=1, hold_s=2, hold_max_s=3, held_per_agent=4, agents={"bot": 5})
     found = hold_terms(settings_in(tmp_path, holds=holds))
     assert found == HoldTerms(leg_s=1, hold_s=2, hold_max_s=3, held_per_agent=4, agents={"bot": 5})
+
+
+@pytest.mark.parametrize(
+    ("changes", "origin"),
+    [
+        ({}, "http://127.0.0.1:8787"),
+        ({"host": "0.0.0.0", "port": 1}, "http://127.0.0.1:1"),
+        ({"host": "::"}, "http://[::1]:8787"),
+        ({"tls_certificate": Path("c"), "tls_key": Path("k")}, "https://127.0.0.1:8787"),
+        ({"public_url": "https://gate.example.org"}, "https://gate.example.org"),
+    ],
+)
+def test_links_begin_with_the_public_url_or_the_address_served(
+    tmp_path: Path, changes: dict[str, Any], origin: str
+) -> None:
+    """An address that stands for all of them leads nowhere."""
+    assert public_url(settings_in(tmp_path, **changes)) == origin

@@ -152,3 +152,28 @@ def test_an_audience_without_tokens_is_refused() -> None:
     """Whoever writes it believes that the server is guarded."""
     with pytest.raises(ValidationError, match="authority_token"):
         UpstreamSettings(url="http://x", authority_audience="x")
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://gate.example.org", "https://gate.example.org"),
+        ("HTTPS://Gate.example.org/", "https://gate.example.org"),
+        ("http://10.0.0.5:8787", "http://10.0.0.5:8787"),
+        ("http://[::1]:8787", "http://[::1]:8787"),
+        (None, None),
+    ],
+)
+def test_the_public_url_is_an_origin(written: str | None, origin: str | None) -> None:
+    """Links begin with it, and a browser's Origin header is compared with it."""
+    assert Settings.model_validate({"public_url": written}).public_url == origin
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["gate.example.org", "ftp://x", "https://", "https://x/path", "https://a:b@x", "https://x?y", "javascript:x", ""],
+)
+def test_a_public_url_that_is_more_or_less_than_an_origin_is_refused(written: str) -> None:
+    """A password would be in every link, and a path would lead nowhere."""
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"public_url": written})

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from gateway.ports import Clock
 from gateway.services.agents import Agents
+from gateway.services.approval_view import ApprovalViews
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
 from gateway.services.connectors import Connectors
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
+from gateway.services.links import Links
 from gateway.services.people import People
 from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
@@ -28,6 +30,7 @@ class Services:
     authentication: Authentication
     intents: Intents
     approvals: Approvals
+    approval_views: ApprovalViews
     agents: Agents
     thresholds: Thresholds
     keys: Keys
@@ -39,4 +42,5 @@ class Services:
     stats: Stats
     readiness: Readiness
     refusals: Refusals
+    links: Links
     clock: Clock

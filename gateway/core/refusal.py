@@ -43,7 +43,7 @@ class Refusal:
     """What the agent is told.
 
     `may_have_run` is True only where the call was forwarded and its end is not known. `approval_id` is what a pending
-    call waits for.
+    call waits for, `approval_url` the page on which a human answers.
     """
 
     kind: RefusalKind
@@ -53,6 +53,7 @@ class Refusal:
     rule: str = ""
     may_have_run: bool = False
     approval_id: str = ""
+    approval_url: str = ""
 
 
 def refusal_message(call: Call, era: Era, refusal: Refusal) -> JsonObject:
@@ -96,6 +97,8 @@ def _record(refusal: Refusal) -> JsonObject:
         record["rule"] = refusal.rule
     if refusal.approval_id:
         record["approval"] = refusal.approval_id
+    if refusal.approval_url:
+        record["approvalUrl"] = refusal.approval_url
     if refusal.kind is RefusalKind.DENY:
         record["retry"] = "never"
     if refusal.kind is RefusalKind.ERROR:
@@ -117,10 +120,11 @@ def _text(refusal: Refusal) -> str:
                 f"Waiting for a human: {refusal.explanation} {decision} Nothing was executed."
                 " Do not repeat this call now; tell the user that it needs an approval."
             )
+        page = f"{refusal.approval_url} or " if refusal.approval_url else ""
         return (
             f"Waiting for a human: {refusal.explanation} {decision} Nothing was executed."
             f" Tell the user that it needs the approval {refusal.approval_id}"
-            f" (`intended approvals approve {refusal.approval_id}`). Do not repeat this call before that;"
+            f" ({page}`intended approvals approve {refusal.approval_id}`). Do not repeat this call before that;"
             " after it, make the same call with the same arguments again: it is then executed once."
         )
     if refusal.kind is RefusalKind.RUNNING:

@@ -27,6 +27,7 @@ from gateway.services.enforcement import Enforcement
 from gateway.services.facts import FactSource
 from gateway.services.gating import Gating
 from gateway.services.holding import Holds
+from gateway.services.links import Links
 from gateway.services.listening import Listening
 from gateway.services.listing import LISTS, Listing
 from gateway.services.modern import ModernParty
@@ -54,6 +55,7 @@ class Dispatch:
         refusals: Refusals,
         authority: Authority | None = None,
         holds: Holds | None = None,
+        links: Links | None = None,
     ) -> None:
         """Without `authority` no call carries a token; without `holds` none waits for its human."""
         self._owners = owners = Owners()
@@ -70,6 +72,7 @@ class Dispatch:
             refusals=refusals,
             authority=authority,
             holds=holds,
+            links=links,
         )
         self._listing = Listing(catalog=catalog, facts=facts, owners=owners, enforcement=enforcement)
         self._listening = Listening(catalog=catalog, enforcement=enforcement, owners=owners)

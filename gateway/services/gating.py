@@ -30,6 +30,7 @@ from gateway.services.authority import NO_AUTHORITY, Authority
 from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, Judged, Outcome, OutcomeKind
 from gateway.services.holding import Holds, going_on, misplaced, resumed
+from gateway.services.links import Links
 from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
 from gateway.services.refusals import Refusals
@@ -63,8 +64,10 @@ class Gating:
         refusals: Refusals,
         authority: Authority | None = None,
         holds: Holds | None = None,
+        links: Links | None = None,
     ) -> None:
         """Without `authority` no call carries a token; without `holds` none waits for its human."""
+        self._links = links or Links()
         self._holds = holds
         self._enforcement = enforcement
         self._authority = authority or NO_AUTHORITY
@@ -236,7 +239,7 @@ class Gating:
             outcome = await self._holds.wait(waiting, outcome)
             state = self._holds.state(waiting, inbound, outcome) if party.era is Era.MODERN else ""
             if state:
-                return Reply(message=next_leg_message(state, _refusal(outcome)))
+                return Reply(message=next_leg_message(state, _refusal(outcome, self._links)))
         return await self._answered(party, inbound, caller, call, outcome)
 
     async def _answered(self, party: Party, inbound: Inbound, caller: Caller, call: Call, outcome: Outcome) -> Reply:
@@ -276,7 +279,7 @@ class Gating:
         """Return what the agent is told of a call that was not answered."""
         if outcome.kind is OutcomeKind.HIDDEN:
             return Reply(message=unknown_target_message(call, party.era))
-        return Reply(message=refusal_message(call, party.era, _refusal(outcome)))
+        return Reply(message=refusal_message(call, party.era, _refusal(outcome, self._links)))
 
 
 def _in_era(outcome: Outcome, era: Era) -> Outcome:
@@ -288,7 +291,7 @@ def _in_era(outcome: Outcome, era: Era) -> Outcome:
     return replace(outcome, kind=OutcomeKind.DONE, explanation=text, message={})
 
 
-def _refusal(outcome: Outcome) -> Refusal:
+def _refusal(outcome: Outcome, links: Links) -> Refusal:
     return Refusal(
         kind=_KINDS[outcome.kind],
         intent_id=outcome.intent_id,
@@ -297,6 +300,7 @@ def _refusal(outcome: Outcome) -> Refusal:
         rule=outcome.rule,
         may_have_run=outcome.may_have_run,
         approval_id=outcome.approval_id,
+        approval_url=links.approval(outcome.approval_id),
     )
 
 

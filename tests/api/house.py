@@ -25,6 +25,7 @@ from gateway.core.decision import Thresholds as Caps
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import WireLimits
+from gateway.core.presentation import ApprovalView, Details
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
 from gateway.ports import IntentFilter, Page
@@ -33,6 +34,7 @@ from gateway.services.authentication import Authentication
 from gateway.services.connectors import Connectors
 from gateway.services.intents import Submitted
 from gateway.services.keys import Keys
+from gateway.services.links import Links
 from gateway.services.operator import operator
 from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
@@ -165,6 +167,18 @@ class ScriptedApprovals:
         return self._answer()
 
 
+class ScriptedViews:
+    """The views of `ScriptedApprovals`; `details` are what a test sets."""
+
+    def __init__(self, approvals: ScriptedApprovals) -> None:
+        self.approvals = approvals
+        self.details: Details | None = None
+
+    async def show(self, principal: Principal, approval_id: str) -> ApprovalView:
+        approval = await self.approvals.show(principal, approval_id)
+        return ApprovalView(approval=approval, seconds_left=60, votes=("key_3",), needed=1, details=self.details)
+
+
 @dataclass
 class House:
     """The application, what it stands on, and keys: `admin`, `other` (an admin elsewhere), one per role by `key`."""
@@ -175,6 +189,7 @@ class House:
     policies: FixedPolicies
     intents: ScriptedIntents
     approvals: ScriptedApprovals
+    views: ScriptedViews
     services: Services
     courier: ToldCourier
     admin: str = ""
@@ -235,11 +250,13 @@ async def opened() -> House:
     written: JsonObject = {"audit": store, "state": store, "clock": clock, "ids": ids}
     keys, people = Keys(**written, uses=store), People(**written)
     intents, approvals, courier = ScriptedIntents(), ScriptedApprovals(), ToldCourier()
+    views = ScriptedViews(approvals)
     caps = dict.fromkeys(TrustTier, Caps(allow_below=30, deny_from=80))
     services = Services(
         authentication=Authentication(keys=keys, limits=RateLimits(clock), sessions=people),
         intents=intents,  # type: ignore[arg-type]
         approvals=approvals,  # type: ignore[arg-type]
+        approval_views=views,  # type: ignore[arg-type]
         agents=Agents(**written, taxonomy=TAXONOMY),
         thresholds=Thresholds(**written, configured=caps),
         keys=keys,
@@ -259,6 +276,7 @@ async def opened() -> House:
         stats=Stats(index=index, approvals=approvals, clock=clock),
         readiness=Readiness(audit=store, policies=policies),
         refusals=Refusals(audit=store, clock=clock, ids=ids),
+        links=Links("http://127.0.0.1:8787"),
         clock=clock,
     )
     house = House(
@@ -268,6 +286,7 @@ async def opened() -> House:
         policies=policies,
         intents=intents,
         approvals=approvals,
+        views=views,
         services=services,
         courier=courier,
     )

@@ -106,6 +106,15 @@ def test_a_pending_call_names_its_approval_and_the_command_that_gives_it() -> No
     assert result["_meta"][DECISION_META]["approval"] == "apr_1"
 
 
+def test_a_pending_call_names_the_page_on_which_a_human_answers() -> None:
+    """The link is the shortest way for a person who reads the model's words; without one there is the command."""
+    url = "https://gate.example.org/approve/apr_1"
+    waiting = refusal(RefusalKind.PENDING, approval_id="apr_1", approval_url=url)
+    result = refusal_message(TOOL, Era.MODERN, waiting)["result"]
+    assert f"({url} or `intended approvals approve apr_1`)" in result["content"][0]["text"]
+    assert result["_meta"][DECISION_META]["approvalUrl"] == url
+
+
 @pytest.mark.parametrize("kind", [RefusalKind.RUNNING, RefusalKind.DONE])
 def test_a_repeated_call_is_told_that_it_is_executed_once_only(kind: RefusalKind) -> None:
     """What an agent sends twice must not seem to have happened twice."""

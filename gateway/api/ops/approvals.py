@@ -6,6 +6,7 @@ from pydantic import Field
 
 from gateway.api.fields import MAX_TEXT_CHARS, Answer, Asked, PageQuery, example, paged
 from gateway.api.operation import Call, Operation
+from gateway.api.ops.approval_view import DetailsView, details_of
 from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Scope
@@ -52,6 +53,16 @@ class ApprovalView(Answer):
     resolution: str | None = Field(description="The reason that was given with the answer.")
 
 
+class ApprovalWithView(ApprovalView):
+    """An approval with what a human needs for a yes or no."""
+
+    secondsLeft: int = Field(description="Until it expires; 0 once it has its answer.")
+    approvedBy: list[str] = Field(description="The credentials that have said yes so far.")
+    approversNeeded: int = Field(description="How many more must say yes.")
+    approvalUrl: str = Field(description="The page on which a human answers; empty where there is none.")
+    details: DetailsView | None = Field(description="Null to who asked: it learns nothing of what speaks against it.")
+
+
 class ApprovalPage(Answer):
     """A page of approvals, newest first."""
 
@@ -70,8 +81,16 @@ async def list_approvals(call: Call, query: ApprovalsQuery) -> JsonObject:
 
 
 async def get_approval(call: Call, id: str) -> JsonObject:
-    """Of either front."""
-    return _view(call, await call.services.approvals.show(call.principal, id))
+    """Of either front, with everything that a yes or no needs."""
+    view = await call.services.approval_views.show(call.principal, id)
+    return {
+        **_view(call, view.approval),
+        "secondsLeft": view.seconds_left,
+        "approvedBy": view.votes,
+        "approversNeeded": view.needed,
+        "approvalUrl": call.services.links.approval(view.approval.id),
+        "details": details_of(view),
+    }
 
 
 async def approve(call: Call, id: str, body: ResolveRequest) -> JsonObject:
@@ -132,7 +151,7 @@ OPERATIONS: Final = (
         name="get_approval",
         summary="Get an approval",
         endpoint=get_approval,
-        answers=ApprovalView,
+        answers=ApprovalWithView,
         scope=Scope.APPROVALS_READ,
         also=(NotFound,),
         tag=TAG,

@@ -131,7 +131,7 @@ class Judged(Answer):
     riskFactors: list[RiskFactor]
     policyDigest: str = Field(description="SHA-256 of the policies in force.")
     escalationId: str = Field(default="", description="The approval that waits for a human; only while one is open.")
-    approvalUrl: str = Field(default="", description="Where the approval is found; only while one is open.")
+    approvalUrl: str = Field(default="", description="The page on which a human answers; only while it is open.")
 
 
 class Decision(Judged):
@@ -284,7 +284,7 @@ def decision(call: Call, submitted: Submitted) -> JsonObject:
         shown["token"] = submitted.token
     if approval := _open_approval(record):
         shown["escalationId"] = approval
-        shown["approvalUrl"] = f"{_base(call)}v1/approvals/{approval}"
+        shown["approvalUrl"] = call.services.links.approval(approval)
     return shown
 
 
@@ -306,12 +306,6 @@ def details(call: Call, submitted: Submitted) -> JsonObject:
     if record.error:
         shown["error"] = record.error
     return shown
-
-
-def _base(call: Call) -> str:
-    """Return the address that was asked; on a socket without a port there is none but the path."""
-    server = call.scope.get("server")
-    return str(call.base_url) if server is not None and server[1] is not None else "/"
 
 
 def _open_approval(record: IntentRecord) -> str:

@@ -63,7 +63,7 @@ async def test_a_rejected_approval_is_shown_as_the_guide_calls_it() -> None:
     )
     shown = (await house.post("/v1/approvals/apr_1/reject")).json()["data"]
     assert (shown["status"], shown["resolvedBy"], shown["resolution"]) == ("rejected", "key_9", "too much")
-    assert (await house.get("/v1/approvals/apr_1")).json()["data"] == shown
+    assert shown.items() <= (await house.get("/v1/approvals/apr_1")).json()["data"].items()
 
 
 @pytest.mark.parametrize(

@@ -81,28 +81,14 @@ async def test_a_registered_agent_is_shown_by_its_id_and_its_slug() -> None:
 
 
 async def test_an_escalation_names_the_approval_and_carries_no_token() -> None:
-    """A token comes only with ALLOW; the link leads to the approval on this very server."""
+    """A token comes only with ALLOW; the link leads to the page on which a human answers."""
     house = await opened()
     house.intents.answers = Submitted(record=ESCALATED)
     answer = (await house.post("/intent", BODY)).json()
     assert (answer["decision"], answer["escalationId"]) == ("ESCALATE", "apr_1")
-    assert answer["approvalUrl"] == "http://127.0.0.1:8787/v1/approvals/apr_1"
+    assert answer["approvalUrl"] == "http://127.0.0.1:8787/approve/apr_1"
     assert "token" not in answer
     assert (await house.get("/v1/approvals/apr_1")).status_code == 200
-
-
-async def test_the_link_has_no_address_where_there_is_none() -> None:
-    """The operator's socket has no port to lead to."""
-    house = await opened()
-    house.intents.answers = Submitted(record=ESCALATED)
-    app = house.app
-
-    async def on_a_socket(scope: dict, receive: object, send: object) -> None:
-        await app({**scope, "server": ("/run/intended.sock", None)}, receive, send)  # type: ignore[arg-type]
-
-    house.app = on_a_socket  # type: ignore[assignment]
-    house._check = lambda *answer: None  # type: ignore[method-assign]
-    assert (await house.post("/intent", BODY)).json()["approvalUrl"] == "/v1/approvals/apr_1"
 
 
 async def test_an_approval_that_has_its_answer_is_not_shown_as_open() -> None:
