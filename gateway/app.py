@@ -139,13 +139,12 @@ class Gateway:
             await gateway._build(stack)
             yield gateway
 
-    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def asgi(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one HTTP request: the MCP front under `/mcp`, probes and plain 404s elsewhere."""
         path: str = scope["path"]
         if path == "/mcp" or path.startswith("/mcp/"):
-            await self._front(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+            return self._front(scope, receive, send)
+        return self._rest(scope, receive, send)
 
     @property
     def operator(self) -> App:

@@ -156,6 +156,6 @@ def without_authority(params: JsonObject) -> JsonObject:
     Names that differ only in case go too: a reader may be lax about it.
     """
     meta = params.get("_meta")
-    if not isinstance(meta, dict) or not any(name.casefold() == AUTHORITY_META for name in meta):
+    if not isinstance(meta, dict) or AUTHORITY_META not in [name.casefold() for name in meta]:
         return params
     return {**params, "_meta": {name: value for name, value in meta.items() if name.casefold() != AUTHORITY_META}}

@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._deadline = inf
         self._events: deque[SseEvent] = deque()
         self._limits = ConnectionLimits(answer_bytes=0)
-        self.idle_since = 0.0
+        self._idle_since = 0.0
         self.head = Head()
         self.sse: SseParser | None = None
         self.cut = False
@@ -139,6 +139,11 @@ class Connection(asyncio.Protocol):
             return False
         return self._poll is None or not self._poll.poll(0)
 
+    @property
+    def idle_s(self) -> float:
+        """How long it has been idle."""
+        return self._loop.time() - self._idle_since
+
     def abort(self) -> None:
         """Close at once, without a word to the other side."""
         self._deadline = inf
@@ -167,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._deadline = inf
         self._resume()
         self._busy = False
-        self.idle_since = self._loop.time()
+        self._idle_since = self._loop.time()
         self._idle(self)
 
     # --- one exchange ---

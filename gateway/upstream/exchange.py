@@ -11,7 +11,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -78,6 +78,15 @@ class Exchange:
         )
         self._stream_limits = ConnectionLimits(answer_bytes=max_answer_bytes)
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The one loop that this is used in, asked for once: in Python 3.11 each asking is a system call (getpid)."""
+        return asyncio.get_running_loop()
+
+    def deadline(self, timeout_s: float) -> float:
+        """Return the event loop's time so many seconds from now."""
+        return self._loop.time() + timeout_s
+
     def connection(self, deadline: float, *, stream: bool = False) -> Awaitable[Connection]:
         """Return a connection for one call, or for a stream of any length. Raises UpstreamError: nothing was sent.
 
@@ -114,7 +123,7 @@ class Exchange:
         return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._post_head, headers, len(body), body)
 
     async def _head(self, request: bytes, timeout_s: float) -> Head:
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        deadline = self.deadline(timeout_s)
         connection = await self._send(self._control, request, deadline, self._call_limits)
         try:
             if connection.sse is None:

@@ -4,7 +4,6 @@ Owns the upstream's life: what was found out about it, its open sessions, its co
 is `session.py`, the exchange itself `exchange.py`.
 """
 
-import asyncio
 import ssl
 from collections.abc import Coroutine, Mapping
 from itertools import count
@@ -90,7 +89,7 @@ class HttpUpstream:
         headers = modern_headers(outbound.method, params, outbound.version)
         if outbound.headers:
             headers += param_headers(outbound.headers)
-        deadline = asyncio.get_running_loop().time() + outbound.timeout_s
+        deadline = self._exchange.deadline(outbound.timeout_s)
         stream = outbound.method == LISTEN
         connection = await self._exchange.connection(deadline, stream=stream)
         try:

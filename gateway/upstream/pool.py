@@ -83,8 +83,7 @@ class Pool:
     def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            idle_s = asyncio.get_running_loop().time() - connection.idle_since
-            if idle_s <= IDLE_S and connection.fresh:
+            if connection.idle_s <= IDLE_S and connection.fresh:
                 return connection
             connection.abort()
         return None

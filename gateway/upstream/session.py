@@ -142,7 +142,7 @@ class HttpSession:
         params, token = with_progress_token(outbound.params, request_id)
         body = encode_request(request_id, outbound.method, params)
         headers = self._headers + param_headers(outbound.headers) if outbound.headers else self._headers
-        deadline = asyncio.get_running_loop().time() + outbound.timeout_s
+        deadline = self._exchange.deadline(outbound.timeout_s)
         connection = await self._exchange.connection(deadline)
         if token is not None:
             self._tokens[request_id] = token
