@@ -6,8 +6,8 @@ Owns the rule that closing the connection is the cancel. There are no sessions a
 from gateway.core.codes import INVALID_REQUEST
 from gateway.core.jsonvalue import JsonObject
 from gateway.downstream.answer import Answer
-from gateway.downstream.scope import new_scope
 from gateway.downstream.sse import PING, event, notification
+from gateway.services.scope import new_scope
 
 __all__ = ["ModernCaller"]
 

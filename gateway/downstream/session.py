@@ -18,10 +18,10 @@ from gateway.core.principal import Principal
 from gateway.core.wire import encode_error
 from gateway.downstream.answer import Answer
 from gateway.downstream.bounds import FrontLimits
-from gateway.downstream.scope import new_scope
 from gateway.downstream.sse import PING, EventLog, EventStream, event, notification, priming, request
 from gateway.ports import Clock, Ids, Mount
 from gateway.services.dispatch import Conversation
+from gateway.services.scope import new_scope
 
 __all__ = ["Session", "SessionCaller"]
 

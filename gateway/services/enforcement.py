@@ -44,6 +44,7 @@ from gateway.services.judged import (
     Rows,
     Use,
 )
+from gateway.services.scope import new_scope
 
 __all__ = [
     "NO_ROWS",
@@ -142,7 +143,7 @@ class Enforcement:
         intent_id = waited[0] or self._ids.new("int")
         # A caller that hangs up cannot suppress an entry or leave its call half known: whatever is recorded is
         # shielded, bounded by the store's own time-out. Only the forwarding itself can be cancelled.
-        with anyio.CancelScope(shield=True) as shield:
+        with new_scope(shield=True) as shield:
             try:
                 judged = await self._judge(principal, call, intent_id, busy=busy, continues=waited[1])
                 if judged.again is not None:

@@ -11,9 +11,9 @@ import anyio
 __all__ = ["new_scope"]
 
 
-def new_scope() -> anyio.CancelScope:
-    """Return a scope that has no deadline and shields nothing. To be called where an event loop runs."""
-    return _scope_class()()
+def new_scope(*, shield: bool = False) -> anyio.CancelScope:
+    """Return a scope without a deadline. To be called where an event loop runs."""
+    return _scope_class()(shield=shield)
 
 
 @lru_cache(maxsize=1)

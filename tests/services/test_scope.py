@@ -3,7 +3,7 @@
 import anyio
 import anyio.lowlevel
 
-from gateway.downstream.scope import new_scope
+from gateway.services.scope import new_scope
 
 
 async def test_a_scope_made_here_is_what_anyio_makes() -> None:
@@ -11,6 +11,7 @@ async def test_a_scope_made_here_is_what_anyio_makes() -> None:
     made, usual = new_scope(), anyio.CancelScope()
     assert type(made) is type(usual)
     assert (made.deadline, made.shield) == (usual.deadline, usual.shield)
+    assert new_scope(shield=True).shield
 
 
 async def test_its_cancelling_ends_what_runs_in_it_and_nothing_else() -> None:
