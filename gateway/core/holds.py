@@ -31,7 +31,7 @@ class HoldTerms:
     leg_s: float = 4.0
     hold_s: float = 45.0
     hold_max_s: float = 300.0
-    held_per_agent: int = 64
+    held_per_agent: int = 128
     agents: dict[str, float] = field(default_factory=dict)
 
 

@@ -94,6 +94,13 @@ CLIENTS = (
 )
 
 
+AGENTS = (
+    Client(name="langchain", environment="langchain-mcp", script="langchain_mcp.py", protocol=None),
+    Client(name="openai-agents", environment="openai-agents", script="openai_agents.py", protocol=None),
+)
+"""Frameworks: what they show is what a model gets to read."""
+
+
 @contextmanager
 def _announced(command: Sequence[str], folder: Path, sign: str, environment: dict[str, str]) -> Iterator[str]:
     """Run `command` until the block ends; yield the last word of the first line of its output that contains `sign`."""
@@ -128,10 +135,11 @@ def _announced(command: Sequence[str], folder: Path, sign: str, environment: dic
             process.stdout.close()
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment without the gateway's own settings."""
+def _environment(holds_s: float = 0) -> dict[str, str]:
+    """This process's environment without the gateway's own settings, but for how long an escalated call waits."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INTENDED_")}
-    return kept | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    holds = {f"INTENDED_GATEWAY_HOLDS__{name}": str(holds_s) for name in ("LEG_S", "HOLD_S")}
+    return kept | holds | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 
 
 GatewayUrl = Callable[..., str]
@@ -141,16 +149,24 @@ GatewayUrl = Callable[..., str]
 def gateway_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayUrl]:
     """Start `intended run` and give its agent URL: `gateway_url(upstreams=["http://…"], policies=PATH, tier="T4")`.
 
-    `upstreams` is what stands behind `intended run`: URLs, NAME=URL, or `["--", COMMAND, …]`.
+    `upstreams` is what stands behind `intended run`: URLs, NAME=URL, or `["--", COMMAND, …]`. `folder` is where its
+    data lies, `holds_s` how long a call waits for its human.
     """
     with ExitStack() as running:
 
-        def start(*, upstreams: Sequence[str], policies: Path, tier: str = "T4") -> str:
-            folder = tmp_path_factory.mktemp("gateway")
+        def start(
+            *,
+            upstreams: Sequence[str],
+            policies: Path,
+            tier: str = "T4",
+            folder: Path | None = None,
+            holds_s: float = 0,
+        ) -> str:
+            folder = folder or tmp_path_factory.mktemp("gateway")
             flags = ["--port", "0", "--data", str(folder / "data"), "--state", str(folder / "state")]
             flags += ["--policies", str(policies), "--tier", f"local={tier}"]
             command = [sys.executable, "-m", "gateway", "run", *flags, *upstreams]
-            return running.enter_context(_announced(command, folder, "agent URL", _environment()))
+            return running.enter_context(_announced(command, folder, "agent URL", _environment(holds_s)))
 
         yield start
 

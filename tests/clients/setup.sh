@@ -9,6 +9,7 @@
 #   mcp-v1/     the Python SDK before its second version     fastmcp/    FastMCP's client
 #   servers/    mcp-server-git, mcp-server-time              node/       the TypeScript SDKs, npm servers
 #   langchain/, pydantic-ai/   the frameworks, for the guards of our own client
+#   langchain-mcp/, openai-agents/   the frameworks as MCP clients, with their defaults
 #   intended-pypi/             the client that PyPI has under the name `intended`, with what its guards wrap
 #
 # PYTHON names the Python that makes the environments (default: python3); uv is used where it is installed.
@@ -49,6 +50,8 @@ node_environment() {
 ensure_node "$cache/node"
 python_environment mcp-v1 mcp==1.30.0
 python_environment fastmcp fastmcp==4.1.2
+python_environment langchain-mcp langchain-mcp-adapters==0.3.2
+python_environment openai-agents openai-agents==0.24.0
 python_environment servers mcp-server-git==2026.10.19 mcp-server-time==2026.10.19
 python_environment langchain langchain==1.4.7 httpx==0.28.1
 python_environment pydantic-ai 'pydantic-ai-slim[openai]==2.68.0' httpx==0.28.1

@@ -71,13 +71,14 @@ class Answer:
 class Agent:
     """One keep-alive connection to a gateway. `era` is "modern" or "handshake"."""
 
-    def __init__(self, url: str, era: str, path: str = "/mcp") -> None:
+    def __init__(self, url: str, era: str, path: str = "/mcp", prefer: str = "") -> None:
         split = urlsplit(url)
         self.path = path
         self.host, self.port = split.hostname or "", split.port or 0
         self.era = era
         self.numbers: Iterator[int] = iter(range(1, 1_000_000))
         self.session = ""
+        self.prefer = prefer
 
     async def __aenter__(self) -> "Agent":
         await self.connect()
@@ -129,6 +130,8 @@ class Agent:
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
         }
+        if self.prefer:
+            headers["Prefer"] = self.prefer
         if self.era == "modern":
             params = {**params, "_meta": META | params.get("_meta", {})}
             headers |= {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
