@@ -66,6 +66,7 @@ def create_intended_gateway(
         ConfigurationError: an argument cannot be used; `authority` among them: to ask a remote service for decisions
             is not supported, and ignoring it would leave its policies unasked.
         StoreRefused: the store must not be opened, for example because another process has it open.
+        TimeoutError: it did not start in time.
     """
     if authority is not None:
         raise _unusable(
@@ -106,7 +107,8 @@ class IntendedGateway:
         try:
             self.url = self._started.result(START_S)
         except BaseException:
-            self._thread.join(END_S)
+            if not self._started.cancel():  # else it ends by itself as soon as it comes to the end of its start
+                self._thread.join(END_S)
             raise
         # Python waits for the thread before it ends, so that the gateway must learn that the program does.
         threading.Thread(target=self._end_with_program, name="intended-gateway-end", daemon=True).start()
@@ -145,6 +147,8 @@ class IntendedGateway:
             serving(gateway, self._settings) as served,
         ):
             self._stop = lambda: _told(portal, stopped)
+            if not self._started.set_running_or_notify_cancel():
+                return
             self._started.set_result(f"{served.url}/mcp")
             await stopped.wait()
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,17 @@ def test_one_store_has_one_gateway(tmp_path: Path) -> None:
     """Two would write two chains into one."""
     with create(tmp_path, "http://127.0.0.1:9/mcp"), pytest.raises(StoreRefused):
         create(tmp_path, "http://127.0.0.1:9/mcp")
+
+
+def test_a_gateway_that_starts_too_slowly_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could close it, and its thread would keep the program from ending."""
+    monkeypatch.setattr("gateway.embedded.START_S", 0)
+    with pytest.raises(TimeoutError):
+        create(tmp_path, "http://127.0.0.1:9/mcp")
+    for thread in threading.enumerate():
+        if thread.name.startswith("intended-gateway") and not thread.daemon:
+            thread.join(PROCESS_S)
+            assert not thread.is_alive()
 
 
 def test_each_tenant_and_upstream_has_a_store_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
