@@ -117,6 +117,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._deaf = False
         self._head_bytes = 0
         self._body_bytes = 0
+        self._content_bytes = 0
         self._framing_bytes = 0
         self._discarded_bytes = 0
 
@@ -209,10 +210,13 @@ class _LimitedProtocol(HttpToolsProtocol):
         """Give the parser no more than it may need for headers until it has them."""
         while data and not self.transport.is_closing():
             if self._in_body():
-                before = self._body_bytes
-                self.parser.feed_data(data)
-                self._count_framing(len(data) - (self._body_bytes - before))
-                return
+                # Behind the rest of a body that was answered early the next request may follow, headers first.
+                size = self.header_bytes if self.cycle.response_complete else len(data)
+                piece, data = data[:size], data[size:]
+                before = self._content_bytes
+                self.parser.feed_data(piece)
+                self._count_framing(len(piece) - (self._content_bytes - before))
+                continue
             piece, data = data[: self.header_bytes - self._head_bytes], data[self.header_bytes - self._head_bytes :]
             self._head_bytes += len(piece)
             self.parser.feed_data(piece)
@@ -281,6 +285,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Count and pass on."""
         self._body_bytes += len(body)
+        self._content_bytes += len(body)
         if not self.cycle.response_complete and self.cycle.feed(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
 

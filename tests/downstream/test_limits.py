@@ -405,6 +405,35 @@ async def test_a_connection_whose_body_waited_to_be_asked_for_is_not_used_again(
     assert (answer.count(b"HTTP/1.1 200 "), len(application.seen)) == (1, 1)
 
 
+@pytest.mark.parametrize("size", [10, 50_000])
+async def test_a_request_behind_the_rest_of_an_answered_body_is_served(size: int) -> None:
+    """Its sender has seen that answer: nothing of the old body may be counted against the new request."""
+    head = HEAD.replace(b"/mcp", b"/early") + b"Content-Length: %d\r\n\r\n" % size
+    async with serving(body_timeout_s=WAIT_S) as application:
+        reader, writer = await asyncio.open_connection("127.0.0.1", application.port)
+        with anyio.fail_after(WAIT_S):
+            writer.write(head)
+            assert (await reader.readuntil(b"early")).startswith(b"HTTP/1.1 200 ")
+            writer.write(b"x" * size + WHOLE)
+            answer = await reader.read()
+        writer.close()
+    assert (status(answer), application.bodies) == (200, [b"hi"])
+
+
+async def test_the_headers_behind_an_answered_body_are_bounded() -> None:
+    """What was said before is no way past the bounds."""
+    head = HEAD.replace(b"/mcp", b"/early") + b"Content-Length: 10\r\n\r\n"
+    async with serving(body_timeout_s=WAIT_S) as application:
+        reader, writer = await asyncio.open_connection("127.0.0.1", application.port)
+        with anyio.fail_after(WAIT_S):
+            writer.write(head)
+            await reader.readuntil(b"early")
+            writer.write(b"x" * 10 + HEAD + b"x: " + b"y" * 10_000 + WHOLE[len(HEAD) :])
+            answer = await reader.read()
+        writer.close()
+    assert (status(answer), len(application.seen)) == (431, 1)
+
+
 async def test_a_body_that_breaks_under_a_begun_answer_cuts_it() -> None:
     """A cut stream cannot be mistaken for a whole answer."""
     async with serving() as application:
