@@ -72,10 +72,22 @@ def refusal_message(call: Call, era: Era, refusal: Refusal) -> JsonObject:
     return {"result": result}
 
 
-def next_leg_message(state: str, refusal: Refusal) -> JsonObject:
-    """Return the modern answer that makes a client call again by itself, with this state (`core/holds.py`)."""
-    record = _record(refusal)
-    return {"result": {"resultType": "input_required", "requestState": state, "_meta": {DECISION_META: record}}}
+def next_leg_message(state: str, refusal: Refusal, *, page: str = "") -> JsonObject:
+    """Return the modern answer that makes a client call again by itself, with this state (`core/holds.py`).
+
+    With `page` it asks the client to open that page for its user; what the user then tells the client means nothing
+    here: whoever answers the approval has to be logged in on the page.
+    """
+    result: JsonObject = {"resultType": "input_required", "requestState": state}
+    if page:
+        params = {
+            "mode": "url",
+            "message": f"This call needs an approval: {refusal.explanation}",
+            "url": page,
+            "elicitationId": refusal.approval_id,
+        }
+        result["inputRequests"] = {"approval": {"method": "elicitation/create", "params": params}}
+    return {"result": {**result, "_meta": {DECISION_META: _record(refusal)}}}
 
 
 def unknown_target_message(call: Call, era: Era) -> JsonObject:

@@ -29,7 +29,7 @@ from gateway.ports import Caller
 from gateway.services.authority import NO_AUTHORITY, Authority
 from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, Judged, Outcome, OutcomeKind
-from gateway.services.holding import Holds, going_on, misplaced, resumed
+from gateway.services.holding import Holds, Waiting, going_on, misplaced, resumed
 from gateway.services.links import Links
 from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
@@ -236,11 +236,23 @@ class Gating:
                 )
 
             waiting = self._holds.begin(party, inbound, call, caller, proceed, leg)
-            outcome = await self._holds.wait(waiting, outcome)
-            state = self._holds.state(waiting, inbound, outcome) if party.era is Era.MODERN else ""
-            if state:
-                return Reply(message=next_leg_message(state, _refusal(outcome, self._links)))
+            return await self._held(self._holds, party, inbound, waiting, outcome)
         return await self._answered(party, inbound, caller, call, outcome)
+
+    async def _held(self, holds: Holds, party: Party, inbound: Inbound, waiting: Waiting, outcome: Outcome) -> Reply:
+        """Answer an escalated call: its outcome, or what makes its client come back, where time was up first.
+
+        A client that opens pages is asked to do so before the first wait, where the operator has said where they are.
+        """
+        page = ""
+        if waiting.number == 1 and outcome.kind is OutcomeKind.ESCALATED and _opens_pages(party, self._links):
+            page = self._links.approval(outcome.approval_id)
+        if not page:
+            outcome = await holds.wait(waiting, outcome)
+        state = holds.state(waiting, inbound, outcome) if party.era is Era.MODERN else ""
+        if state:
+            return Reply(message=next_leg_message(state, _refusal(outcome, self._links), page=page))
+        return await self._answered(party, inbound, waiting.caller, waiting.call, outcome)
 
     async def _answered(self, party: Party, inbound: Inbound, caller: Caller, call: Call, outcome: Outcome) -> Reply:
         """Return the answer of an outcome."""
@@ -340,6 +352,12 @@ def _asks(message: JsonObject) -> bool:
     """Return whether an upstream's answer asks for more input before it is one."""
     result = message.get("result")
     return result is not None and result.get("resultType") == "input_required"
+
+
+def _opens_pages(party: Party, links: Links) -> bool:
+    """Return whether the agent's client opens pages for its user (modern era), and there are such pages for it."""
+    modern = party.era is Era.MODERN and "elicitation" in party.capabilities
+    return modern and links.public and declared("elicitation/create", {"mode": "url"}, party.capabilities)
 
 
 def _subscribed_to_too_many(party: Party) -> bool:

@@ -25,6 +25,11 @@ class Links:
         """The origin of the pages, as `https://host:port`; empty where there are none."""
         return self._base
 
+    @property
+    def public(self) -> bool:
+        """Whether the operator has said where people find the pages: an agent's user may then be sent there."""
+        return self._fixed
+
     def serve(self, base: str) -> None:
         """Take note of the address that is served."""
         if not self._fixed:

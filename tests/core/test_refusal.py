@@ -131,3 +131,16 @@ def test_the_next_leg_carries_the_state_and_asks_nothing() -> None:
         False,
     )
     assert result["_meta"][DECISION_META]["outcome"] == "pending"
+
+
+def test_a_client_that_opens_pages_is_asked_to_open_the_approvals() -> None:
+    """A notification of its user; what the client answers to it decides nothing."""
+    told = refusal(RefusalKind.PENDING, approval_id="apr_1")
+    result = next_leg_message("sealed", told, page="https://gate.test/approve/apr_1")["result"]
+    (asked,) = result["inputRequests"].values()
+    assert asked["method"] == "elicitation/create"
+    assert (asked["params"]["mode"], asked["params"]["url"], asked["params"]["elicitationId"]) == (
+        "url",
+        "https://gate.test/approve/apr_1",
+        "apr_1",
+    )

@@ -14,6 +14,7 @@ from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Relay
 from gateway.services import gating as module
 from gateway.services.gating import list_all
+from gateway.services.links import Links
 from tests.simulate.upstream import FakeUpstream, Received
 from tests.simulate.world import ALLOW_ALL, FakeCaller, World, tool
 
@@ -548,3 +549,43 @@ async def test_an_escalated_call_carries_its_token_once_it_goes_on() -> None:
     await world.modern("tools/call", params)
     [sent] = world.upstream().calls()
     assert sent.headers == ((AUTHORITY_HEADER, sent.params["_meta"][AUTHORITY_META]),)
+
+
+URL_ELICITS = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
+
+
+async def test_a_client_that_opens_pages_is_sent_to_the_approvals_and_goes_on() -> None:
+    """First the page, then the legs; what its client says of the page is no answer of a human."""
+    world = holding()
+    world.dispatch._gating._links = Links("https://gate.test", fixed=True)
+    params = {"name": "echo", "arguments": {"text": "big"}}
+    first = (await world.modern("tools/call", params, meta=URL_ELICITS)).message["result"]
+    ((name, asked),) = first["inputRequests"].items()
+    assert asked["params"]["url"] == f"https://gate.test/approve/{asked['params']['elicitationId']}"
+    answers = {name: {"action": "accept"}}
+    back = {**params, "requestState": first["requestState"], "inputResponses": answers}
+    second = (await world.modern("tools/call", back, meta=URL_ELICITS)).message["result"]
+    assert (second["resultType"], "inputRequests" in second, world.upstream().calls()) == ("input_required", False, [])
+    await answer_to(world, approve=True)
+    back["requestState"] = second["requestState"]
+    assert text_of((await world.modern("tools/call", back, meta=URL_ELICITS)).message) == "echo ran"
+    assert "inputResponses" not in world.upstream().calls()[0].params
+
+
+@pytest.mark.parametrize(
+    ("base", "capabilities"),
+    [
+        ("", {"elicitation": {"url": {}}}),
+        ("https://gate.test", {"elicitation": {"form": {}}}),
+        ("https://gate.test", {}),
+    ],
+)
+async def test_nobody_is_sent_to_a_page_that_is_not_there_or_that_its_client_cannot_open(
+    base: str, capabilities: JsonObject
+) -> None:
+    """A client without a handler raises, and its model learns nothing (protocol.md 3.1)."""
+    world = holding()
+    world.dispatch._gating._links = Links(base, fixed=bool(base))
+    meta = {"io.modelcontextprotocol/clientCapabilities": capabilities}
+    reply = await world.modern("tools/call", {"name": "echo", "arguments": {"text": "big"}}, meta=meta)
+    assert "inputRequests" not in reply.message["result"]

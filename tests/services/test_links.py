@@ -22,3 +22,10 @@ def test_there_is_no_link_without_a_page_or_an_approval() -> None:
     """A text then names the command alone."""
     assert Links().approval("apr_1") == ""
     assert Links("http://127.0.0.1:1").approval("") == ""
+
+
+def test_pages_are_for_an_agents_user_where_the_operator_has_said_where_they_are() -> None:
+    """An address that happens to be served may lead nowhere from where the user sits."""
+    served = Links()
+    served.serve("http://127.0.0.1:8787")
+    assert (served.public, Links("https://gate.test", fixed=True).public) == (False, True)
