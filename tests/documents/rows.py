@@ -25,6 +25,7 @@ HERE = "tests/documents/"
 CURL = HERE + "test_curl.py::test_the_line_runs_as_written"
 SHAPES = HERE + "test_shapes.py::"
 TYPESCRIPT = "tests/clients/test_documents_typescript.py::"
+WEBHOOKS = HERE + "test_webhooks.py::"
 PYTHON = HERE + "test_python.py::"
 UNFORESEEN = "tests/api/test_operation.py::test_what_a_use_case_raises_is_answered_in_the_dialect"
 FRAMEWORKS = "tests/clients/test_frameworks.py::"
@@ -105,9 +106,16 @@ def _ops() -> Iterator[Row]:
         "answer/rate-limit", OPS, 554, 559, test=SHAPES + "test_a_thousand_requests_a_minute_and_then_none"
     )
     yield from block("typescript/retry", OPS, 564, 583, test=TYPESCRIPT + "test_the_guides_retry_gets_through_a_limit")
-    yield from block("answer/webhook", OPS, 607, 618, waits="webhooks")
-    yield from table("webhook-event", OPS, 623, 629, waits="webhooks")
-    yield from block("code/verify-webhook", OPS, 635, 667, waits="webhooks")
+    yield from block("answer/webhook", OPS, 607, 618, test=WEBHOOKS + "test_the_body_of_the_documents")
+    yield from table("webhook-event", OPS, 623, 628, test=WEBHOOKS + "test_an_event_of_the_documents_arrives")
+    yield from table("webhook-event", OPS, 629, 629, waits="trust")
+    yield from block(
+        "code/verify-webhook",
+        OPS,
+        635,
+        667,
+        test="tests/clients/test_documents_webhooks.py::test_the_guides_receiver_runs_as_written",
+    )
     yield from block("curl/list-intents", OPS, 675, 676, test=CURL)
     yield from block("curl/pending-approvals", OPS, 680, 681, test=CURL)
     yield from block("curl/approve", OPS, 685, 687, test=CURL)
@@ -158,8 +166,15 @@ def _ref() -> Iterator[Row]:
         )
         yield from table("error", REF, first, last, name=STATUS_AND_CODE, test=SHAPES + where)
     yield from table("error", REF, 259, 259, name=STATUS_AND_CODE, test=UNFORESEEN)
-    yield from table("webhook-event", REF, 268, 272, name=r"\W*([a-z.]+)", waits="webhooks")
-    yield from block("answer/webhook", REF, 279, 286, waits="webhooks")
+    yield from table(
+        "webhook-event",
+        REF,
+        268,
+        272,
+        name=r"\W*([a-z.]+)",
+        test=WEBHOOKS + "test_an_event_of_the_documents_arrives",
+    )
+    yield from block("answer/webhook", REF, 279, 286, test=WEBHOOKS + "test_the_body_of_the_documents")
     yield from block(
         "fact/latency", REF, 291, 295, test="tests/benchmarks/test_decisions.py::test_the_benchmark_prints_both_figures"
     )
