@@ -33,9 +33,29 @@ if TYPE_CHECKING:
 
     from gateway.settings import Settings
 
-__all__ = ["Administration", "Place", "TenantOption", "address", "administer", "duration", "moment", "show", "show_one"]
+__all__ = [
+    "Administration",
+    "Place",
+    "TenantOption",
+    "address",
+    "administer",
+    "duration",
+    "moment",
+    "segment",
+    "show",
+    "show_one",
+]
 
-TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.")]
+
+def _tenant(text: str) -> str:
+    from gateway.core.credentials import is_tenant_id
+
+    if not is_tenant_id(text):
+        raise typer.BadParameter("a tenant is letters, digits, `_` and `-`, at most 63, a letter or digit first")
+    return text
+
+
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.", callback=_tenant)]
 
 ANSWER_S: Final = 30.0
 """For one answer; the slowest, a new pair of RSA keys, takes a second."""
@@ -49,6 +69,7 @@ PAGE_ITEMS: Final = 100
 """The most that a page of a list may have."""
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 
 _Found = TypeVar("_Found")
@@ -111,10 +132,11 @@ class Administration:
 
         try:
             answer = await self._client.request(method, path, headers={"x-tenant-id": self.tenant}, **more)
-            found = answer.json()
         except httpx.HTTPError as error:
             msg = f"the gateway did not answer {method} {path} ({type(error).__name__}); it is not known what it did"
             raise Unavailable(msg) from error
+        try:
+            found = answer.json()
         except ValueError as error:
             msg = f"the gateway's answer to {method} {path} is no JSON; is another program behind its admin socket?"
             raise Unavailable(msg) from error
@@ -194,6 +216,17 @@ def _refusal(status: int, found: Any) -> GatewayError:
 
 
 # --- what is typed and what is printed --------------------------------------------------------------------------------
+
+
+def segment(text: str) -> str:
+    """Return an id or slug as one segment of a path. Raises NotFound for any other text.
+
+    A slash or a question mark in it would lead to another operation: a no to `apr_1/approve?` would be a yes.
+    """
+    if _SEGMENT.fullmatch(text) is None:
+        msg = f"Nothing has the id {text[:128]!r}."
+        raise NotFound(msg)
+    return text
 
 
 def duration(text: str, *, option: str) -> timedelta:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, administer, show, show_one
+from gateway.cli.administration import Administration, Place, TenantOption, administer, segment, show, show_one
 from gateway.cli.output import Format, FormatOption
 
 __all__ = ["app"]
@@ -68,6 +68,6 @@ def show_(
     async def act(gateway: Administration) -> Any:
         from gateway.core.agents import slug_of
 
-        return await gateway.get(f"/v1/agents/{agent if agent.startswith('agt_') else slug_of(agent)}")
+        return await gateway.get(f"/v1/agents/{segment(agent if agent.startswith('agt_') else slug_of(agent))}")
 
     show_one(administer(place, act), output)

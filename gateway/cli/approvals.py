@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Place, TenantOption, administer, show, show_one
+from gateway.cli.administration import Place, TenantOption, administer, segment, show, show_one
 from gateway.cli.output import Format, FormatOption
 
 __all__ = ["app"]
@@ -50,7 +50,7 @@ def show_(
 ) -> None:
     """Show everything about one."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    show_one(administer(place, lambda gateway: gateway.get(f"/v1/approvals/{approval}")), output)
+    show_one(administer(place, lambda gateway: gateway.get(f"/v1/approvals/{segment(approval)}")), output)
 
 
 @app.command("approve")
@@ -65,7 +65,7 @@ def approve(
 ) -> None:
     """Say yes: that very call may run, once."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    _resolve(f"/v1/approvals/{approval}/approve", {"reason": reason}, place, output)
+    _resolve(f"/v1/approvals/{segment(approval)}/approve", {"reason": reason}, place, output)
 
 
 @app.command("deny")
@@ -80,7 +80,7 @@ def deny(
 ) -> None:
     """Say no, for good."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    _resolve(f"/v1/approvals/{approval}/reject", {"reason": reason}, place, output)
+    _resolve(f"/v1/approvals/{segment(approval)}/reject", {"reason": reason}, place, output)
 
 
 def _resolve(path: str, body: dict[str, Any], place: Place, output: Format) -> None:

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, address, administer, duration, moment, show
+from gateway.cli.administration import (
+    Administration,
+    Place,
+    TenantOption,
+    address,
+    administer,
+    duration,
+    moment,
+    segment,
+    show,
+)
 from gateway.cli.output import Format, FormatOption, data, say
 from gateway.errors import NotFound, StateConflict
 
@@ -89,7 +99,7 @@ def revoke(
     """End a key for good, from the next request on."""
 
     async def act(gateway: Administration) -> Any:
-        return await gateway.post(f"/keys/{await _id_of(gateway, key)}/revoke", {})
+        return await gateway.post(f"/keys/{segment(await _id_of(gateway, key))}/revoke", {})
 
     show([administer(Place(tenant=tenant, data=data_dir, state=state, config=config), act)], output, COLUMNS)
 
@@ -109,7 +119,7 @@ def rotate(
     seconds = int(duration(overlap, option="--overlap").total_seconds())
 
     async def act(gateway: Administration) -> Any:
-        return await gateway.post(f"/keys/{await _id_of(gateway, key)}/rotate", {"overlapSeconds": seconds})
+        return await gateway.post(f"/keys/{segment(await _id_of(gateway, key))}/rotate", {"overlapSeconds": seconds})
 
     _tell(administer(place, act), place.settings(), output)
 

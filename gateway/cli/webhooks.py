@@ -5,7 +5,16 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, administer, duration, show, show_one
+from gateway.cli.administration import (
+    Administration,
+    Place,
+    TenantOption,
+    administer,
+    duration,
+    segment,
+    show,
+    show_one,
+)
 from gateway.cli.output import Format, FormatOption, data, say
 
 __all__ = ["app"]
@@ -70,7 +79,7 @@ def show_(
 ) -> None:
     """Show one webhook."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    show_one(administer(place, lambda gateway: gateway.get(f"/webhooks/{webhook}")), output)
+    show_one(administer(place, lambda gateway: gateway.get(f"/webhooks/{segment(webhook)}")), output)
 
 
 @app.command("update")
@@ -94,7 +103,7 @@ def update(
     events = [] if all_events else event or None
     given = {"url": url, "events": events, "description": description, "enabled": enable}
     body = {name: value for name, value in given.items() if value is not None}
-    show_one(administer(place, lambda gateway: gateway.patch(f"/webhooks/{webhook}", body)), output)
+    show_one(administer(place, lambda gateway: gateway.patch(f"/webhooks/{segment(webhook)}", body)), output)
 
 
 @app.command("rm")
@@ -108,7 +117,7 @@ def remove(
 ) -> None:
     """Delete a webhook, and what waits for it."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    show([administer(place, lambda gateway: gateway.delete(f"/webhooks/{webhook}"))], output, COLUMNS)
+    show([administer(place, lambda gateway: gateway.delete(f"/webhooks/{segment(webhook)}"))], output, COLUMNS)
 
 
 @app.command("rotate")
@@ -124,7 +133,7 @@ def rotate(
     """Give a webhook a new secret and print it, once."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     body = {"overlapSeconds": int(duration(overlap, option="--overlap").total_seconds())}
-    _tell(administer(place, lambda gateway: gateway.post(f"/webhooks/{webhook}/rotate", body)), output)
+    _tell(administer(place, lambda gateway: gateway.post(f"/webhooks/{segment(webhook)}/rotate", body)), output)
 
 
 @app.command("deliveries")
@@ -140,7 +149,11 @@ def deliveries(
     """List what was sent, or waits to be, newest first."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     query = {"state": only} if only else {}
-    show(administer(place, lambda gateway: gateway.all(f"/webhooks/{webhook}/deliveries", query)), output, DELIVERIES)
+    show(
+        administer(place, lambda gateway: gateway.all(f"/webhooks/{segment(webhook)}/deliveries", query)),
+        output,
+        DELIVERIES,
+    )
 
 
 @app.command("resend")
@@ -156,7 +169,7 @@ def resend(
     """Send a delivery again, under the same id."""
 
     async def act(gateway: Administration) -> Any:
-        return await gateway.post(f"/webhooks/{webhook}/deliveries/{delivery}/resend", {})
+        return await gateway.post(f"/webhooks/{segment(webhook)}/deliveries/{segment(delivery)}/resend", {})
 
     show([administer(Place(tenant=tenant, data=data_dir, state=state, config=config), act)], output, DELIVERIES)
 
@@ -172,9 +185,9 @@ def try_out(
 ) -> None:
     """Send a test event."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    found = administer(place, lambda gateway: gateway.post(f"/webhooks/{webhook}/test", {}))
+    found = administer(place, lambda gateway: gateway.post(f"/webhooks/{segment(webhook)}/test", {}))
     show([found], output, DELIVERIES)
-    say(f"`intended webhooks deliveries {webhook}` shows what became of it; a running gateway sends it.")
+    say(f"`intended webhooks deliveries {segment(webhook)}` shows what became of it; a running gateway sends it.")
 
 
 def _tell(webhook: dict[str, Any], output: Format) -> None:

@@ -33,7 +33,7 @@ from gateway.services.audit_query import tail
 from gateway.serving import serving
 from gateway.settings import Settings, UpstreamSettings
 from gateway.store.sqlite.files import FolderLock
-from tests.cli.desk import Asked, Desk
+from tests.cli.desk import Asked, Desk, command
 
 
 @contextmanager
@@ -298,3 +298,12 @@ def test_one_thing_is_a_line_for_each_of_its_members(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.splitlines()[:2] == ["id\ta", "scopes\tx, y"]
     show_one(ROWS[0], Format.JSON)
     assert '"scopes"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tenant", ["ü", "a b", "", "_system", "a/b", "x" * 64])
+def test_a_tenant_that_is_none_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tenant: str) -> None:
+    """It goes into a header and into paths."""
+    with desk(monkeypatch) as asked:
+        done = command(tmp_path, "thresholds", "show", "--tenant", tenant)
+    assert (done.exit_code, asked.asked) == (2, [])
+    assert "--tenant" in done.output

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import NotFound
 from tests.cli.desk import Asked, command, desk
 
 HELD = {
@@ -43,6 +44,15 @@ def test_one_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert "reason\trefunds need a human\n" in command(tmp_path, "approvals", "show", "apr_1").stdout
         assert json.loads(command(tmp_path, "approvals", "show", "apr_1", "-o", "json").stdout) == HELD
     assert asked.asked[0] == Asked(method="GET", path="/v1/approvals/apr_1")
+
+
+@pytest.mark.parametrize("approval", ["apr_1/approve?", "../agents", "apr_1#", "apr 1", "apr_%31", ""])
+def test_what_is_no_id_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, approval: str) -> None:
+    """It would lead elsewhere: a no to `apr_1/approve?` would be a yes. Agents tell humans what to type."""
+    with desk(monkeypatch) as asked:
+        done = command(tmp_path, "approvals", "deny", approval)
+    assert isinstance(done.exception, NotFound)
+    assert asked.asked == []
 
 
 @pytest.mark.parametrize(("word", "route"), [("approve", "approve"), ("deny", "reject")])
