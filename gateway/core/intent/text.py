@@ -27,7 +27,7 @@ from gateway.core.intent.settled import Settled
 from gateway.core.intent.signals import Signals, Standing, read_arguments
 from gateway.core.intent.taxonomy import UNKNOWN_TYPE, IntentType, Taxonomy
 from gateway.core.intent.verbs import NOUNS_TOO, forms, graver, read_words
-from gateway.core.intent.words import CONNECTORS, FINAL_WORDS, STRONG_VERBS
+from gateway.core.intent.words import CONNECTORS, FINAL_WORDS, STRONG_VERBS, WEAK_VERBS
 
 __all__ = ["declarable", "read_submitted", "settle_submitted"]
 
@@ -61,9 +61,9 @@ _GRAVE: Final[Mapping[tuple[str, ...], EffectClass]] = {
             EffectClass.DESTRUCTIVE,
             "get rid|do away|tear down|take down|shut down|bring down|turn off|switch off|clean out|clear out|wipe out"
             "|blow away|throw away|throw out|zero out|scale to zero|eliminate|annihilate|eradicate|exterminate|demolish"
-            "|dispose|retire|zap|raze|unpublish|sunset",
+            "|dispose|retire|zap|raze|unpublish|sunset|force push|rewrite history",
         ),
-        (EffectClass.PAYMENT, "wire|remit|disburse|pay out|cash out"),
+        (EffectClass.PAYMENT, "wire|remit|disburse|pay out|cash out|move money|move funds|move cash"),
         (EffectClass.CREDENTIAL, "steal|crack|hack|phish|log in|sign in|take over"),
         (EffectClass.ACCESS, "make public|open up|hand over|escalate privileges|promote to admin|make admin"),
         (EffectClass.SEND, "exfiltrate|leak|hand out|pass on|reach out"),
@@ -72,6 +72,20 @@ _GRAVE: Final[Mapping[tuple[str, ...], EffectClass]] = {
     for phrase in (tuple(text.split()) for text in phrases.split("|"))
 }
 """Words and idioms of sentences that names of tools do not use."""
+
+_APART: Final = frozenset({"off", "down", "out", "away", "up", "over", "public", "admin", "money", "funds", "cash"})
+"""Second halves of idioms before which their object may stand: `turn the alarm off`, `move all the money`."""
+
+OBJECT_WORDS: Final = 3
+"""So long is such an object at most."""
+
+_CAUSING: Final = frozenset({"get", "have"})
+
+_POINTERS: Final = frozenset(
+    {"the", "a", "an", "all", "any", "each", "every", "this", "that", "these", "those", "it", "them", "us",
+     "our", "my", "your", "his", "her", "its", "their"}
+)  # fmt: skip
+"""Behind a word that may be a noun they make it the verb: `email the list`."""
 
 _SILENT: Final = Told()
 
@@ -267,15 +281,41 @@ def said(text: str) -> Iterator[tuple[EffectClass, str]]:
         reading = read_words(clause)
         if reading.effect is not None:
             yield reading.effect, reading.verb
+        yield from led(clause)
     for word in words_in(text):
         if word in STRONG_VERBS and word not in NOUNS_TOO:
             yield STRONG_VERBS[word], word
     yield from grave_words(text)
 
 
+def led(clause: tuple[str, ...]) -> Iterator[tuple[EffectClass, str]]:
+    """Yield what a clause is about by its place in the sentence, where a name of the same words would say another.
+
+    `email the list` sends, though `list` is a verb in names; `get the server removed` removes.
+    """
+    if len(clause) < 3:
+        return
+    first, last = clause[0], clause[-1]
+    if first in WEAK_VERBS and (clause[1] in _POINTERS or "to" in clause[2:]):
+        yield WEAK_VERBS[first], first
+    if first in _CAUSING and last.endswith("ed"):
+        for form in (last[:-1], last[:-2]):
+            if form in STRONG_VERBS and form not in NOUNS_TOO:
+                yield STRONG_VERBS[form], last
+
+
 def says_nothing(clause: tuple[str, ...]) -> bool:
     """Return True for a clause of several words of which none tells what it does; one word is an aside."""
     return len(clause) > 1 and read_words(clause).effect is None
+
+
+def apart(verb: str, behind: tuple[str, ...]) -> Iterator[tuple[EffectClass, str]]:
+    """Yield the idiom that a verb makes with a word behind its object."""
+    for distance, word in enumerate(behind):
+        if word in _JOINS:
+            return
+        if distance and word in _APART and (verb, word) in _GRAVE:
+            yield _GRAVE[verb, word], f"{verb} ... {word}"
 
 
 def grave_words(text: str) -> Iterator[tuple[EffectClass, str]]:
@@ -289,3 +329,4 @@ def grave_words(text: str) -> Iterator[tuple[EffectClass, str]]:
                 phrase = (form, *words[position + 1 : position + length])
                 if phrase in _GRAVE:
                     yield _GRAVE[phrase], " ".join(phrase)
+            yield from apart(form, words[position + 1 : position + 2 + OBJECT_WORDS])
