@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from gateway.core.audit.body import timestamp
 from gateway.core.events import body_of, delivery_id, events_of
-from gateway.core.webhooks import GONE, Delivery, Endpoint, Told, attempted
+from gateway.core.webhooks import GONE, Delivery, Endpoint, Posted, Told, attempted
 from gateway.errors import StoreError
 from gateway.ports import Clock
 from gateway.services.webhooks import Courier, Outbox, Webhooks
@@ -163,13 +163,19 @@ class Delivering:
 
     async def attempt(self, endpoint: Endpoint, delivery: Delivery) -> Delivery:
         """Try one delivery, and return it as it then stands. Raises StoreError where that could not be kept."""
-        secrets, now = self._webhooks.secrets(endpoint), self._clock.now()
-        posted = await self._courier.deliver(delivery, url=endpoint.url, secrets=secrets, at=now)
+        posted = await self._posted(endpoint, delivery)
         tried = attempted(delivery, posted, now=self._clock.now())
         await self._outbox.settle(tried)
         if posted.status == GONE:
             await self._webhooks.gone(endpoint.id)
         return tried
+
+    async def _posted(self, endpoint: Endpoint, delivery: Delivery) -> Posted:
+        try:
+            secrets = self._webhooks.secrets(endpoint)
+        except StoreError:  # another data key: nothing that could be retried at once
+            return Posted(reason="not sent: its secret cannot be opened; rotate it")
+        return await self._courier.deliver(delivery, url=endpoint.url, secrets=secrets, at=self._clock.now())
 
     async def _purge(self) -> None:
         """Drop what is old, and what deleted endpoints left. A gateway that never had an endpoint has no outbox."""

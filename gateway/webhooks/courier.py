@@ -54,7 +54,7 @@ class Courier:
     def __init__(
         self, allowed: Iterable[str], *, resolve: Resolve = resolve, tls: Callable[[], ssl.SSLContext] | None = None
     ) -> None:
-        self._allowed: AbstractSet[str] = frozenset(host.lower() for host in allowed)
+        self._allowed: AbstractSet[str] = frozenset(host.lower().strip("[]") for host in allowed)
         self._resolve = resolve
         self._make_tls = tls
         self._tls: ssl.SSLContext | None = None

@@ -12,6 +12,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.webhooks import DeliveryState, Endpoint, Posted
 from gateway.services import delivering as module
 from gateway.services.delivering import Delivering
+from gateway.store.sealing import Sealer
 from tests.services.test_webhooks import ADMIN, OTHER, URL, Place
 from tests.simulate.outbox import Sent
 
@@ -291,3 +292,16 @@ async def test_both_secrets_are_handed_over_while_both_are_good() -> None:
         await place.webhooks.test(ADMIN, made.endpoint.id)
         [sent] = await one.sent(1)
         assert sent.secrets == (second.secret, made.secret)
+
+
+async def test_a_secret_that_does_not_open_is_a_failed_attempt() -> None:
+    """The data key was replaced; nothing leaves unsigned, and the operator reads why."""
+    place = Place()
+    made = await place.webhooks.create(ADMIN, url=URL)
+    place.webhooks._vault = Sealer(b"other key".ljust(32, b"."))
+    async with running(place) as one:
+        await place.webhooks.test(ADMIN, made.endpoint.id)
+        await one.until(lambda: all(row.attempts for row in place.outbox.rows.values()))
+    [row] = place.outbox.rows.values()
+    assert (row.state, row.reason) == (DeliveryState.FAILED, "not sent: its secret cannot be opened; rotate it")
+    assert place.courier.sent == []

@@ -271,6 +271,7 @@ async def test_a_check_tells_what_is_wrong_and_lets_the_unknown_pass() -> None:
     assert "must begin with https://" in await courier.check("http://example.com/")
     look = resolving(["127.0.0.1"])
     assert await Courier({"example.com"}, resolve=look).check("http://example.com/") == ""
+    assert await Courier({"[::1]"}, resolve=look).check("http://[::1]/") == ""
     assert look.asked == []  # the operator said that it may lead anywhere
 
 
