@@ -928,3 +928,13 @@ async def test_open_questions_are_bounded():
         await first.events(2)
         second = await w.ask(body=call("elicit", 2), session=session)
         assert "takes no more questions" in second.json["result"]["content"][0]["text"]
+
+
+async def test_how_long_an_agent_would_wait_reaches_whoever_holds_its_call():
+    """`Prefer: wait=N`, in both eras; it is a word to the gateway and goes no further (RFC 7240)."""
+    async with world() as w:
+        await w.ask(body=modern(name="echo"), headers={"prefer": "wait=9"})
+        session = await w.open_session()
+        await w.ask(body=call("echo"), session=session, headers={"prefer": "wait=8"})
+        await w.ask(body=call("echo"), session=session)
+        assert [caller.prefer for caller in w.dispatch.callers] == ["wait=9", "wait=8", ""]

@@ -14,11 +14,11 @@ from anyio.to_thread import run_sync
 
 from gateway.admin.address import socket_path
 from tests.faults.agent import Agent
-from tests.faults.gated import JournalProcess, Nursery, journal, ledger
+from tests.faults.gated import JournalProcess, Nursery, journal, ledger, polled
 from tests.faults.ledger import Entry, Ledger
 
 HELD = 100
-QUICK, FULL = 3, 60
+QUICK, FULL = 2, 60
 ROUND_S = 60.0
 LOOK_S = 0.02
 
@@ -57,13 +57,10 @@ async def killed(gate: Any, human: httpx.AsyncClient, calls: list[str], chance: 
     async with asyncio.timeout(ROUND_S), asyncio.TaskGroup() as agents:
         for number, call in enumerate(calls):
             agents.create_task(hold(gate.url, number, call))
-        waiting: list[dict[str, Any]] = []
-        while len(waiting) < len(calls):
-            await asyncio.sleep(LOOK_S)
-            waiting = await approvals(human, "pending")
+        waiting = await held(human, len(calls))
         for one in chance.sample(waiting, chance.randrange(5, 40)):
-            (await human.post(f"/v1/approvals/{one['id']}/approve", json={})).raise_for_status()
-            yes.add(one["id"])
+            (await human.post(f"/v1/approvals/{one}/approve", json={})).raise_for_status()
+            yes.add(one)
         await asyncio.sleep(chance.uniform(0, 0.02))  # the moment of the kill
         await run_sync(gate.end, 9)
     return yes
@@ -151,3 +148,62 @@ async def test_a_kill_while_a_hundred_calls_are_held_loses_no_approval_and_runs_
 async def test_sixty_of_them_do_not_either(nursery: Nursery, memory: Path) -> None:
     """As above."""
     await rounds(nursery, memory, FULL)
+
+
+async def held(human: httpx.AsyncClient, count: int) -> list[str]:
+    """Return the ids of the approvals once so many calls wait."""
+    waiting: list[dict[str, Any]] = []
+    async with asyncio.timeout(ROUND_S):
+        while len(waiting) < count:
+            await asyncio.sleep(LOOK_S)
+            waiting = await approvals(human, "pending")
+    return [one["id"] for one in waiting]
+
+
+async def test_a_yes_from_another_process_wakes_the_calls_that_wait(nursery: Nursery, memory: Path) -> None:
+    """In both eras, over real connections, each executed once."""
+    with journal(memory) as upstream, nursery.gate(memory, upstream.url) as gate:
+        await run_sync(gate.wait_ready)
+        async with operator(memory / "data") as human, asyncio.timeout(ROUND_S), asyncio.TaskGroup() as agents:
+            tasks = [agents.create_task(hold(gate.url, number, f"c{number}")) for number in range(10)]
+            for one in await held(human, 10):
+                (await human.post(f"/v1/approvals/{one}/approve", json={})).raise_for_status()
+        assert [task.result() for task in tasks] == ["ALLOW"] * 10
+        assert Counter(line["call"] for line in upstream.executed()) == Counter(f"c{number}" for number in range(10))
+
+
+async def test_a_stop_tells_the_calls_that_wait_that_they_are_pending(nursery: Nursery, memory: Path) -> None:
+    """It does not wait for humans, and its approvals are there after the next start."""
+    with journal(memory) as upstream:
+        with nursery.gate(memory, upstream.url) as gate:
+            await run_sync(gate.wait_ready)
+            async with operator(memory / "data") as human, asyncio.timeout(ROUND_S), asyncio.TaskGroup() as agents:
+                tasks = [agents.create_task(hold(gate.url, number, f"c{number}")) for number in range(10)]
+                before = await held(human, 10)
+                assert await run_sync(gate.end) == 0, gate.talk()
+            assert [task.result() for task in tasks] == ["ESCALATE"] * 10
+        with nursery.gate(memory, upstream.url) as gate:
+            await run_sync(gate.wait_ready)
+            async with operator(memory / "data") as human:
+                assert sorted(await held(human, 10)) == sorted(before)
+        assert upstream.executed() == []
+
+
+@pytest.mark.parametrize("era", ["modern", "handshake"])
+async def test_a_caller_that_hung_up_is_not_served_by_a_late_yes(nursery: Nursery, memory: Path, era: str) -> None:
+    """Nobody would get the answer; who comes back with the same call has its one execution."""
+    with journal(memory) as upstream, nursery.gate(memory, upstream.url) as gate:
+        await run_sync(gate.wait_ready)
+        async with operator(memory / "data") as human:
+            async with Agent(gate.url, era, prefer="wait=180") as agent:
+                arguments = {"note": "n1", "call": "c"}
+                agent.writer.write(agent.written("tools/call", {"name": "delete_note", "arguments": arguments}))
+                (one,) = await held(human, 1)
+                open_then = gate.descriptors()
+                agent.cut()
+            await run_sync(polled, lambda: gate.descriptors() < open_then, 5)
+            (await human.post(f"/v1/approvals/{one}/approve", json={})).raise_for_status()
+            assert upstream.executed() == []
+            async with Agent(gate.url, era, prefer="wait=0") as again:
+                assert (await again.call("delete_note", arguments)).effect == "ALLOW"
+        assert len(upstream.executed()) == 1
