@@ -167,9 +167,9 @@ def refusal(reason: str) -> Decision:
 class Intent:
     """An intent as it stands now. `raw` is the whole answer, for members that have no name here.
 
-    `decision` is what was decided at first: an intent that a human allowed keeps ESCALATE there, and has the status
-    `approved`. It is None in the Ops dialect. `params` are redacted, as the audit keeps them. `token` is there at most
-    once: for the agent that submitted, after a human's yes.
+    `decision` is the last one: an intent that a human allowed says ESCALATE there, under the status `approved`, until
+    it is decided again for its token. It is None in the Ops dialect. `params` are redacted, as the audit keeps them.
+    `token` is there at most once: for the agent that submitted, after a human's yes.
     """
 
     id: str

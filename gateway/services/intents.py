@@ -139,7 +139,7 @@ class Intents:
         Raises:
             InvalidRequest: a field cannot be used; in Ops (`domain` is declared) also a type that is unknown, or is
                 none of the domain.
-            AgentNotFound: Ops, and there is no such agent.
+            AgentNotFound: there is no such agent, and it must be there: in Ops, or as it is named by an id.
             Forbidden: the credential is bound to another agent.
             StateConflict: the idempotency key was used for another body (`field` is `idempotencyKey`).
             Unavailable: tokens cannot be issued; nothing was decided. Or the token could not be signed.

@@ -223,6 +223,7 @@ class Keys:
         Raises:
             Forbidden: the key could do what `by` itself may not.
             InvalidRequest: fields that cannot be used.
+            AgentNotFound: the agent is named by an id that none has.
             StateConflict: the tenant has too many keys.
             StoreError: it could not be made durable; there is no such key.
         """

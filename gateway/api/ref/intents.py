@@ -10,7 +10,7 @@ from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Scope
 from gateway.core.submission import IntentRecord, Outcome, Submission
-from gateway.errors import NotFound, SigningError, StateConflict, Unavailable
+from gateway.errors import AgentNotFound, NotFound, SigningError, StateConflict, Unavailable
 from gateway.services.intents import Submitted
 
 __all__ = ["OPERATIONS"]
@@ -312,7 +312,7 @@ def _open_approval(record: IntentRecord) -> str:
     return record.approval_id if record.status == "pending" and record.effect is Effect.ESCALATE else ""
 
 
-_SUBMITS: Final = (StateConflict, SigningError, Unavailable)
+_SUBMITS: Final = (AgentNotFound, StateConflict, SigningError, Unavailable)
 
 OPERATIONS: Final = (
     Operation(

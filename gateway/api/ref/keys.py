@@ -9,7 +9,7 @@ from gateway.api.operation import Call, Operation
 from gateway.core.credentials import KeyFormat
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Role, Scope
-from gateway.errors import NotFound, StateConflict
+from gateway.errors import AgentNotFound, NotFound, StateConflict
 from gateway.services.keygrants import MAX_OVERLAP_S
 from gateway.services.keys import KeyRecord
 
@@ -154,7 +154,7 @@ OPERATIONS: Final = (
         answers=CreatedKeyView,
         status=201,
         scope=Scope.KEYS_WRITE,
-        also=(StateConflict,),
+        also=(AgentNotFound, StateConflict),
         tag=TAG,
     ),
     Operation(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.submission import IntentStatus, Outcome, Submission
-from gateway.errors import Forbidden, NotFound
+from gateway.errors import AgentNotFound, Forbidden, NotFound
 from gateway.services.intents import Submitted
 from tests.api.house import ESCALATED, RECORD, House, opened
 
@@ -98,6 +98,21 @@ async def test_an_approval_that_has_its_answer_is_not_shown_as_open() -> None:
     answer = (await house.get("/intent/int_1")).json()
     assert "escalationId" not in answer
     assert (answer["decision"], answer["status"], answer["token"]) == ("ESCALATE", "approved", "jws")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/intent", {"action": "x", "actor": "agt_nobody"}),
+        ("/agent-intent", {"proposedAction": "x", "actor": {"id": "agt_nobody"}}),
+    ],
+)
+async def test_an_agent_that_is_named_by_an_id_must_be_there(path: str, body: object) -> None:
+    """A name is registered; an id is nobody's to choose. The document has this answer too."""
+    house = await opened()
+    house.intents.fails = AgentNotFound("There is no agent 'agt_nobody'.")
+    answer = await house.post(path, body)
+    assert (answer.status_code, answer.json()["error"]) == (404, "NOT_FOUND")
 
 
 async def test_the_details_of_an_intent() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.principal import Role, Scope
+from gateway.core.principal import Principal, Role, Scope
 from tests.api.house import opened
 
 
@@ -64,6 +64,20 @@ async def test_a_key_that_cannot_be_made_as_asked_is_not_made(body: object) -> N
     answer = await house.post("/keys", body)
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_INTENT")
     assert len((await house.get("/keys")).json()["keys"]) == 1
+
+
+async def test_a_key_for_an_id_that_no_agent_has_is_not_made() -> None:
+    """A typing mistake must not register an agent, nor make a key for one that nobody is."""
+    house = await opened()
+    agents = house.services.agents
+
+    async def bind(by: Principal, name: str) -> str:
+        return (await agents.acting(by, name, known=False, field="agent")).slug
+
+    house.services.keys._bind_agent = bind
+    answer = await house.post("/keys", {"name": "ci", "agent": "agt_nobody"})
+    assert (answer.status_code, answer.json()["error"]) == (404, "NOT_FOUND")
+    assert [one["name"] for one in (await house.get("/keys")).json()["keys"]] == ["test"]
 
 
 async def test_a_rotated_key_has_a_new_secret_and_a_revoked_one_none() -> None:
