@@ -19,7 +19,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Effect
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import Principal, Role
+from gateway.core.principal import Principal, Role, Scope
 from gateway.core.redact import redact
 from gateway.core.rows import HeldApproval, IntentState, Used, idempotency_key, intent_key, read_intent, read_used
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission, may_become
@@ -285,7 +285,7 @@ class Intents:
         waiting = await self._waiting(tenant, intent_id)
         held = await self._held(tenant, waiting)
         token = ""
-        if waiting is not None and held is not None and _awaits_token(waiting, held) and _submitted(principal, waiting):
+        if waiting is not None and held is not None and _awaits_token(waiting, held) and _may_act(principal, waiting):
             token = await self._after_yes(principal, intent_id, waiting, held)
         return Submitted(record=await self._record(tenant, intent_id), token=token)
 
@@ -469,6 +469,11 @@ def _state(judged: Judged) -> IntentState:
 def _submitted(principal: Principal, waiting: IntentState) -> bool:
     """Return True for the credential that submitted the intent, and for any that is bound to its agent."""
     return principal.credential == waiting.credential or (principal.bound and principal.agent == waiting.agent)
+
+
+def _may_act(principal: Principal, waiting: IntentState) -> bool:
+    """Return True for who submitted, but for a key that may only look: it gets, and uses up, nothing to act with."""
+    return Scope.INTENTS_WRITE in principal.scopes and _submitted(principal, waiting)
 
 
 def _awaits_token(waiting: IntentState, held: HeldApproval) -> bool:

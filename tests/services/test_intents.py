@@ -14,7 +14,7 @@ from gateway.core.audit.canonical import digest
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect, Reason, Thresholds
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import Principal, Role, TrustTier
+from gateway.core.principal import Principal, Role, Scope, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
 from gateway.errors import (
     AgentNotFound,
@@ -38,9 +38,11 @@ from tests.simulate.store import Moment
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, World, tool
 
-KEY = Principal(tenant="default", agent="key-1", credential="key_1")
-OTHER_KEY = Principal(tenant="default", agent="key-2", credential="key_2")
-BOUND = Principal(tenant="default", agent="github-actions", credential="key_3", bound=True)
+MAY = frozenset({Scope.INTENTS_READ, Scope.INTENTS_WRITE})
+KEY = Principal(tenant="default", agent="key-1", credential="key_1", scopes=MAY)
+OTHER_KEY = Principal(tenant="default", agent="key-2", credential="key_2", scopes=MAY)
+BOUND = Principal(tenant="default", agent="github-actions", credential="key_3", bound=True, scopes=MAY)
+READER = replace(BOUND, credential="key_5", scopes=frozenset({Scope.INTENTS_READ}))
 OPERATOR = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
 HUMAN = Principal(tenant="default", agent="usr-1", credential="ps_1", human="usr_1", role=Role.OPERATOR)
 FOREIGN = Principal(tenant="other", agent="key-4", credential="key_4", role=Role.ADMIN)
@@ -523,7 +525,7 @@ async def test_after_a_yes_the_submitting_agent_gets_its_token_once() -> None:
     assert (await verify(made.store, "default")).valid
 
 
-@pytest.mark.parametrize("principal", [OTHER_KEY, OPERATOR, HUMAN, replace(KEY, credential="key_9")])
+@pytest.mark.parametrize("principal", [OTHER_KEY, OPERATOR, HUMAN, READER, replace(KEY, credential="key_9")])
 async def test_nobody_else_gets_the_token(principal: Principal) -> None:
     """Whoever may look is not whoever may act; looking uses nothing up."""
     made = World(policy=ASK)

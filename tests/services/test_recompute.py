@@ -7,7 +7,7 @@ import pytest
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.bundle import Bundle
-from gateway.core.principal import Principal, Role
+from gateway.core.principal import Principal, Role, Scope
 from gateway.core.submission import Submission
 from gateway.services.audit_query import RecordedDecision, decisions
 from gateway.services.recompute import Recomputation, recompute
@@ -103,7 +103,7 @@ async def test_a_refusal_outside_of_the_ladder_is_not_recomputed() -> None:
     assert "rests on no rule" in again(world, decision, None).problem
 
 
-KEY = Principal(tenant="default", agent="key-1", credential="key_1")
+KEY = Principal(tenant="default", agent="key-1", credential="key_1", scopes=frozenset({Scope.INTENTS_WRITE}))
 INTENTS = """
 apiVersion: intended/v1
 policySet: some
