@@ -17,6 +17,7 @@ __all__ = [
     "Refusal",
     "RefusalKind",
     "next_leg_message",
+    "page_params",
     "refusal_message",
     "unknown_target_message",
 ]
@@ -80,14 +81,18 @@ def next_leg_message(state: str, refusal: Refusal, *, page: str = "") -> JsonObj
     """
     result: JsonObject = {"resultType": "input_required", "requestState": state}
     if page:
-        params = {
-            "mode": "url",
-            "message": f"This call needs an approval: {refusal.explanation}",
-            "url": page,
-            "elicitationId": refusal.approval_id,
-        }
-        result["inputRequests"] = {"approval": {"method": "elicitation/create", "params": params}}
+        result["inputRequests"] = {"approval": {"method": "elicitation/create", "params": page_params(page, refusal)}}
     return {"result": {**result, "_meta": {DECISION_META: _record(refusal)}}}
+
+
+def page_params(page: str, refusal: Refusal) -> JsonObject:
+    """Return the params of an elicitation that opens the approval's page for the user of a client."""
+    return {
+        "mode": "url",
+        "message": f"This call needs an approval: {refusal.explanation}",
+        "url": page,
+        "elicitationId": refusal.approval_id,
+    }
 
 
 def unknown_target_message(call: Call, era: Era) -> JsonObject:

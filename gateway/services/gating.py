@@ -7,6 +7,8 @@ the upstream's answer before the agent sees it. Decides nothing: that is `enforc
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
+import anyio
+
 from gateway.core.answers import check_result, in_era
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call, Era
@@ -20,6 +22,7 @@ from gateway.core.refusal import (
     Refusal,
     RefusalKind,
     next_leg_message,
+    page_params,
     refusal_message,
     unknown_target_message,
 )
@@ -242,17 +245,30 @@ class Gating:
     async def _held(self, holds: Holds, party: Party, inbound: Inbound, waiting: Waiting, outcome: Outcome) -> Reply:
         """Answer an escalated call: its outcome, or what makes its client come back, where time was up first.
 
-        A client that opens pages is asked to do so before the first wait, where the operator has said where they are.
+        A client that opens pages is asked to do so first, where the operator has said where they are: by an answer
+        before the first leg, or by a question while the call waits.
         """
         page = ""
         if waiting.number == 1 and outcome.kind is OutcomeKind.ESCALATED and _opens_pages(party, self._links):
             page = self._links.approval(outcome.approval_id)
+        if party.era is not Era.MODERN:
+            outcome = await (self._shown(holds, waiting, outcome, page) if page else holds.wait(waiting, outcome))
+            return await self._answered(party, inbound, waiting.caller, waiting.call, outcome)
         if not page:
             outcome = await holds.wait(waiting, outcome)
-        state = holds.state(waiting, inbound, outcome) if party.era is Era.MODERN else ""
+        state = holds.state(waiting, inbound, outcome)
         if state:
             return Reply(message=next_leg_message(state, _refusal(outcome, self._links), page=page))
         return await self._answered(party, inbound, waiting.caller, waiting.call, outcome)
+
+    async def _shown(self, holds: Holds, waiting: Waiting, outcome: Outcome, page: str) -> Outcome:
+        """Hold the call while its client has the page open; what it answers to that is no answer of a human."""
+        asked = page_params(page, _refusal(outcome, self._links))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiting.caller.ask, "elicitation/create", asked)
+            outcome = await holds.wait(waiting, outcome)
+            tasks.cancel_scope.cancel()
+        return outcome
 
     async def _answered(self, party: Party, inbound: Inbound, caller: Caller, call: Call, outcome: Outcome) -> Reply:
         """Return the answer of an outcome."""
@@ -355,9 +371,9 @@ def _asks(message: JsonObject) -> bool:
 
 
 def _opens_pages(party: Party, links: Links) -> bool:
-    """Return whether the agent's client opens pages for its user (modern era), and there are such pages for it."""
-    modern = party.era is Era.MODERN and "elicitation" in party.capabilities
-    return modern and links.public and declared("elicitation/create", {"mode": "url"}, party.capabilities)
+    """Return whether the agent's client opens pages for its user, and there are such pages for it."""
+    opens = declared("elicitation/create", {"mode": "url"}, party.capabilities)
+    return opens and links.public
 
 
 def _subscribed_to_too_many(party: Party) -> bool:

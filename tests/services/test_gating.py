@@ -589,3 +589,17 @@ async def test_nobody_is_sent_to_a_page_that_is_not_there_or_that_its_client_can
     meta = {"io.modelcontextprotocol/clientCapabilities": capabilities}
     reply = await world.modern("tools/call", {"name": "echo", "arguments": {"text": "big"}}, meta=meta)
     assert "inputRequests" not in reply.message["result"]
+
+
+async def test_a_handshake_client_opens_the_page_while_its_call_waits() -> None:
+    """The question is a notification: declining it is no answer of a human, and the wait goes on."""
+    world = holding()
+    world.dispatch._gating._links = Links("https://gate.test", fixed=True)
+    conversation = await world.conversation(capabilities={"elicitation": {"url": {}}})
+    caller = FakeCaller({"result": {"action": "decline"}})
+    params = {"name": "echo", "arguments": {"text": "big"}}
+    reply = await world.handle(conversation, "tools/call", params, caller)
+    ((method, asked),) = caller.asked
+    assert (method, asked["mode"]) == ("elicitation/create", "url")
+    assert asked["url"] == f"https://gate.test/approve/{asked['elicitationId']}"
+    assert text_of(reply.message).startswith("Waiting for a human")
