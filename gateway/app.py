@@ -117,6 +117,7 @@ class Gateway:
         self._facts: FactSource
         self._front: McpFront
         self._rest: App
+        self._pages: App
 
     @classmethod
     @asynccontextmanager
@@ -140,10 +141,12 @@ class Gateway:
             yield gateway
 
     def asgi(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer one HTTP request: the MCP front under `/mcp`, probes and plain 404s elsewhere."""
+        """Answer one HTTP request: the MCP front under `/mcp`, pages under `/approve`, REST elsewhere."""
         path: str = scope["path"]
         if path == "/mcp" or path.startswith("/mcp/"):
             return self._front(scope, receive, send)
+        if path == "/approve" or path.startswith("/approve/"):
+            return self._pages(scope, receive, send)
         return self._rest(scope, receive, send)
 
     @property
@@ -221,6 +224,7 @@ class Gateway:
             enforcement=enforcement, upstreams=self._upstreams, readiness=self._readiness, refusals=self._refusals
         )
         self._rest = rest_app(services, front_limits(settings).wire)
+        self._pages = known.pages(refusals=self._refusals)
         self._front = McpFront(
             dispatch=self._dispatch(store, enforcement),
             authentication=known.authentication,

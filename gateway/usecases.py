@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from anyio.abc import TaskGroup
 
 from gateway.api.services import Services
+from gateway.console.app import ApprovalPages, ConsoleServices
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal
 from gateway.identity.ids import RandomIds
@@ -152,6 +153,19 @@ class Directories:
     async def _agent_of_key(self, by: Principal, name: str) -> str:
         """Return the slug of the agent that a key is to be bound to, which is registered where it is new."""
         return (await self.agents.acting(by, name, known=False, field="agent")).slug
+
+    def pages(self, *, refusals: Refusals) -> ApprovalPages:
+        """Return the pages on which people answer approvals."""
+        services = ConsoleServices(
+            authentication=self.authentication,
+            people=self.people,
+            approvals=self.approvals,
+            views=self.approval_views,
+            refusals=refusals,
+            links=self.links,
+        )
+        secure = self._settings.behind_tls_proxy or public_url(self._settings).startswith("https:")
+        return ApprovalPages(services, key=self._ids.secret(), secure=secure)
 
     async def services(
         self, *, enforcement: Enforcement, upstreams: Mapping[str, Upstream], readiness: Readiness, refusals: Refusals

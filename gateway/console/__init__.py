@@ -1,0 +1,1 @@
+"""Pages for people: server-rendered, without scripts, behind a login of their own. They read through services."""
