@@ -156,7 +156,9 @@ class Guarding:
         if intent.status == "approved" and intent.token is not None:
             return Permission(allowed=True, verdict="ALLOW", intent_id=intent.id)
         if intent.status == "rejected":
-            return _refused(intent.id, "A human said no.")
+            # Decided again after a yes, policy may say no: a person must not be told that they did.
+            by_policy = intent.decision is not None and intent.decision.denied
+            return _refused(intent.id, reason if by_policy else "A human said no.")
         return None
 
     def _waiting_for(self, key: str) -> str:

@@ -28,6 +28,7 @@ class Desk:
         self.decision = decision
         self.status = "pending"
         self.token = ""
+        self.again: dict[str, Any] = {}
         self.asked: list[str] = []
         self.bodies: list[Any] = []
         self.outcome_fails = False
@@ -41,7 +42,7 @@ class Desk:
             return again(self.decision) if isinstance(self.decision, httpx.Response) else says(self.decision)
         if path.endswith("/outcome"):
             return httpx.Response(503) if self.outcome_fails else says(ALLOW | {"status": "completed"})
-        shown = ESCALATE | {"status": self.status}
+        shown = ESCALATE | {"status": self.status} | self.again
         return says(shown | {"token": self.token} if self.token else shown)
 
 
@@ -212,6 +213,17 @@ def test_a_humans_no_is_told_and_forgotten(kind: str) -> None:
     assert "A human said no." in call(repo="acme/site")
     call(repo="acme/site")
     assert desk.asked == ["POST /intent", "GET /intent/int_abc123", "POST /intent"]
+    assert tool.runs == []
+
+
+def test_a_no_of_the_policy_after_a_yes_is_told_as_its_own(kind: str) -> None:
+    """Who said yes must not be told that they said no."""
+    desk, tool = Desk(ESCALATE), Tool()
+    call = guarded(kind, tool, desk)
+    call(repo="acme/site")
+    desk.status, desk.again = "rejected", {"decision": "DENY", "reason": "Rule 'freeze' denies it."}
+    told = call(repo="acme/site")
+    assert ("Rule 'freeze' denies it." in told, "A human said no." in told) == (True, False)
     assert tool.runs == []
 
 
