@@ -199,8 +199,8 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
 def _one_message(headers: list[tuple[bytes, bytes]], body: bytes) -> dict[str, Any] | None:
     """Return the JSON-RPC message that every reader reads alike, None for anything else.
 
-    No batch, no compression, no name twice, and none that differs from another only in case: the server behind may
-    read what was not checked.
+    No batch, no compression, no name twice, none that differs from another, or from one that is checked here, only in
+    case: the server behind may read what was not checked.
     """
     if any(name == b"content-encoding" and value.strip().lower() != b"identity" for name, value in headers):
         return None
@@ -208,16 +208,21 @@ def _one_message(headers: list[tuple[bytes, bytes]], body: bytes) -> dict[str, A
         message = strict(body)
     except ValueError:
         return None
-    if not isinstance(message, dict) or not _unlike(message):
+    if not isinstance(message, dict) or not _unlike(message, "method", "params"):
         return None
     params = message.get("params")
-    if isinstance(params, dict) and not (_unlike(params) and _unlike(params.get("_meta"))):
+    if not _unlike(params, "name", "arguments", "inputResponses", "_meta"):
+        return None
+    if isinstance(params, dict) and not _unlike(params.get("_meta"), AUTHORITY_META):
         return None
     return message
 
 
-def _unlike(members: Any) -> bool:
-    return not isinstance(members, dict) or len({name.casefold() for name in members}) == len(members)
+def _unlike(members: Any, *checked: str) -> bool:
+    if not isinstance(members, dict):
+        return True
+    folded = {name.casefold() for name in (*members, *checked)}
+    return len(folded) == len(members.keys() | set(checked))
 
 
 def _token(headers: list[tuple[bytes, bytes]], meta: Any) -> str:
