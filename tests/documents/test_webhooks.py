@@ -228,4 +228,6 @@ def test_every_delivery_verifies_as_the_document_says(document: str, story: Any)
 
 def test_the_row_that_waits_is_that_of_the_tiers() -> None:
     """Tiers change with their own issue; the event's shape is in core/events.py."""
-    assert [row.id for row in ROWS if row.id.startswith("webhook-event") and row.waits] == ["webhook-event/agent.trust.changed"]
+    assert [row.id for row in ROWS if row.id.startswith("webhook-event") and row.waits] == [
+        "webhook-event/agent.trust.changed"
+    ]
