@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Place, TenantOption, administer, segment, show, show_one
-from gateway.cli.output import Format, FormatOption
+from gateway.cli.administration import Place, TenantOption, administer, segment, show
+from gateway.cli.approval_text import details_lines
+from gateway.cli.output import Format, FormatOption, data
 
 __all__ = ["app"]
 
@@ -48,9 +49,13 @@ def show_(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show everything about one."""
+    """Show what would happen, why it waits, who asks, and what is new about it."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    show_one(administer(place, lambda gateway: gateway.get(f"/v1/approvals/{segment(approval)}")), output)
+    found = administer(place, lambda gateway: gateway.get(f"/v1/approvals/{segment(approval)}"))
+    if output is not Format.TABLE:
+        data(found, output)
+        return
+    print("\n".join(details_lines(found)))
 
 
 @app.command("approve")

@@ -95,7 +95,11 @@ def login(
         data(made, output)
         return
     print(made["code"])
-    say(f"It opens one session of {user}, once, until {made['expiresAt']}. With it in $CODE:")
+    from gateway.parts import public_url
+
+    say(f"It opens one session of {user}, once, until {made['expiresAt']}. To answer approvals, type it at")
+    say(f"  {public_url(place.settings())}/approve/")
+    say("A program logs in with it in $CODE:")
     sent = """-H 'content-type: application/json' -d '{"code": "'"$CODE"'"}'"""
     say(f"  curl {sent} {address(place.settings())}/portal/sessions")
     say("The answer's `sessionId` goes into the header x-portal-session-id.")

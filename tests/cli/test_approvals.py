@@ -17,6 +17,16 @@ HELD = {
     "reason": "refunds need a human",
     "expiresAt": "2026-11-22T13:00:00.000Z",
     "resolvedBy": None,
+    "resolvedAt": None,
+    "resolution": None,
+    "requiredRole": "operator",
+    "requestedBy": "key_1",
+    "createdAt": "2026-11-22T12:00:00.000Z",
+    "secondsLeft": 90,
+    "approversNeeded": 1,
+    "approvedBy": [],
+    "approvalUrl": "http://127.0.0.1:8787/approve/apr_1",
+    "details": None,
 }
 LINE = "apr_1\tpending\tbilling-agent\tint_1\trefunds need a human\t2026-11-22T13:00:00.000Z\n"
 
@@ -41,7 +51,7 @@ def test_what_waits_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_one_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A human who answers must have seen what is asked."""
     with desk(monkeypatch, {"data": HELD}, {"data": HELD}) as asked:
-        assert "reason\trefunds need a human\n" in command(tmp_path, "approvals", "show", "apr_1").stdout
+        assert "Reason: refunds need a human\n" in command(tmp_path, "approvals", "show", "apr_1").stdout
         assert json.loads(command(tmp_path, "approvals", "show", "apr_1", "-o", "json").stdout) == HELD
     assert asked.asked[0] == Asked(method="GET", path="/v1/approvals/apr_1")
 

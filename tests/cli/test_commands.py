@@ -82,7 +82,7 @@ def test_approvals_are_listed_shown_and_answered(house: House, tmp_path: Path) -
     """A yes is a yes, a no a no."""
     [row] = lines(tmp_path, "approvals", "ls")
     assert row[:4] == ["apr_1", "pending", "github-actions", "int_1"]
-    assert ["reason", "Rule `ask` wants a human."] in lines(tmp_path, "approvals", "show", "apr_1")
+    assert ["Reason: Rule `ask` wants a human."] in lines(tmp_path, "approvals", "show", "apr_1")
     lines(tmp_path, "approvals", "approve", "apr_1", "--reason", "agreed")
     lines(tmp_path, "approvals", "deny", "apr_1")
     assert [(one["approve"], one["rationale"]) for one in house.approvals.resolved] == [(True, "agreed"), (False, "")]

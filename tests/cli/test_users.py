@@ -78,6 +78,7 @@ def test_a_login_code_is_the_only_thing_on_standard_output(tmp_path: Path, monke
     assert "login_secret" not in done.stderr
     assert "once, until 2026-11-22T12:15:00.000Z" in done.stderr
     assert "http://127.0.0.1:8787/portal/sessions" in done.stderr
+    assert "  http://127.0.0.1:8787/approve/\n" in done.stderr
     assert asked.asked[-1] == Asked(method="POST", path="/users/usr_1/login-link", body={})
 
 

@@ -1,0 +1,100 @@
+"""An approval as lines for a terminal: everything that a yes or no needs, in the order of the page.
+
+Takes the answer of `GET /v1/approvals/{id}`. Nothing in a line acts on a terminal: what an agent chose is written out
+(`core/visible.py`), and a text of one field begins no line of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gateway.cli.output import visible as harmless
+from gateway.core.visible import visible
+
+__all__ = ["details_lines", "time_left"]
+
+Shown = Mapping[str, Any]
+
+
+def details_lines(approval: Shown) -> list[str]:
+    """Return the lines; of an approval without details those of its standing alone."""
+    details = approval.get("details")
+    lines = [details["sentence"] if details else f"Approval {approval['id']}", "", *_standing(approval)]
+    if details:
+        lines += [*_what(details), *_why(details), *_who(approval, details), *_compared(details["lastAllowed"])]
+    else:
+        lines += [f"Reason: {visible(str(approval['reason']))}"]
+    return [harmless(line) for line in lines]
+
+
+def time_left(seconds: int) -> str:
+    """Return a duration as people say it."""
+    return f"{seconds // 60} min {seconds % 60} s"
+
+
+def _standing(approval: Shown) -> Iterator[str]:
+    role = visible(str(approval["requiredRole"]))
+    if approval["status"] == "pending":
+        yield f"Pending: {time_left(approval['secondsLeft'])} left (until {approval['expiresAt']})"
+        yield f"Needs {approval['approversNeeded']} more of the role {role}"
+        if approval["approvedBy"]:
+            yield f"Said yes: {', '.join(map(visible, approval['approvedBy']))}"
+    else:
+        yield f"{approval['status'].capitalize()} by {approval['resolvedBy'] or 'nobody'} at {approval['resolvedAt']}"
+        if approval["resolution"]:
+            yield f"Reason given: {visible(approval['resolution'])}"
+    if approval["approvalUrl"]:
+        yield f"Page: {approval['approvalUrl']}"
+
+
+def _what(details: Shown) -> Iterator[str]:
+    yield ""
+    yield f"Target: {visible(details['upstream'])}/{visible(details['target'])} ({details['method']})"
+    yield f"Judged to be: {visible(details['intentType'])} ({details['effectClass']})"
+    if details["warnings"]:
+        yield "LOOK TWICE:"
+        yield from (f"  ! {one}" for one in details["warnings"])
+    if details["arguments"] is None:
+        yield "Nothing is kept of the arguments."
+    else:
+        exact = "exactly what would be sent" if details["argumentsExact"] else "as the audit keeps them, redacted"
+        yield f"Arguments ({exact}):"
+        yield from (f"  {line}" for line in details["argumentsText"].split("\n"))
+    for name in ("description", "justification"):
+        if details[name]:
+            yield f"The program says ({name}, unchecked): {visible(details[name])}"
+
+
+def _why(details: Shown) -> Iterator[str]:
+    yield ""
+    yield f"Why it waits: {visible(details['explanation'])}"
+    rules = ", ".join(map(visible, details["rules"])) or "none"
+    yield f"Rules: {rules} (policy set {visible(details['policySet']) or 'none'}, {details['reason']})"
+    yield f"Risk: {details['risk']} of 100, confidence {details['confidence']}"
+    for factor in details["riskFactors"]:
+        yield f"  {factor['points']:+} {factor['code']}: {visible(factor['evidence'])}"
+    yield from (f"  {visible(one)}" for one in details["evidence"])
+
+
+def _who(approval: Shown, details: Shown) -> Iterator[str]:
+    yield ""
+    asked = visible(approval["requestedBy"])
+    yield f"Who asks: {visible(approval['agent'])}, tier {details['trustTier']}, by {asked} at {approval['createdAt']}"
+    yield f"Its intents: {_counts(details['record']['all'])}"
+    yield f"Of this type: {_counts(details['record']['ofType'])}"
+
+
+def _compared(compared: Shown) -> Iterator[str]:
+    yield ""
+    if not compared["intentId"]:
+        yield f"Last allowed call of this tool: {compared['problem'] or 'none among its last decisions'}"
+        return
+    note = "" if compared["exact"] or compared["problem"] else " (as the audit keeps them)"
+    same = compared["problem"] or ("" if compared["differences"] else "the arguments are the same")
+    yield f"Last allowed call of this tool: {compared['time']} ({compared['intentId']}){note} {same}".rstrip()
+    for one in compared["differences"]:
+        between = " -> ".join(text for text in (one["before"], one["after"]) if text)
+        yield f"  {one['change']} {one['path']}: {between}"
+
+
+def _counts(counts: Shown) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"

@@ -1,0 +1,79 @@
+"""An approval on a terminal: everything is there, and nothing of it acts."""
+
+from typing import Any
+
+import pytest
+
+from gateway.cli.approval_text import details_lines
+from tests.api.house import opened
+from tests.api.ops.test_approval_view import DETAILS
+
+
+async def approval(**more: Any) -> dict[str, Any]:
+    """Return an approval as the REST API shows it."""
+    house = await opened()
+    house.views.details = DETAILS
+    shown: dict[str, Any] = (await house.get("/v1/approvals/apr_1")).json()["data"]
+    return shown | more
+
+
+async def changed(**details: Any) -> str:
+    shown = await approval()
+    return "\n".join(details_lines(shown | {"details": shown["details"] | details}))
+
+
+async def test_everything_that_a_yes_or_no_needs_is_there() -> None:
+    """What, why, who and what is new."""
+    text = "\n".join(details_lines(await approval()))
+    for words in (
+        "Agent bot wants to refund.",
+        "Pending: 1 min 0 s left",
+        "Needs 1 more of the role operator",
+        "Said yes: key_3",
+        "Page: http://127.0.0.1:8787/approve/apr_1",
+        "  ! to: 1 hidden character",
+        'Arguments (exactly what would be sent):\n  {\n    "amount": 5\n  }',
+        "The program says (description, unchecked): weekly",
+        "Why it waits: Rule 'ask' asks.",
+        "  +60 money: the name",
+        "Who asks: github-actions, tier T1, by key_7",
+        "Its intents: 3 completed",
+        "  changed amount: 1 -> 5",
+    ):
+        assert words in text
+
+
+async def test_what_is_not_known_is_said_so() -> None:
+    """Silence would read as harmless."""
+    nothing = {"intentId": None, "time": None, "exact": True, "problem": "", "differences": []}
+    text = await changed(arguments=None, warnings=[], rules=[], policySet="", lastAllowed=nothing, argumentsExact=False)
+    assert "Nothing is kept of the arguments." in text
+    assert "none among its last decisions" in text
+    assert "Rules: none (policy set none" in text
+    assert "redacted" in await changed(argumentsExact=False)
+    found = nothing | {"intentId": "int_0", "time": "then", "exact": False}
+    assert "then (int_0) (as the audit keeps them) the arguments are the same" in await changed(lastAllowed=found)
+    assert "(int_0) Gone." in await changed(lastAllowed=found | {"problem": "Gone."})
+
+
+@pytest.mark.parametrize("resolution", ["no \x1b[2J", None])
+async def test_an_answer_is_told_with_who_gave_it(resolution: str | None) -> None:
+    """And why."""
+    done = {"status": "rejected", "resolvedBy": "ps_1", "resolvedAt": "then", "resolution": resolution}
+    lines = details_lines(await approval(**done, approvalUrl="", details=None, approvedBy=[]))
+    assert "Rejected by ps_1 at then" in lines
+    assert ("Reason given: no \\u001b[2J" in lines) is (resolution is not None)
+    assert "Reason: Rule `ask` wants a human." in lines
+    waiting = details_lines(await approval(approvedBy=[]))
+    assert not any(line.startswith("Said yes") for line in waiting)
+
+
+async def test_nothing_acts_on_the_terminal() -> None:
+    """Whatever an agent, an upstream or a program wrote."""
+    evil = "a\x1b[2J\u202eb\r\nFAKE LINE"
+    shown = await approval()
+    texts = {name: evil for name, value in shown["details"].items() if isinstance(value, str) and name != "trustTier"}
+    lists = {"warnings": [evil], "evidence": [evil], "rules": [evil]}
+    lines = details_lines(shown | {"agent": evil, "details": shown["details"] | texts | lists})
+    text = "\n".join(lines)
+    assert not {"\x1b", "\u202e", "\r"} & set(text)
