@@ -88,7 +88,7 @@ def is_hidden(call: Call, facts: Facts, *, any_uri: bool = False) -> bool:
     Such a tool is left out of lists, and calling it is answered as if it did not exist (design, "Pinning").
     `any_uri` asks about all URIs at once, for what stands for many (a resource template); the call's own is not read.
     """
-    return hides(call, bundle=facts.bundle, agent=facts.principal.agent, tier=facts.tier, any_uri=any_uri)
+    return hides(call, bundle=facts.bundle, agent=facts.principal.named, tier=facts.tier, any_uri=any_uri)
 
 
 def hides(call: Call, *, bundle: Bundle, agent: str, tier: TrustTier, any_uri: bool = False) -> bool:

@@ -107,6 +107,14 @@ class Principal:
     per_minute: int | None = None
     generation: int = 0
 
+    @property
+    def named(self) -> str:
+        """The agent as policies name it: by its slug in the tenant `default`, as `TENANT/SLUG` in any other.
+
+        Whoever chooses names in one tenant must not come under a rule that was written for another's agent.
+        """
+        return self.agent if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.agent}"
+
 
 KEYLESS = Principal(
     tenant=DEFAULT_TENANT, agent=KEYLESS_AGENT, credential="keyless", scopes=frozenset({Scope.MCP_CALL})

@@ -93,7 +93,7 @@ class FactSource:
         return hides(
             call,
             bundle=self._policies.current(),
-            agent=principal.agent,
+            agent=principal.named,
             tier=self._standing.tier(principal.tenant, principal.agent),
             any_uri=any_uri,
         )

@@ -221,3 +221,30 @@ def test_an_escalating_rule_that_is_new_or_changed_asks_again_and_any_other_chan
         assert decide(CALL, INTENT, replace(facts(*rules), approval=yes)).effect is Effect.ESCALATE
     unrelated = ALLOW.replace("id: yes", "id: elsewhere").replace("[t]", "[z]")
     assert decide(CALL, INTENT, replace(facts(ESCALATE, unrelated), approval=yes)).effect is Effect.ALLOW
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{id: yes, effect: allow, match: {agents: [NAME]}, reason: fine}",
+        "{id: yes, effect: allow, match: {tools: [t]}, when: \"agent.id == 'NAME'\", reason: fine}",
+    ],
+    ids=["match", "condition"],
+)
+@pytest.mark.parametrize(
+    ("tenant", "name", "allowed"),
+    [
+        ("default", "deployer", True),
+        ("acme", "deployer", False),
+        ("acme", "acme/deployer", True),
+        ("default", "acme/deployer", False),
+        ("other", "acme/deployer", False),
+    ],
+)
+def test_a_rule_for_an_agent_is_for_the_agent_of_one_tenant(rule: str, tenant: str, name: str, allowed: bool) -> None:
+    """Programs choose their agents' names: one tenant's must not come under the rule for another's."""
+    principal = replace(LOCAL, tenant=tenant, agent="deployer")
+    given = replace(facts(rule.replace("NAME", name)), principal=principal)
+    assert (decide(CALL, INTENT, given).effect is Effect.ALLOW) == allowed
+    if "agents" in rule:
+        assert is_hidden(CALL, given) != allowed

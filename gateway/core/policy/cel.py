@@ -193,7 +193,7 @@ def _gather(given: PolicyInput, reads: int) -> dict[str, Any] | Fault:
         values["call.upstream"] = call.upstream
         values["call.uri"] = call.uri
     if reads & _BIT["agent"]:
-        values["agent.id"] = given.principal.agent
+        values["agent.id"] = given.principal.named
         values["agent.tier"] = int(given.tier)
         values["agent.score"] = given.score
     if reads & _BIT["intent"]:

@@ -104,7 +104,7 @@ def _applicable(bundle: Bundle, given: PolicyInput, factors: list[str]) -> list[
     if index is None:
         return []
     upstream, name, uri = call.upstream, call.name, call.uri
-    agent, tier = given.principal.agent, given.tier
+    agent, tier = given.principal.named, given.tier
     effect = intent.effect_class.value
     return [
         rule
