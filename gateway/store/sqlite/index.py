@@ -187,6 +187,8 @@ class SqliteIndex:
             async with self._lock:
                 try:
                     return await anyio.to_thread.run_sync(self._answer, tenant, ask)
+                except sqlite3.OperationalError:  # locked, or no room: making it anew would not help
+                    raise
                 except sqlite3.DatabaseError:
                     self._path.unlink(missing_ok=True)
                     return await anyio.to_thread.run_sync(self._answer, tenant, ask)
