@@ -172,7 +172,9 @@ class MatchDocument(Section):
     uris: Several[Glob] | None = Field(
         default=None, description="Globs over the URI of a resource, or of an elicitation's page."
     )
-    agents: Several[Glob] | None = Field(default=None, description="Globs over agents: plain in tenant `default`, else `TENANT/AGENT`.")
+    agents: Several[Glob] | None = Field(
+        default=None, description="Globs over agents, `TENANT/AGENT` beyond tenant `default`."
+    )
     tiers: Several[Tier] | None = Field(default=None, description="Trust tiers, T0 (new) to T4 (proven).")
 
     @model_validator(mode="after")
