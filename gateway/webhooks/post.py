@@ -37,15 +37,15 @@ async def post(
     headers: Mapping[str, str],
     body: bytes,
     *,
-    tls: ssl.SSLContext | None,
+    tls: ssl.SSLContext,
     at: datetime,
 ) -> Posted:
-    """Post to the first address that can be connected to. Without `tls` nothing is encrypted."""
+    """Post to the first address that can be connected to. `tls` is for `https` only."""
     sent = {"host": destination.netloc, **headers}
     limits = httpx.Limits(max_keepalive_connections=0)
     timeout = httpx.Timeout(None, connect=CONNECT_S)
     try:
-        async with httpx.AsyncClient(verify=tls or False, trust_env=False, timeout=timeout, limits=limits) as client:
+        async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=timeout, limits=limits) as client:
             for address in addresses[:-1]:
                 try:
                     return await _sent(client, destination, address, sent, body, at)
