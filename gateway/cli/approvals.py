@@ -8,6 +8,7 @@ from gateway.cli import options
 from gateway.cli.administration import Place, TenantOption, administer, segment, show
 from gateway.cli.approval_text import details_lines
 from gateway.cli.output import Format, FormatOption, data
+from gateway.errors import Unavailable
 
 __all__ = ["app"]
 
@@ -86,6 +87,30 @@ def deny(
     """Say no, for good."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _resolve(f"/v1/approvals/{segment(approval)}/reject", {"reason": reason}, place, output)
+
+
+@app.command("watch")
+def watch(
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+) -> None:
+    """Watch what waits, live; read and answer one at a time by keys."""
+    from gateway.cli import watch as screen
+
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    _require_gateway(place)
+    administer(place, screen.watch)
+
+
+def _require_gateway(place: Place) -> None:
+    """Without a gateway nothing new can wait, and watching would keep one from starting. Raises Unavailable."""
+    from gateway.admin.address import is_answered
+    from gateway.parts import data_folder
+
+    if not is_answered(data_folder(place.settings())):
+        raise Unavailable("no gateway is running on this data folder; start one, or see `intended approvals ls`")
 
 
 def _resolve(path: str, body: dict[str, Any], place: Place, output: Format) -> None:

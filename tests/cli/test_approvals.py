@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Unavailable
 from tests.cli.desk import Asked, command, desk
 
 HELD = {
@@ -75,3 +75,11 @@ def test_an_answer_is_given_with_its_reason(
         done = command(tmp_path, "approvals", word, "apr_1", *option)
     assert done.stdout == LINE.replace("pending", "approved")
     assert asked.asked == [Asked(method="POST", path=f"/v1/approvals/apr_1/{route}", body=body)]
+
+
+def test_nothing_is_watched_where_no_gateway_runs(tmp_path: Path) -> None:
+    """Watching in its place would keep one from starting, and nothing new could come."""
+    done = command(tmp_path, "approvals", "watch")
+    assert isinstance(done.exception, Unavailable)
+    assert "intended approvals ls" in str(done.exception)
+    assert not (tmp_path / "data" / "audit.db").exists()
