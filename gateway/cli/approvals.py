@@ -50,7 +50,7 @@ def show_(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show what would happen, why it waits, who asks, and what is new about it."""
+    """Show what would happen, why it waits and who asks."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     found = administer(place, lambda gateway: gateway.get(f"/v1/approvals/{segment(approval)}"))
     if output is not Format.TABLE:
