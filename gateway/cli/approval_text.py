@@ -48,7 +48,8 @@ def _standing(approval: Shown) -> Iterator[str]:
 
 def _what(details: Shown) -> Iterator[str]:
     yield ""
-    yield f"Target: {visible(details['upstream'])}/{visible(details['target'])} ({details['method']})"
+    target = "/".join(visible(part) for part in (details["upstream"], details["target"]) if part)
+    yield f"Target: {target} ({details['method']})"
     yield f"Judged to be: {visible(details['intentType'])} ({details['effectClass']})"
     if details["warnings"]:
         yield "LOOK TWICE:"

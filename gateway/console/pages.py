@@ -134,7 +134,7 @@ def _what(details: Details) -> Html:
         "section",
         tag("h2", "What would happen"),
         _facts(
-            ("Target", f"{visible(details.upstream)}/{visible(details.target)}"),
+            ("Target", "/".join(visible(part) for part in (details.upstream, details.target) if part)),
             ("Method", details.method),
             ("Judged to be", f"{visible(details.judgement.type)} ({details.judgement.effect_class})"),
         ),
@@ -190,7 +190,7 @@ def _who(view: ApprovalView, details: Details) -> Html:
 
 def _compared(compared: Compared) -> Html:
     if not compared.intent_id:
-        said = compared.problem or "None of its last decisions allowed a call of this tool: it is new to it."
+        said = compared.problem or "None of its last decisions there allowed a call of this tool."
         return tag("section", tag("h2", "Its last allowed call of this tool"), tag("p", said))
     rows = [
         tag("tr", tag("td", one.change), tag("td", one.path), tag("td", one.before), tag("td", one.after))

@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.core.audit.canonical import digest
 from gateway.core.jsonvalue import JsonValue
+from gateway.errors import CanonicalError
 
 __all__ = ["compact", "pretty", "quoted", "visible", "warnings"]
 
@@ -74,7 +75,7 @@ def compact(value: JsonValue, limit: int = MAX_COMPACT) -> str:
     if isinstance(value, str):
         return quoted(value, limit)
     text = _shown(value, " ", [MAX_NODES], MAX_DEPTH)
-    return text if len(text) <= limit else f"{text[:limit]}… (cut: SHA-256 {digest(value)})"
+    return text if len(text) <= limit else f"{text[:limit]}… (cut: {_stamp(value)})"
 
 
 def warnings(value: JsonValue) -> tuple[str, ...]:
@@ -159,10 +160,18 @@ def _shown(value: JsonValue, line: str, left: list[int], depth: int) -> str:
     for key, one in pairs:
         if left[0] <= 0 or depth <= 0:
             kind = "members" if isinstance(value, dict) else "items"
-            parts.append(f"… (cut: {len(value)} {kind} in all, SHA-256 {digest(value)})")
+            parts.append(f"… (cut: {len(value)} {kind} in all, {_stamp(value)})")
             break
         shown = _shown(one, inner, left, depth - 1)
         parts.append(shown if key is None else f"{quoted(key, 256)}: {shown}")
     between = f",{inner}"
     edge = line if line != " " else ""
     return f"{start}{inner if edge else ''}{between.join(parts)}{edge}{end}"
+
+
+def _stamp(value: JsonValue) -> str:
+    """Return what a cut value can be compared by. What the wire would not have let in has no canonical form."""
+    try:
+        return f"SHA-256 {digest(value)}"
+    except CanonicalError:
+        return "no canonical form"

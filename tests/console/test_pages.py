@@ -69,7 +69,7 @@ def test_what_is_not_known_is_said_so() -> None:
     )
     _, text = read(approval_page(replace(VIEW, details=bare), token="t", me="ps_1"))
     assert "Nothing is kept of the arguments." in text
-    assert "it is new to it" in text
+    assert "None of its last decisions there allowed" in text
     assert "Look twice" not in text
     assert "Rules none Policy set none" in text
 

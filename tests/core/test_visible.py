@@ -102,6 +102,11 @@ def test_a_large_value_is_cut_with_its_size_and_digest(value: Any, kind: str) ->
     assert compact(value).endswith(f"… (cut: SHA-256 {digest(value)})")
 
 
+def test_a_value_without_a_canonical_form_is_cut_all_the_same() -> None:
+    """The wire lets none in; a page that fails for it would hide the approval."""
+    assert compact([2**60] * 50).endswith("… (cut: no canonical form)")
+
+
 def test_a_deep_value_is_cut() -> None:
     """Its depth must not end the process that shows it."""
     value: Any = 1
