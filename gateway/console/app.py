@@ -74,10 +74,6 @@ _STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
 _UNKNOWN: Final = NotFound("The address of an approval is /approve/ and its id, as apr_01HN4X7KQZ8Y1A2B3C4D5E6F7G.")
 
 
-class _Foreign(Forbidden):
-    """A form that no page of ours sent in this session."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleServices:
     """The use cases behind the pages."""
@@ -158,7 +154,7 @@ class ApprovalPages:
         principal = self._principal(session)
         request.scope[_PRINCIPAL] = principal
         if not is_token(form.get("token", ""), self._key, session, place):
-            raise _Foreign(
+            raise Forbidden(
                 "This form is not of your session, or is older than the gateway's start. Load the page again."
             )
         if form.get("do") == "logout":
@@ -184,7 +180,7 @@ class ApprovalPages:
         """Read a form that a page of ours sent. Raises Forbidden."""
         headers = request.headers
         if not is_ours(headers.raw, self._services.links.base, secure=self._secure):
-            raise _Foreign("Forms are taken from this gateway's own pages only.")
+            raise Forbidden("Forms are taken from this gateway's own pages only.")
         body = bytearray()
         with anyio.move_on_after(READ_S) as reading:
             async for chunk in request.stream():
@@ -193,14 +189,14 @@ class ApprovalPages:
                     break
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if reading.cancelled_caught or len(body) > MAX_FORM_BYTES or kind != _FORM:
-            raise _Foreign("This is no form of ours.")
+            raise Forbidden("This is no form of ours.")
         try:
             pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=8, errors="strict")
         except ValueError as error:
-            raise _Foreign("This form cannot be read.") from error
+            raise Forbidden("This form cannot be read.") from error
         form = dict(pairs)
         if len(form) != len(pairs):
-            raise _Foreign("This form has a field twice.")
+            raise Forbidden("This form has a field twice.")
         return form
 
     async def _refuse(self, request: Request, error: RequestError | StoreError) -> Response:
