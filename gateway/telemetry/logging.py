@@ -44,4 +44,5 @@ def configure_logging(stream: TextIO | None = None) -> None:
         # Whoever used uvicorn before, in this process, may have left its own handlers here.
         logger = logging.getLogger(name)
         logger.handlers[:], logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)

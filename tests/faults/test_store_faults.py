@@ -297,6 +297,8 @@ async def test_a_corrupt_database_refuses_for_good(tmp_path: Path) -> None:
             def execute(self, *_: object) -> None:
                 raise error
 
+            executescript = commit = execute
+
             def close(self) -> None:
                 connection.close()
 

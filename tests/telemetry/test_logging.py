@@ -33,6 +33,7 @@ def test_libraries_are_quiet_but_for_what_goes_wrong() -> None:
     stream, other = io.StringIO(), io.StringIO()
     own = logging.getLogger("uvicorn")
     own.handlers[:], own.propagate = [logging.StreamHandler(other)], False
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     configure_logging(stream)
     logging.getLogger("httpx").info("request")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")

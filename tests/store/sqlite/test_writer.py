@@ -283,7 +283,7 @@ async def test_a_copy_that_cannot_be_written_is_told_and_stops_nothing(tmp_path:
 async def test_inputs_are_purged_when_their_time_is_over_and_nothing_else(tmp_path: Path) -> None:
     """Issue, "Audit": a setting for how long the encrypted input is kept; content is never touched."""
     clock = SetClock()
-    async with opened(tmp_path, clock=clock, keep_input_days=2) as store:
+    async with opened(tmp_path, clock=clock, keep_input_days=2, wait_s=5) as store:
         for _ in range(writer_module.PURGE_ROWS + 10):
             await record(store, evaluation_input=b"old")
         clock.advance(86_400)
