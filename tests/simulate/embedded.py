@@ -18,6 +18,10 @@ from gateway.telemetry.clock import SystemClock
 __all__ = ["SetClock", "database", "draft", "opened", "options", "record", "until", "verified"]
 
 
+WAIT_S = 3.0
+"""As in the settings: a busy machine's disk may take its time, and a store that fails is not waited for anyway."""
+
+
 class SetClock:
     """A clock that stands until it is told to go on."""
 
@@ -37,7 +41,8 @@ class SetClock:
 
 
 def options(folder: Path, **more: object) -> StoreOptions:
-    return StoreOptions(data=folder / "data", state=folder / "state", **more)  # type: ignore[arg-type]
+    given: dict[str, object] = {"wait_s": WAIT_S} | more
+    return StoreOptions(data=folder / "data", state=folder / "state", **given)  # type: ignore[arg-type]
 
 
 def database(folder: Path) -> Path:
