@@ -197,8 +197,10 @@ class Connection(asyncio.Protocol):
 
     def write(self) -> None:
         """Write the request that waits in the outbox, unless its exchange has ended."""
+        if self._transport is None or self._transport.is_closing():
+            return  # what was not written stays unsent: its loss is known not to have run
         request, self._unsent = self._unsent, b""
-        if request and self._transport is not None and not self._transport.is_closing():
+        if request:
             self._transport.write(request)
 
     async def body(self) -> bytes:

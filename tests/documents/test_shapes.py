@@ -252,7 +252,7 @@ def over_the_limit(service: Service, tenant: str, path: str, **plan: Any) -> tup
     key = service.make_key(tenant, "viewer", **plan)
     with httpx.Client(base_url=service.url, headers={"x-api-key": key}, timeout=30) as client:
         window = int(time.time() // 60)
-        for before in range(2 * 1000 + 1):
+        for before in range(2 * 2000 + 1):
             answer = client.get(path)
             if answer.status_code != 200:
                 return answer, before, int(time.time() // 60) - window + 1
