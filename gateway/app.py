@@ -41,11 +41,12 @@ from gateway.ports import Appended, OpenCall
 from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.dispatch import Dispatch
-from gateway.services.enforcement import Enforcement, Judged
+from gateway.services.enforcement import Enforcement
 from gateway.services.facts import FactSource
 from gateway.services.inflight import InFlight
 from gateway.services.lifecycle import Lifecycle
 from gateway.services.localagent import LocalAgent
+from gateway.services.observing import Observer, Observers
 from gateway.services.readiness import Readiness
 from gateway.services.recovery import close_disowned, close_open_calls
 from gateway.services.refusals import Refusals
@@ -96,12 +97,12 @@ class Gateway:
         self,
         settings: Settings,
         *,
-        observe: Callable[[Judged], None] = lambda judged: None,
+        observers: Sequence[Observer] = (),
         local: LocalAgent | None = None,
     ) -> None:
         self._settings = settings
         self._local = local
-        self._observe = observe
+        self._observers = tuple(observers)
         self._clock = SystemClock()
         self._ids = RandomIds()
         self._policy_path = policy_path(settings)
@@ -125,7 +126,7 @@ class Gateway:
         cls,
         settings: Settings,
         *,
-        observe: Callable[[Judged], None] = lambda judged: None,
+        observers: Sequence[Observer] = (),
         local: LocalAgent | None = None,
     ) -> AsyncIterator["Gateway"]:
         """Build, run and take down a gateway.
@@ -135,7 +136,7 @@ class Gateway:
             StoreRefused: the store must not be opened as it is.
             StoreError: the start could not be recorded.
         """
-        gateway = cls(settings, observe=observe, local=local)
+        gateway = cls(settings, observers=observers, local=local)
         async with AsyncExitStack() as stack:
             await gateway._build(stack)
             yield gateway
@@ -257,7 +258,7 @@ class Gateway:
                 per_agent=settings.limits.calls_per_agent, per_upstream=settings.limits.calls_per_upstream
             ),
             show_arguments=settings.audit.arguments == "redacted",
-            observe=self._observe,
+            observer=Observers(*self._observers),
             desk=self.known.desk,
         )
 

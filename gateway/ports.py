@@ -4,7 +4,7 @@ Adapters implement them and never import each other; `app.py` introduces them. E
 `tests/contracts/` that every adapter and every fake passes.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -23,6 +23,8 @@ __all__ = [
     "Clock",
     "Conflict",
     "EntryFilter",
+    "Followed",
+    "Follower",
     "Ids",
     "IntentFilter",
     "IntentRow",
@@ -128,6 +130,22 @@ class AuditLog(Protocol):
 
     def ready(self) -> str:
         """Return an empty string while entries can be made durable, else the reason why not."""
+        ...
+
+
+Follower = Callable[[EntryDraft, Appended], None]
+"""Hears of one durable entry, on the event loop. It must be quick, must not wait, and ought not to raise."""
+
+
+class Followed(Protocol):
+    """A chain whose entries can be followed as they come."""
+
+    def follow(self, follower: Follower) -> None:
+        """Tell `follower` of every entry from now on, in the order of its chain.
+
+        That is after the state rows it puts can be read, and before whoever waits for the append goes on. An entry
+        whose append failed although it became durable is not told: the next one's `seq` then leaves a gap.
+        """
         ...
 
 

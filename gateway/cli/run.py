@@ -76,6 +76,7 @@ async def _serve(settings: "Settings") -> None:
 
     from gateway.app import Gateway
     from gateway.cli.start import announce
+    from gateway.services.observing import DecisionsOnly
     from gateway.serving import serve
     from gateway.telemetry.decisions import DecisionLines
     from gateway.telemetry.logging import configure_logging
@@ -83,10 +84,14 @@ async def _serve(settings: "Settings") -> None:
     configure_logging()
     lines = DecisionLines(sys.stderr, colours=None if "NO_COLOR" not in os.environ else False)
 
+    @DecisionsOnly
     def observed(judged: "Judged") -> None:
         lines.note(judged.call, judged.intent, judged.decision, judged.facts, judged.intent_id)
 
-    async with Gateway.open(settings, observe=observed) as gateway, anyio.create_task_group() as tasks:
+    async with (
+        Gateway.open(settings, observers=[observed]) as gateway,
+        anyio.create_task_group() as tasks,
+    ):
         tasks.start_soon(lines.run)
 
         def started(served: "Serving") -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from gateway.core.value import value
 
-__all__ = ["ApprovalTerms", "Decision", "Effect", "MatchedRule", "Reason", "Thresholds"]
+__all__ = ["ApprovalTerms", "Decision", "Effect", "MatchedRule", "Reason", "Stop", "Thresholds"]
 
 
 class Effect(StrEnum):
@@ -36,6 +36,14 @@ class Reason(StrEnum):
     """The intent is none of those that the agent declared for itself."""
     APPROVED = "approved"
     """A human has said yes to this very call, and nothing that asks for a human has changed since."""
+    LEASED = "leased"
+    """A human has said yes to calls of this shape, for a number of them and a time."""
+    SWITCHED_OFF = "switched-off"
+    """A human has stopped the agent, the upstream or the whole tenant."""
+    CIRCUIT_OPEN = "circuit-open"
+    """Too many of the agent's calls have failed or were denied in a row; it is stopped for a while."""
+    BUDGET = "budget"
+    """What the call would add to a declared budget cannot be computed."""
     REJECTED = "rejected"
     """A human has said no to this very call, a short while ago."""
     EXPIRED = "expired"
@@ -60,6 +68,14 @@ class Reason(StrEnum):
     """Something that the decision needs could not be read."""
     INTERNAL = "internal"
     """An unforeseen fault of the gateway; nothing was forwarded because of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why nothing of an agent, upstream or tenant may run now: SWITCHED_OFF or CIRCUIT_OPEN, and a sentence."""
+
+    reason: Reason
+    explanation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

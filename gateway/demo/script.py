@@ -21,6 +21,7 @@ from gateway.core.decision import Effect
 from gateway.demo.upstream import DemoUpstream, running
 from gateway.records import verify_chains
 from gateway.services.enforcement import Judged
+from gateway.services.observing import DecisionsOnly
 from gateway.serving import serving
 from gateway.settings import HoldSettings, Settings, UpstreamSettings
 
@@ -102,7 +103,8 @@ async def staged(port: int) -> AsyncIterator[Stage]:
                 state=Path(folder, "state"),
                 holds=HoldSettings(leg_s=0),  # nobody is there to say yes while the story is told
             )
-            async with Gateway.open(settings, observe=judged.append) as gateway, serving(gateway, settings) as served:
+            opened = Gateway.open(settings, observers=[DecisionsOnly(judged.append)])
+            async with opened as gateway, serving(gateway, settings) as served:
                 url = f"{served.url}/mcp"
                 shown = await _make_calls(url, upstream, judged)
                 reports = await verify_chains(settings)

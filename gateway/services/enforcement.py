@@ -44,6 +44,7 @@ from gateway.services.judged import (
     Rows,
     Use,
 )
+from gateway.services.observing import Observer
 from gateway.services.scope import new_scope
 
 __all__ = [
@@ -93,7 +94,7 @@ class Enforcement:
         ids: Ids,
         in_flight: InFlight,
         show_arguments: bool,
-        observe: Callable[[Judged], None],
+        observer: Observer,
         desk: Desk | None = None,
     ) -> None:
         """Without a `desk` an escalated call ends there: nobody can say yes to it."""
@@ -104,7 +105,7 @@ class Enforcement:
         self._ids = ids
         self._in_flight = in_flight
         self._show_arguments = show_arguments
-        self._observe = observe
+        self._observer = observer
         self._desk = desk
 
     async def call(
@@ -151,7 +152,6 @@ class Enforcement:
             except StoreError as error:
                 outcome = unrecorded(intent_id, error)
             else:
-                self._observe(judged)
                 if judged.decision.effect is not Effect.ALLOW:
                     return _not_allowed(judged)
                 if judged.use is not None:
@@ -172,6 +172,7 @@ class Enforcement:
         `kind` is how it is to be told; the outcome is UNRECORDED where the store fails.
         """
         intent_id = self._ids.new("int")
+        begun = self._clock.monotonic()
         try:
             with anyio.CancelScope(shield=True):
                 facts = await self._facts.gather(principal, call)
@@ -180,10 +181,11 @@ class Enforcement:
                 judged = Judged(
                     principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
                 )
+                evaluated = self._clock.monotonic()
                 await self._audit.append(self._decided(judged))
         except StoreError as error:
             return unrecorded(intent_id, error)
-        self._observe(judged)
+        self._tell(judged, begun, evaluated)
         return Outcome(kind=kind, intent_id=intent_id, reason=reason, explanation=explanation, message={})
 
     async def judge(
@@ -210,7 +212,6 @@ class Enforcement:
                 )
             except _Changed as changed:
                 return changed.conflict
-        self._observe(judged)
         return judged
 
     # --- a to d: facts, intent, decision, durable entry ---------------------------------------------------------------
@@ -230,6 +231,7 @@ class Enforcement:
         attempt = 0
         while True:
             attempt += 1
+            begun = self._clock.monotonic()
             facts = await self._facts.gather(principal, call)
             if approval is not None:
                 facts = replace(facts, approval=approval)
@@ -251,6 +253,7 @@ class Enforcement:
                     return judged
             given = NO_ROWS if rows is None else rows(judged)
             draft = self._decided(judged, own if given is NO_ROWS else own + given)
+            evaluated = self._clock.monotonic()
             append = self._audit.append(draft) if judged.use is None else self._use_up(judged.use, draft)
             conflict = await append
             if not isinstance(conflict, Conflict):
@@ -259,7 +262,11 @@ class Enforcement:
                 raise _Changed(conflict)
         if facts.novel and judged.decision.effect is Effect.ALLOW:
             self._facts.remember(principal, call)
+        self._tell(judged, begun, evaluated)
         return judged
+
+    def _tell(self, judged: Judged, begun: float, evaluated: float) -> None:
+        self._observer.decided(judged, evaluated_s=evaluated - begun, recorded_s=self._clock.monotonic() - evaluated)
 
     async def _hold(self, desk: Desk, judged: Judged) -> tuple[Judged, Rows]:
         """Let an escalated call wait for its approval, or decide it again with what a human has said to it."""
@@ -326,6 +333,8 @@ class Enforcement:
             puts=(*rows.puts, Put(key=seen_key(judged.principal, call), value=b"1"))
             if allowed and facts.novel
             else rows.puts,
+            domain=judged.intent.domain,
+            intent_type=judged.intent.type,
         )
 
     # --- f and g: forward, durable completion -------------------------------------------------------------------------
@@ -399,10 +408,11 @@ class Enforcement:
             may_have_run=may_have_run,
             message=message or {},
         )
+        took = None if started is None else self._clock.monotonic() - started
         use = judged.use
         kept = NO_ROWS if use is None else use.desk.ended(use, judged, outcome, heard=use.heard())
         try:
-            await self._audit.append(self._completed(judged, outcome, started, kept))
+            await self._audit.append(self._completed(judged, outcome, took, kept))
         except AuditUnavailable:
             text = "The call was forwarded, but its end could not be recorded; its answer is withheld."
             outcome = replace(
@@ -414,14 +424,15 @@ class Enforcement:
             )
         if use is not None:
             use.desk.over(use, outcome)
+        self._observer.ended(judged, outcome, upstream_s=took)
         return outcome
 
-    def _completed(self, judged: Judged, outcome: Outcome, started: float | None, rows: Rows) -> EntryDraft:
+    def _completed(self, judged: Judged, outcome: Outcome, took: float | None, rows: Rows) -> EntryDraft:
         details: JsonObject = {"completion": outcome.reason, "mayHaveRun": outcome.may_have_run}
         if outcome.explanation:
             details["problem"] = outcome.explanation
-        if started is not None:
-            details["upstreamMs"] = round((self._clock.monotonic() - started) * 1000, 1)
+        if took is not None:
+            details["upstreamMs"] = round(took * 1000, 1)
         call = judged.call
         return EntryDraft(
             tenant=judged.principal.tenant,
@@ -439,6 +450,8 @@ class Enforcement:
             body=completed_body(details),
             closes=True,
             puts=rows.puts,
+            domain=judged.intent.domain,
+            intent_type=judged.intent.type,
         )
 
 

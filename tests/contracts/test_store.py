@@ -1,4 +1,4 @@
-"""What every store does: `AuditLog`, `StateStore`, `AuditReader` and `UseLog`, for every adapter and for the fake.
+"""What every store does, as each of its ports says, for every adapter and for the fake.
 
 A new store joins by adding a line to `STORES`: a function that opens a fresh one in a folder as an async context.
 """
@@ -17,14 +17,14 @@ import pytest
 from gateway.core.audit.chain import first_prev
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put, StoredEntry
 from gateway.errors import AuditUnavailable
-from gateway.ports import Appended, AuditLog, AuditReader, Conflict, OpenCall, StateRow, StateStore, UseLog
+from gateway.ports import Appended, AuditLog, AuditReader, Conflict, Followed, OpenCall, StateRow, StateStore, UseLog
 from gateway.store.sqlite.store import StoreOptions, open_store
 from gateway.telemetry.clock import SystemClock
 from tests.simulate.store import MemoryStore
 
 
-class Store(AuditLog, StateStore, AuditReader, UseLog, Protocol):
-    """All four ports at once, as every store here offers them."""
+class Store(AuditLog, StateStore, AuditReader, UseLog, Followed, Protocol):
+    """All five ports at once, as every store here offers them."""
 
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Store]]
@@ -276,6 +276,30 @@ async def test_an_allowed_call_is_open_until_it_is_completed(store: Store) -> No
     await appended(store, type=EntryType.CALL_COMPLETED, intent_id="int_1", closes=True)
     await appended(store, type=EntryType.CALL_COMPLETED, intent_id="int_9", closes=True)
     assert list(await store.open_calls()) == [OpenCall(tenant="other", intent_id="int_2", seq=1)]
+
+
+async def test_a_follower_hears_of_each_entry_in_the_order_of_the_chain(store: Store) -> None:
+    """Ours: trust and metrics are what followers make of entries; a conflict is none, and its state is there."""
+    heard: list[tuple[str, int, str]] = []
+    store.follow(lambda draft, appended: heard.append((draft.id, appended.seq, draft.intent_type)))
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            one = draft(id=f"evt_{number}", intent_type="file.read", puts=(Put(key=f"k{number}", value=b"1"),))
+            group.start_soon(store.append, one)
+    assert isinstance(await store.append(draft(id="evt_no", expects=(Expect(key="k0", version=7),))), Conflict)
+    assert [(id_, seq) for id_, seq, _ in heard] == [
+        (json.loads(entry.content)["id"], entry.seq) for entry in await chain(store)
+    ]
+    assert {kind for _, _, kind in heard} == {"file.read"}
+    assert len(heard) == 20
+
+
+async def test_a_follower_hears_before_the_append_returns(store: Store) -> None:
+    """Ours: a tier that falls by an entry has fallen before its caller can go on."""
+    heard: list[int] = []
+    store.follow(lambda draft, appended: heard.append(appended.seq))
+    outcome = await appended(store)
+    assert heard == [outcome.seq]
 
 
 async def test_what_was_noted_is_kept_with_its_last_time(store: Store) -> None:

@@ -14,7 +14,7 @@ import anyio.lowlevel
 from gateway.core.audit.chain import SALT_BYTES, first_prev, seal
 from gateway.core.audit.entry import EntryDraft, StoredEntry
 from gateway.errors import AuditUnavailable, CanonicalError, StoreError
-from gateway.ports import Appended, Conflict, OpenCall, StateRow
+from gateway.ports import Appended, Conflict, Follower, OpenCall, StateRow
 
 __all__ = ["MemoryStore", "Moment"]
 
@@ -53,6 +53,7 @@ class MemoryStore:
     _open: dict[tuple[str, str], OpenCall] = field(default_factory=dict)
     _floor: int = 0
     _uses: dict[str, str] = field(default_factory=dict)
+    _followers: list[Follower] = field(default_factory=list)
 
     def break_append(
         self,
@@ -81,7 +82,14 @@ class MemoryStore:
         outcome = self._record(draft)
         if moment is Moment.AFTER:
             raise AuditUnavailable("told to fail after recording")
+        if isinstance(outcome, Appended):
+            for follower in self._followers:
+                follower(draft, outcome)
         return outcome
+
+    def follow(self, follower: Follower) -> None:
+        """As `ports.Followed.follow`."""
+        self._followers.append(follower)
 
     def ready(self) -> str:
         """As `ports.AuditLog.ready`."""

@@ -33,6 +33,7 @@ from gateway.services.facts import FactSource, Standing
 from gateway.services.holding import Holds
 from gateway.services.inflight import InFlight
 from gateway.services.intents import Intents
+from gateway.services.observing import DecisionsOnly, Observers
 from gateway.services.refusals import Refusals
 from gateway.services.standing import Thresholds
 from gateway.services.tokens import Tokens
@@ -200,7 +201,7 @@ class World:
             ids=self.ids,
             in_flight=InFlight(per_agent=calls_per_agent, per_upstream=1000),
             show_arguments=show_arguments,
-            observe=self.judged.append,
+            observer=Observers(DecisionsOnly(self.judged.append)),
             desk=self.desk,
         )
         self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)

@@ -46,6 +46,13 @@ class EntryType(StrEnum):
     SIGNING_KEY_CREATED = "signing-key.created"
     SIGNING_KEY_RETIRED = "signing-key.retired"
     THRESHOLDS_CHANGED = "thresholds.changed"
+    TRUST_CHANGED = "trust.changed"
+    """An agent's tier moved by its record, or a human froze, released or capped it."""
+    SWITCH_CHANGED = "switch.changed"
+    """A human stopped, or let go again, an agent, an upstream or the whole tenant."""
+    LEASE_GRANTED = "lease.granted"
+    """A human said yes to a shape of calls, for a number of them and a time."""
+    LEASE_ENDED = "lease.ended"
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     """Its URL, events or secret, or that nothing is sent any more: by an admin, or because the receiver said 410."""
@@ -79,6 +86,7 @@ class EntryDraft:
     there is none. `opens` marks a decided ALLOW, which stays in doubt until an entry with `closes` for the same
     `intent_id`.
     `expects` are re-checked and `puts` written in the append's own transaction (design, "Conditional append").
+    `domain` and `intent_type` are no part of the entry: they label it for whoever counts entries as they come.
     """
 
     tenant: str
@@ -101,6 +109,8 @@ class EntryDraft:
     closes: bool = False
     expects: tuple[Expect, ...] = ()
     puts: tuple[Put, ...] = ()
+    domain: str = ""
+    intent_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import anyio.to_thread
 from gateway.core.audit.entry import EntryDraft, StoredEntry
 from gateway.core.audit.verify import Verifier
 from gateway.errors import StoreError, StoreRefused
-from gateway.ports import Appended, Clock, Conflict, OpenCall, StateRow
+from gateway.ports import Appended, Clock, Conflict, Follower, OpenCall, StateRow
 from gateway.store.headcopy import HeadCopy, Heads, differences
 from gateway.store.sealing import Sealer, data_key
 from gateway.store.sqlite.files import FolderLock, StoreFiles, private_folder
@@ -143,6 +143,10 @@ class SqliteStore:
     async def open_calls(self) -> Sequence[OpenCall]:
         """As `ports.AuditReader.open_calls`."""
         return await self._reader.open_calls()
+
+    def follow(self, follower: Follower) -> None:
+        """As `ports.Followed.follow`."""
+        self._writer.follow(follower)
 
     def note(self, name: str, at: str) -> None:
         """As `ports.UseLog.note`."""

@@ -15,6 +15,7 @@ given up: its draft is written, for a caller that hangs up must not suppress an 
 import asyncio
 import contextlib
 import ctypes
+import logging
 import sqlite3
 import threading
 import time
@@ -25,7 +26,7 @@ from queue import Empty, SimpleQueue
 
 from gateway.core.audit.entry import EntryDraft
 from gateway.errors import AuditUnavailable
-from gateway.ports import Appended, Clock, Conflict, StateRow
+from gateway.ports import Appended, Clock, Conflict, Follower, StateRow
 from gateway.store.headcopy import HeadCopy, Heads
 from gateway.store.sqlite.files import StoreFiles
 from gateway.store.sqlite.recorder import Outcome, Recorded, Recorder
@@ -61,6 +62,8 @@ PURGE_ROWS = 200
 PROBE_BYTES = 32_768
 """Several pages, so that the probe does not fit where an entry would not."""
 _DAY_S = 86_400
+
+_log = logging.getLogger(__name__)
 
 _PURGE = """
 DELETE FROM inputs WHERE n IN (SELECT n FROM (SELECT n, written FROM inputs ORDER BY n LIMIT ?) WHERE written < ?)
@@ -119,6 +122,7 @@ class Writer:
         self._wait_s = wait_s
         self._changed = changed
         self._unclaimed = unclaimed
+        self._followers: list[Follower] = []
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._waiting: deque[_Ticket] = deque()
@@ -151,6 +155,10 @@ class Writer:
             self._timer = self._loop.call_at(ticket.deadline, self._time_is_up)
         self._queue.put(ticket)
         return ticket.future
+
+    def follow(self, follower: Follower) -> None:
+        """Tell the follower of every entry from now on."""
+        self._followers.append(follower)
 
     def note(self, name: str, at: str) -> None:
         """Leave a note that is written when there is time."""
@@ -194,6 +202,8 @@ class Writer:
         if changes:
             self._changed(changes)
         for ticket, outcome in zip(tickets, outcomes, strict=True):
+            if self._followers and isinstance(outcome, Appended):
+                self._tell(ticket.draft, outcome)
             if not ticket.future.done():
                 if isinstance(outcome, AuditUnavailable):
                     ticket.future.set_exception(outcome)
@@ -205,6 +215,14 @@ class Writer:
         waiting = self._waiting
         while waiting and waiting[0].future.done():
             waiting.popleft()
+
+    def _tell(self, draft: EntryDraft, appended: Appended) -> None:
+        """Tell the followers of an entry. The fault of one must not keep anybody waiting for what is durable."""
+        for follower in self._followers:
+            try:
+                follower(draft, appended)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the entry stands and its caller goes on
+                _log.error("a follower of the chain failed at an entry: %s", type(error).__name__)
 
     def _fail(self, tickets: list[_Ticket], problem: str) -> None:
         """Tell the waiting that nothing is certain, and forget what was read."""

@@ -160,6 +160,24 @@ async def test_a_cancelled_append_is_written_and_handed_over(tmp_path: Path) -> 
         assert len(await store.last("default", 9)) == 1
 
 
+async def test_a_follower_that_fails_keeps_nobody_waiting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Ours: the entry is durable whatever is made of it, other followers hear of it, and no value is shown."""
+    heard: list[str] = []
+
+    def failing(given: EntryDraft, _: Appended) -> None:
+        raise ValueError(given.tool)
+
+    async with opened(tmp_path) as store:
+        store.follow(failing)
+        store.follow(lambda given, _: heard.append(given.tool))
+        with anyio.fail_after(5):
+            assert isinstance(await store.append(draft(tool="secret")), Appended)
+    assert heard == ["secret"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a follower of the chain failed at an entry: ValueError"
+    ]
+
+
 async def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Security, section 4: no queue without bound; beyond it the answer comes at once."""
     monkeypatch.setattr(writer_module, "MAX_WAITING", 3)
