@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from gateway.core.audit.chain import first_prev
-from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put, StoredEntry
+from gateway.core.audit.entry import Count, EntryDraft, EntryType, Expect, Put, StoredEntry
 from gateway.errors import AuditUnavailable
 from gateway.ports import Appended, AuditLog, AuditReader, Conflict, Followed, OpenCall, StateRow, StateStore, UseLog
 from gateway.store.sqlite.store import StoreOptions, open_store
@@ -237,6 +237,45 @@ async def test_a_sum_that_everybody_adds_to_is_exact(store: Store) -> None:
             for _ in range(20):
                 group.start_soon(add)
     assert await store.get("default", "sum") == StateRow(key="sum", version=20, value=b"20")
+
+
+async def test_many_that_count_at_the_same_time_are_all_counted_up_to_the_most(store: Store) -> None:
+    """Ours: uses of a lease are exact under concurrency, and nobody who fits in is turned away for coming together."""
+    outcomes: list[Appended | Conflict] = []
+
+    async def one() -> None:
+        outcomes.append(await store.append(draft(counts=(Count(key="k", most=20), Count(key="l", most=99)))))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(64):
+                group.start_soon(one)
+    assert sum(isinstance(outcome, Appended) for outcome in outcomes) == 20
+    assert outcomes.count(Conflict(key="k")) == 44
+    assert len(await chain(store)) == 20
+    assert await store.get("default", "k") == StateRow(key="k", version=20, value=b"20")
+    assert await store.get("default", "l") == StateRow(key="l", version=20, value=b"20")
+
+
+async def test_a_counter_goes_on_from_what_was_put_there(store: Store) -> None:
+    """Ours: a counter is a row like any other, so that it can be read, set and deleted."""
+    await appended(store, puts=(Put(key="k", value=b"7"),))
+    await appended(store, counts=(Count(key="k", most=8),))
+    assert await store.append(draft(counts=(Count(key="k", most=8),))) == Conflict(key="k")
+    await appended(store, puts=(Put(key="k", value=None),))
+    await appended(store, counts=(Count(key="k", most=8),))
+    row = await store.get("default", "k")
+    assert row is not None
+    assert row.value == b"1"
+
+
+async def test_what_holds_no_number_is_not_counted(store: Store) -> None:
+    """Ours: a limit that cannot be read is no limit, so nothing that rests on it is recorded."""
+    await appended(store, puts=(Put(key="k", value=b"many"),))
+    with pytest.raises(AuditUnavailable):
+        await store.append(draft(counts=(Count(key="k", most=8),)))
+    assert await store.get("default", "k") == StateRow(key="k", version=1, value=b"many")
+    await appended(store)
 
 
 async def test_a_deleted_row_is_gone_and_its_versions_never_come_back(store: Store) -> None:

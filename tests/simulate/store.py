@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 
 from gateway.core.audit.chain import SALT_BYTES, first_prev, seal
-from gateway.core.audit.entry import EntryDraft, StoredEntry
+from gateway.core.audit.entry import Count, EntryDraft, Put, StoredEntry
 from gateway.errors import AuditUnavailable, CanonicalError, StoreError
 from gateway.ports import Appended, Conflict, Follower, OpenCall, StateRow
 
@@ -115,6 +115,13 @@ class MemoryStore:
             row = self._rows.get((draft.tenant, expect.key))
             if (row.version if row else 0) != expect.version:
                 return Conflict(key=expect.key)
+        try:
+            counted = [self._counted(draft.tenant, count) for count in draft.counts]
+        except ValueError as error:
+            raise AuditUnavailable("the entry cannot be recorded: a row holds no number") from error
+        for put, count in zip(counted, draft.counts, strict=True):
+            if int(put.value or b"") > count.most:
+                return Conflict(key=count.key)
         chain = self._chains.get(draft.tenant, [])
         prev = chain[-1].hash if chain else first_prev(draft.tenant)
         seq = len(chain) + 1
@@ -134,11 +141,15 @@ class MemoryStore:
         )
         self._chains.setdefault(draft.tenant, []).append(entry)
         self.drafts.append(draft)
-        self._change(draft, seq)
+        self._change(draft, seq, (*draft.puts, *counted))
         return Appended(seq=seq, hash=hash_)
 
-    def _change(self, draft: EntryDraft, seq: int) -> None:
-        for put in draft.puts:
+    def _counted(self, tenant: str, count: Count) -> Put:
+        row = self._rows.get((tenant, count.key))
+        return Put(key=count.key, value=b"%d" % ((int(row.value) if row else 0) + 1))
+
+    def _change(self, draft: EntryDraft, seq: int, puts: Sequence[Put]) -> None:
+        for put in puts:
             place = (draft.tenant, put.key)
             row = self._rows.get(place)
             if put.value is not None:

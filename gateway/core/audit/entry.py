@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from gateway.core.value import value
 
-__all__ = ["EntryDraft", "EntryType", "Expect", "Put", "StoredEntry"]
+__all__ = ["Count", "EntryDraft", "EntryType", "Expect", "Put", "StoredEntry"]
 
 
 class EntryType(StrEnum):
@@ -77,6 +77,18 @@ class Put:
     value: bytes | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """A state row that holds a number, to be one higher with the entry; the entry conflicts where that is above `most`.
+
+    Unlike an `Expect` with a `Put`, those that count at the same time do not stand in each other's way: each is told
+    apart in the transaction. A row that does not exist is 0. An entry names each row once.
+    """
+
+    key: str
+    most: int
+
+
 @value
 class EntryDraft:
     """An entry that has no place in its chain yet; the store gives it `seq`, `prev` and the salt of its body.
@@ -85,7 +97,8 @@ class EntryDraft:
     JSON object as bytes: what may be shown. `evaluation_input` is kept encrypted and only for a set time; None where
     there is none. `opens` marks a decided ALLOW, which stays in doubt until an entry with `closes` for the same
     `intent_id`.
-    `expects` are re-checked and `puts` written in the append's own transaction (design, "Conditional append").
+    `expects` are re-checked and `puts` written in the append's own transaction (design, "Conditional append"), and
+    `counts` both.
     `domain` and `intent_type` are no part of the entry: they label it for whoever counts entries as they come.
     """
 
@@ -109,6 +122,7 @@ class EntryDraft:
     closes: bool = False
     expects: tuple[Expect, ...] = ()
     puts: tuple[Put, ...] = ()
+    counts: tuple[Count, ...] = ()
     domain: str = ""
     intent_type: str = ""
 

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain
 
 from gateway.core.audit.chain import SALT_BYTES, first_prev, seal
-from gateway.core.audit.entry import EntryDraft
+from gateway.core.audit.entry import EntryDraft, Put
 from gateway.errors import AuditUnavailable, CanonicalError
 from gateway.ports import Appended, Conflict, StateRow
 from gateway.store.headcopy import Head
@@ -107,7 +107,7 @@ class Recorder:
             salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
             try:
                 recorded.outcomes.append(self._one(recorded, draft, salt, now))
-            except (CanonicalError, UnicodeError, TypeError) as error:
+            except (CanonicalError, ValueError, TypeError) as error:
                 refusal = AuditUnavailable("the entry cannot be recorded: it has no canonical form")
                 refusal.__cause__ = error
                 recorded.outcomes.append(refusal)
@@ -128,6 +128,12 @@ class Recorder:
                 return Conflict(key=expect.key)
         for put in draft.puts:
             self._version(recorded, tenant, put.key)
+        puts = draft.puts
+        if draft.counts:
+            counted = self._counted(recorded, draft)
+            if isinstance(counted, Conflict):
+                return counted
+            puts += counted
         last, prev = recorded.heads.get(tenant) or self._heads.get(tenant) or (0, first_prev(tenant))
         seq = last + 1
         content, hash_ = seal(draft, seq=seq, prev=prev, salt=salt)
@@ -141,9 +147,28 @@ class Recorder:
         recorded.heads[tenant] = (seq, hash_)
         entry = (n, tenant, seq, hash_, salt, draft.intent_id, content, draft.body)
         recorded.batch.append((*entry, now, sealed, draft.opens, draft.closes))
-        if draft.puts:
-            self._put(recorded, draft)
+        if puts:
+            self._put(recorded, tenant, puts)
         return Appended(seq=seq, hash=hash_)
+
+    def _counted(self, recorded: Recorded, draft: EntryDraft) -> tuple[Put, ...] | Conflict:
+        """Return the counters as the entry leaves them. Raises ValueError where a row holds no number."""
+        puts = []
+        for count in draft.counts:
+            number = 0
+            if self._version(recorded, draft.tenant, count.key):
+                written = recorded.rows.get((draft.tenant, count.key))
+                number = int(self._value(draft.tenant, count.key) if written is None else written.value)
+            if number >= count.most:
+                return Conflict(key=count.key)
+            puts.append(Put(key=count.key, value=b"%d" % (number + 1)))
+        return tuple(puts)
+
+    def _value(self, tenant: str, key: str) -> bytes:
+        """Return the value of a row that is there and that the transaction has not written."""
+        query = "SELECT value FROM state WHERE tenant = ? AND key = ?"
+        value: bytes = self._connection.execute(query, (tenant, key)).fetchone()[0]
+        return value
 
     def _version(self, recorded: Recorded, tenant: str, key: str) -> int:
         """Return the row's version as the transaction sees it, 0 where there is none."""
@@ -154,9 +179,9 @@ class Recorder:
             known = recorded.versions[tenant, key] = row[0] if row else 0
         return known
 
-    def _put(self, recorded: Recorded, draft: EntryDraft) -> None:
-        for put in draft.puts:
-            place = (draft.tenant, put.key)
+    def _put(self, recorded: Recorded, tenant: str, puts: tuple[Put, ...]) -> None:
+        for put in puts:
+            place = (tenant, put.key)
             version = recorded.versions[place]
             if put.value is not None:
                 version = (version or recorded.floor) + 1
