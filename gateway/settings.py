@@ -7,6 +7,7 @@ environment > `intended.yaml` > default) is `gateway/configuration`. Only `app.p
 import base64
 import ipaddress
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,8 @@ from pydantic import (
 )
 
 from gateway.core.decision import Thresholds
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.policy.document import nearest
 from gateway.core.principal import TrustTier
 from gateway.core.tokens import MAX_TTL_S
 from gateway.errors import ConfigurationError, Problem
@@ -37,6 +40,7 @@ __all__ = [
     "TierSettings",
     "TokenSettings",
     "UpstreamSettings",
+    "ValueSettings",
     "WebhookSettings",
 ]
 
@@ -284,6 +288,37 @@ class WebhookSettings(Section):
     may configure webhooks can then have requests sent to every port of these."""
 
 
+Amount = Annotated[
+    Decimal,
+    Field(ge=0, le=1_000_000_000, decimal_places=2),
+    PlainSerializer(float, return_type=float),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1_000_000_000}),
+]
+"""Units of a currency with at most two decimals. A thousand of the largest are still exact as a JSON number."""
+
+
+class ValueSettings(Section):
+    """What completed intents are worth to the organisation, for `valueGenerated`."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    """The currency of all amounts, by its ISO 4217 code. Sums are shown in this one; what was credited in another
+    stays on record and is not added."""
+    amounts: dict[str, Amount] = Field(default_factory=dict)
+    """What an intent earns once it has completed, by intent type (`billing.send_invoice: 99.00`), in units of the
+    currency with at most 2 decimals. A type that is not named earns nothing."""
+
+    @field_validator("amounts")
+    @classmethod
+    def of_known_types(cls, value: dict[str, Decimal]) -> dict[str, Decimal]:
+        """Refuse a type that no intent can have: its value would silently never come."""
+        unknown = [
+            f"{name!r} is no intent type{nearest(name, TAXONOMY.by_id)}" for name in value if name not in TAXONOMY.by_id
+        ]
+        if unknown:
+            raise ValueError("; ".join(unknown))
+        return value
+
+
 def _key_bytes(secret: SecretStr) -> bytes:
     """Read a key as base64 (either alphabet, padded or not) or hex. Raises ValueError, which does not repeat it."""
     text = secret.get_secret_value().strip()
@@ -340,6 +375,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     tokens: TokenSettings = TokenSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    value: ValueSettings = ValueSettings()
 
     @field_validator("public_url")
     @classmethod

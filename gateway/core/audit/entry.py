@@ -99,7 +99,8 @@ class EntryDraft:
     `intent_id`.
     `expects` are re-checked and `puts` written in the append's own transaction (design, "Conditional append"), and
     `counts` both.
-    `domain` and `intent_type` are no part of the entry: they label it for whoever counts entries as they come.
+    `domain` and `intent_type` are no part of the entry: they label it for whoever counts entries as they come. Nor are
+    `value_cents` and `value_type`, what a completed intent earned; its body says the same.
     """
 
     tenant: str
@@ -125,6 +126,8 @@ class EntryDraft:
     counts: tuple[Count, ...] = ()
     domain: str = ""
     intent_type: str = ""
+    value_cents: int = 0
+    value_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
