@@ -108,7 +108,14 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(error=StateConflict, ref=(409, "CONFLICT"), ops=(400, "VALIDATION_ERROR")),
     _same(RateLimited, 429, "RATE_LIMITED"),
     _same(Unavailable, 503, "SERVICE_UNAVAILABLE"),
-    _same(StoreError, 503, "SERVICE_UNAVAILABLE", "The audit store does not answer; nothing was decided. Try again."),
+    # A transaction that is given up at its end may have become durable: nothing was allowed, but nothing is certain.
+    _same(
+        StoreError,
+        503,
+        "SERVICE_UNAVAILABLE",
+        "The audit store does not answer. Nothing is allowed by this; before you repeat a change, look whether it was"
+        " made.",
+    ),
     _same(SigningError, 503, "SERVICE_UNAVAILABLE", "Tokens cannot be signed at the moment. Try again."),
     _same(Exception, 500, "INTERNAL_ERROR", "The gateway failed. Nothing more is known."),
 )

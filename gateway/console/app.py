@@ -69,7 +69,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (InvalidRequest, 400, "That cannot be recorded"),
     (StateConflict, 409, "Nothing was changed"),
     (RateLimited, 429, "Too many requests"),
-    (StoreError, 503, "Nothing was decided"),
+    (StoreError, 503, "Not known to be recorded"),
 )
 _UNKNOWN: Final = NotFound("The address of an approval is /approve/ and its id, as apr_01HN4X7KQZ8Y1A2B3C4D5E6F7G.")
 
