@@ -1,0 +1,192 @@
+"""How a record changes with each entry: fading by the day, what an act adds, what it forfeits.
+
+Owns the arithmetic of evidence. What counts is `evidence.py`, how much `model.py`, what it earns `standing.py`.
+It runs for each entry on the path of a call: where a day is saturated, the sums stay the very same value.
+"""
+
+from dataclasses import replace
+
+from gateway.core.trust.evidence import Change, ChangeKind, Evidence, EvidenceKind
+from gateway.core.trust.model import DEFAULT_MODEL, UNIT, Step, TrustModel
+from gateway.core.trust.record import CITED, Cited, Record, Sums
+
+__all__ = ["after", "after_change", "aged"]
+
+_SQUARE = 10_000
+"""Risk is weighed by its square, of a hundred's: ten harmless acts are not one dangerous act, good or bad."""
+
+_GOOD = frozenset({EvidenceKind.EXECUTED, EvidenceKind.CLAIMED, EvidenceKind.APPROVED})
+_SUCCESS = frozenset({EvidenceKind.EXECUTED, EvidenceKind.CLAIMED})
+_FORFEITS = frozenset({EvidenceKind.DENIED, EvidenceKind.REJECTED})
+_FAILURE = frozenset({EvidenceKind.FAILED, EvidenceKind.CLAIMED_FAILED, EvidenceKind.DENIED})
+
+
+def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL) -> Record:
+    """Return the record with one more act. An entry whose time is before the last one's counts for the last one's day.
+
+    A clock that goes backwards so gains nothing: no day counts twice, and nothing fades less.
+    """
+    kind = evidence.kind
+    before = record.sums
+    today = aged(before, evidence.day, model)
+    if kind in _GOOD:
+        sums = _better(today, evidence, model)
+    elif kind in _FORFEITS:
+        sums = _worse(today, evidence, model)
+    else:
+        sums = _mildly_worse(today, evidence, model)
+    good, worst, row, failed_at = record.good, record.worst, record.failures_in_row, record.failed_at
+    if sums is not today:
+        if kind in _GOOD:
+            good = _cited(good, evidence)
+        else:
+            worst = _cited(worst, evidence)
+    if kind in _SUCCESS:
+        row = 0
+    elif kind in _FAILURE:
+        row, failed_at = row + 1, max(failed_at, evidence.time)
+    counts = record.counts
+    return Record(
+        sums=sums,
+        tier=record.tier,
+        since=record.since or evidence.day,
+        fell=record.fell,
+        ceiling=record.ceiling,
+        frozen=record.frozen,
+        failures_in_row=row,
+        failed_at=failed_at,
+        counts=(*counts[:kind], counts[kind] + 1, *counts[kind + 1 :]),
+        good=good,
+        worst=worst,
+    )
+
+
+def after_change(record: Record, change: Change) -> Record:
+    """Return the record with a change of the agent's standing, by the model or by a human."""
+    kind = change.kind
+    if kind is ChangeKind.CEILING:
+        return replace(record, ceiling=change.tier)
+    if kind is ChangeKind.FROZEN or kind is ChangeKind.UNFROZEN:
+        return replace(record, frozen=kind is ChangeKind.FROZEN)
+    day = max(record.since, change.day)
+    fell = day if kind is ChangeKind.DEMOTED else record.fell
+    return replace(record, tier=change.tier, since=day, fell=fell)
+
+
+def aged(sums: Sums, day: int, model: TrustModel = DEFAULT_MODEL) -> Sums:
+    """Return the sums as they are on that day; the very same where it is not a later one.
+
+    It fades day by day, so that it does not matter at how many of them somebody looked.
+    """
+    if day <= sums.day:
+        return sums
+    first, second, third, fourth = sums.days
+    fading: tuple[int, ...] = (sums.proven, sums.slight, sums.bad, first, second, third, fourth)
+    rate = model.fade
+    for _ in range(day - sums.day):
+        if not any(fading):
+            break
+        fading = tuple(one * rate >> 32 for one in fading)
+    proven, slight, bad, first, second, third, fourth = fading
+    return Sums(day=day, proven=proven, slight=slight, bad=bad, days=(first, second, third, fourth), kinds=sums.kinds)
+
+
+def _better(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
+    """Add a success: in full where the gateway saw it, it was of some risk, and not the same call as one before."""
+    risk = evidence.risk
+    if evidence.kind is EvidenceKind.EXECUTED and risk >= model.proven_risk and evidence.what not in today.kinds:
+        return _proven(today, evidence, model)
+    weight = max(risk * risk * UNIT // _SQUARE, model.least_good)
+    level = 1
+    if evidence.kind is EvidenceKind.CLAIMED:
+        weight = weight * model.claimed_percent // 100
+    elif evidence.kind is EvidenceKind.APPROVED:
+        weight = _weight(evidence, model.approved_percent, model)
+        level = 0  # that a human agreed is no day on which the agent did anything well
+    added = min(weight, model.slight_a_day - today.slight_today)
+    if not added and level <= today.level:
+        return today
+    return _raised(today, level, proven=0, slight=added, kinds=today.kinds)
+
+
+def _proven(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
+    added = min(evidence.risk * evidence.risk * UNIT // _SQUARE, model.proven_a_day - today.proven_today)
+    level = _level(evidence.risk, model.steps)
+    if not added and level <= today.level:
+        return today
+    return _raised(today, level, proven=added, slight=0, kinds=(*today.kinds[1 - model.kinds :], evidence.what))
+
+
+def _level(risk: int, steps: tuple[Step, ...]) -> int:
+    """Return the highest tier that a success of that risk counts for."""
+    level = len(steps)
+    while level > 1 and risk < steps[level - 1].risk:
+        level -= 1
+    return level
+
+
+def _raised(today: Sums, level: int, *, proven: int, slight: int, kinds: tuple[int, ...]) -> Sums:
+    """Return the sums with something good added; the day counts once for each tier up to `level`."""
+    first, second, third, fourth = (
+        one + UNIT if today.level < tier <= level else one for tier, one in enumerate(today.days, start=1)
+    )
+    return Sums(
+        day=today.day,
+        proven=today.proven + proven,
+        slight=today.slight + slight,
+        bad=today.bad,
+        days=(first, second, third, fourth),
+        level=max(today.level, level),
+        proven_today=today.proven_today + proven,
+        slight_today=today.slight_today + slight,
+        mild_today=today.mild_today,
+        kinds=kinds,
+    )
+
+
+def _worse(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
+    """Add a denial or a human's no: it weighs by its risk, and forfeits a share of everything good."""
+    denied = evidence.kind is EvidenceKind.DENIED
+    weight = _weight(evidence, model.denied_percent if denied else model.rejected_percent, model)
+    risk = _risk(evidence, model)
+    forfeited = (model.denied_forfeits_percent if denied else model.rejected_forfeits_percent) * risk * risk
+    whole = 100 * _SQUARE
+    left = whole - forfeited
+    first, second, third, fourth = today.days
+    return replace(
+        today,
+        proven=today.proven * left // whole,
+        slight=today.slight * left // whole,
+        bad=min(today.bad + max(weight, model.least_bad), model.bad_at_most),
+        days=(first * left // whole, second * left // whole, third * left // whole, fourth * left // whole),
+    )
+
+
+def _mildly_worse(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
+    """Add a failure or a mistake, as far as the day has room for them."""
+    if evidence.kind is EvidenceKind.MISTAKEN:
+        weight = model.mistake
+    else:
+        weight = _weight(evidence, model.failed_percent, model)
+        if evidence.kind is EvidenceKind.CLAIMED_FAILED:
+            weight = weight * model.claimed_percent // 100
+    added = min(weight, model.mild_a_day - today.mild_today)
+    if not added:
+        return today
+    bad = min(today.bad + added, model.bad_at_most)
+    return replace(today, bad=bad, mild_today=today.mild_today + added)
+
+
+def _weight(evidence: Evidence, percent: int, model: TrustModel) -> int:
+    risk = _risk(evidence, model)
+    return risk * risk * percent * UNIT // (100 * _SQUARE)
+
+
+def _risk(evidence: Evidence, model: TrustModel) -> int:
+    """Return the risk of an act. The entry of a human's answer does not say it."""
+    human = evidence.kind is EvidenceKind.REJECTED or evidence.kind is EvidenceKind.APPROVED
+    return evidence.risk or model.assumed_risk if human else evidence.risk
+
+
+def _cited(cited: tuple[Cited, ...], evidence: Evidence) -> tuple[Cited, ...]:
+    return (*cited[1 - CITED :], (evidence.seq, evidence.id))

@@ -1,0 +1,208 @@
+"""What a record deserves: its score, its tier now, and what the next tier takes.
+
+Owns the rules of promotion and demotion. Nothing here changes a record: a tier changes when the entry that says so
+folds in (`fold.py`). All of it depends on the UTC day of `now` and no finer time.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from gateway.core.principal import TrustTier
+from gateway.core.trust.evidence import Change, ChangeKind, Evidence
+from gateway.core.trust.fold import after, after_change, aged
+from gateway.core.trust.model import DEFAULT_MODEL, UNIT, Step, TrustModel
+from gateway.core.trust.record import NEW, Cited, Record, Sums
+from gateway.core.value import value
+
+__all__ = ["Move", "Need", "Standing", "change_due", "cites", "fold", "moves", "needs", "score_of", "standing"]
+
+
+@value
+class Standing:
+    """What a record deserves on a day. `tier` is at most one above the recorded one, and may be far below it.
+
+    `recorded` is the tier of the last change, or the one that the agent started with.
+    """
+
+    tier: TrustTier
+    score: int
+    recorded: TrustTier
+
+
+@value
+class Need:
+    """One thing that the next tier takes, as a person reads it: what there is of it, and how much is asked."""
+
+    what: str
+    has: str
+    asks: str
+    met: bool
+
+
+@value
+class Move:
+    """What one entry did: the score and the recorded tier before and after it."""
+
+    told: Evidence | Change
+    score_before: int
+    score: int
+    tier_before: TrustTier
+    tier: TrustTier
+
+
+def standing(
+    record: Record,
+    now: datetime,
+    *,
+    ceiling: TrustTier = TrustTier.T2,
+    start: TrustTier = TrustTier.T0,
+    model: TrustModel = DEFAULT_MODEL,
+) -> Standing:
+    """Return what the record deserves on the day of `now` (aware).
+
+    `start` is the tier of an agent of whom nothing is known, `ceiling` that of all for whom no human set another one;
+    it never lies below `start`.
+    """
+    day = _day(now)
+    sums = aged(record.sums, day, model)
+    score = score_of(sums, model)
+    recorded = start if record.tier is None else record.tier
+    top = _ceiling(record, ceiling, start)
+    tier = min(recorded, top)
+    for step in range(1, tier + 1):
+        if not _keeps(sums, score, model.steps[step - 1], given=step <= start):
+            tier = TrustTier(step - 1)
+            break
+    if tier == recorded and tier < top and _ripe(record, sums, score, day, start, model):
+        tier = TrustTier(tier + 1)
+    return Standing(tier=tier, score=score, recorded=recorded)
+
+
+def score_of(sums: Sums, model: TrustModel = DEFAULT_MODEL) -> int:
+    """Return the score, 0 to 100: the expected value of the Beta distribution, rounded down.
+
+    Slight evidence counts only as far as it fills merit up to `slight_fills`.
+    """
+    merit = max(sums.proven, min(sums.proven + sums.slight, model.slight_fills))
+    base = model.prior * model.base_percent
+    return (100 * merit + base) // (merit + sums.bad + model.prior)
+
+
+def needs(
+    record: Record,
+    now: datetime,
+    *,
+    ceiling: TrustTier = TrustTier.T2,
+    start: TrustTier = TrustTier.T0,
+    model: TrustModel = DEFAULT_MODEL,
+) -> tuple[Need, ...]:
+    """Return everything that the tier above the recorded one takes; nothing where there is none."""
+    recorded = start if record.tier is None else record.tier
+    if recorded is TrustTier.T4:
+        return ()
+    day = _day(now)
+    sums = aged(record.sums, day, model)
+    top = _ceiling(record, ceiling, start)
+    under = Need(what="ceiling", has=top.name, asks=TrustTier(recorded + 1).name, met=recorded < top)
+    return (under, *_needs(record, sums, score_of(sums, model), day, start, model))
+
+
+def change_due(
+    record: Record,
+    now: datetime,
+    *,
+    ceiling: TrustTier = TrustTier.T2,
+    start: TrustTier = TrustTier.T0,
+    model: TrustModel = DEFAULT_MODEL,
+) -> tuple[ChangeKind, Standing] | None:
+    """Return the change that the record is due, and to what; None where its tier is as it should be."""
+    due = standing(record, now, ceiling=ceiling, start=start, model=model)
+    if due.tier == due.recorded:
+        return None
+    if due.tier > due.recorded:
+        return ChangeKind.PROMOTED, due
+    capped = due.tier == _ceiling(record, ceiling, start)
+    return (ChangeKind.CAPPED if capped else ChangeKind.DEMOTED), due
+
+
+def cites(record: Record, kind: ChangeKind) -> tuple[Cited, ...]:
+    """Return the entries (seq, id) that a change of this kind rests on, oldest first; at most 8.
+
+    What falls because its evidence faded rests on the last there was.
+    """
+    if kind is ChangeKind.PROMOTED:
+        return record.good
+    return tuple(sorted({*record.worst, *record.good}))
+
+
+def fold(record: Record, told: Evidence | Change, model: TrustModel = DEFAULT_MODEL) -> Record:
+    """Return the record with one more entry, be it evidence or a change."""
+    return after(record, told, model) if isinstance(told, Evidence) else after_change(record, told)
+
+
+def moves(
+    told: Iterable[Evidence | Change],
+    *,
+    record: Record = NEW,
+    start: TrustTier = TrustTier.T0,
+    model: TrustModel = DEFAULT_MODEL,
+) -> Iterator[Move]:
+    """Yield what each entry did, from `record` on. Fading since the entry before is no entry's doing."""
+    for one in told:
+        faded = score_of(aged(record.sums, one.day, model), model)
+        tier = start if record.tier is None else record.tier
+        record = fold(record, one, model)
+        yield Move(
+            told=one,
+            score_before=faded,
+            score=score_of(aged(record.sums, one.day, model), model),
+            tier_before=tier,
+            tier=start if record.tier is None else record.tier,
+        )
+
+
+def _keeps(sums: Sums, score: int, step: Step, *, given: bool) -> bool:
+    """Say whether the evidence is enough to stay; for a tier that was given, that there is not too much against it."""
+    if given and score >= step.newcomer:
+        return True
+    place = DEFAULT_MODEL.steps.index(step)
+    return score >= step.keeps_score and sums.days[place] >= step.keeps_days * UNIT
+
+
+def _ripe(record: Record, sums: Sums, score: int, day: int, start: TrustTier, model: TrustModel) -> bool:
+    """Say whether the next tier is earned, its ceiling aside; a tier up to `start` is given again, not earned."""
+    recorded = start if record.tier is None else record.tier
+    step = model.steps[recorded]
+    if record.frozen or (record.fell and day - record.fell < model.probation) or day - record.since < step.dwell:
+        return False
+    if recorded < start:
+        return score >= step.newcomer
+    return score >= step.score and sums.days[recorded] >= step.days * UNIT
+
+
+def _needs(record: Record, sums: Sums, score: int, day: int, start: TrustTier, model: TrustModel) -> Iterator[Need]:
+    """Yield what `_ripe` asks for, one by one."""
+    recorded = start if record.tier is None else record.tier
+    step = model.steps[recorded]
+    asked = step.newcomer if recorded < start else step.score
+    yield Need(what="not frozen", has="frozen" if record.frozen else "free", asks="free", met=not record.frozen)
+    yield Need(what="score", has=str(score), asks=str(asked), met=score >= asked)
+    if recorded >= start:
+        counted = sums.days[recorded]
+        what = f"separate days with a success of risk {step.risk} or more" if step.risk else "separate days"
+        has = f"{counted // (UNIT // 10) / 10:.1f}"
+        yield Need(what=what, has=has, asks=str(step.days), met=counted >= step.days * UNIT)
+    dwelt = max(0, day - record.since) if record.since else 0
+    yield Need(what="days at this tier", has=str(dwelt), asks=str(step.dwell), met=dwelt >= step.dwell)
+    if record.fell:
+        passed = max(0, day - record.fell)
+        what = "days since the last demotion"
+        yield Need(what=what, has=str(passed), asks=str(model.probation), met=passed >= model.probation)
+
+
+def _ceiling(record: Record, ceiling: TrustTier, start: TrustTier) -> TrustTier:
+    return max(ceiling, start) if record.ceiling is None else record.ceiling
+
+
+def _day(now: datetime) -> int:
+    return now.astimezone(UTC).date().toordinal()
