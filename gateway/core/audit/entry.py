@@ -100,7 +100,8 @@ class EntryDraft:
     `expects` are re-checked and `puts` written in the append's own transaction (design, "Conditional append"), and
     `counts` both.
     `domain` and `intent_type` are no part of the entry: they label it for whoever counts entries as they come. Nor are
-    `value_cents` and `value_type`, what a completed intent earned; its body says the same.
+    `value_cents` and `value_type`, what a completed intent earned, `tier`, the trust tier of a decision, and `again`,
+    which marks a decision on an intent that was decided before; its body says the same.
     """
 
     tenant: str
@@ -128,6 +129,8 @@ class EntryDraft:
     intent_type: str = ""
     value_cents: int = 0
     value_type: str = ""
+    tier: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
