@@ -25,6 +25,7 @@ from gateway.downstream.http import McpFront
 from gateway.errors import PolicyError, StoreError, UpstreamError
 from gateway.identity.ids import RandomIds
 from gateway.parts import (
+    amounts,
     audiences,
     data_folder,
     describe,
@@ -260,6 +261,7 @@ class Gateway:
             show_arguments=settings.audit.arguments == "redacted",
             observer=Observers(*self._observers),
             desk=self.known.desk,
+            amounts=amounts(settings),
         )
 
     def _dispatch(self, store: SqliteStore, enforcement: Enforcement) -> Dispatch:

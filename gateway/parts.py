@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from gateway.core.holds import HoldTerms
+from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.message import WireLimits
 from gateway.core.principal import TrustTier
 from gateway.core.redact import redact
+from gateway.core.worth import Amounts, amounts_of
 from gateway.downstream.bounds import FrontLimits
 from gateway.errors import ConfigurationError, Problem
 from gateway.policyfiles.shipped import shipped_policy
@@ -25,6 +27,7 @@ from gateway.upstream.http import HttpUpstream
 from gateway.upstream.stdio import StdioUpstream
 
 __all__ = [
+    "amounts",
     "audiences",
     "data_folder",
     "describe",
@@ -163,6 +166,11 @@ def sealing_key(settings: Settings) -> bytes:
 def audiences(settings: Settings) -> dict[str, str]:
     """Return the audience of each upstream whose calls carry an authority token."""
     return {name: one.authority_audience or name for name, one in settings.upstreams.items() if one.authority_token}
+
+
+def amounts(settings: Settings) -> Amounts:
+    """Return what completed intents are worth."""
+    return amounts_of(TAXONOMY, settings.value.currency, settings.value.amounts)
 
 
 def front_limits(settings: Settings) -> FrontLimits:

@@ -287,6 +287,13 @@ class RecordIndex(Protocol):
         """Return how many intents there are by (agent, type, status)."""
         ...
 
+    async def earned(self, tenant: str, *, agent: str = "", since: str = "") -> Mapping[str, int]:
+        """Return what completed intents were credited with, in hundredths by currency; `since`: completed from then on.
+
+        It is what their entries say: today's amounts change nothing.
+        """
+        ...
+
 
 # --- policies and signing ---------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal
 from gateway.identity.ids import RandomIds
 from gateway.identity.rs256 import Rs256
-from gateway.parts import data_folder, hold_terms, public_url, sealing_key, standing, store_options
+from gateway.parts import amounts, data_folder, hold_terms, public_url, sealing_key, standing, store_options
 from gateway.ports import Clock, Upstream
 from gateway.services.agents import Agents
 from gateway.services.approval_view import ApprovalViews
@@ -185,6 +185,7 @@ class Directories:
             taxonomy=TAXONOMY,
             show_arguments=self._settings.audit.arguments == "redacted",
             ttl_s=self._settings.tokens.ttl_s,
+            amounts=amounts(self._settings),
         )
         await intents.load(await self._store.tenants())
         transports = {name: "stdio" if one.url is None else "http" for name, one in self._settings.upstreams.items()}
@@ -201,7 +202,12 @@ class Directories:
             webhooks=self.webhooks,
             audit=Trail(reader=self._store, index=self.index, audit=self._store, clock=self._clock, ids=self._ids),
             connectors=Connectors(upstreams=upstreams, transports=transports, index=self.index, clock=self._clock),
-            stats=Stats(index=self.index, approvals=self.approvals, clock=self._clock),
+            stats=Stats(
+                index=self.index,
+                approvals=self.approvals,
+                clock=self._clock,
+                currency=self._settings.value.currency,
+            ),
             readiness=readiness,
             refusals=refusals,
             links=self.links,

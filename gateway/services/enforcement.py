@@ -28,6 +28,7 @@ from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
+from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import AuditUnavailable, SigningError, StoreError, UpstreamError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
 from gateway.services.facts import FactSource, seen_key
@@ -96,6 +97,7 @@ class Enforcement:
         show_arguments: bool,
         observer: Observer,
         desk: Desk | None = None,
+        amounts: Amounts = NO_AMOUNTS,
     ) -> None:
         """Without a `desk` an escalated call ends there: nobody can say yes to it."""
         self._audit = audit
@@ -107,6 +109,7 @@ class Enforcement:
         self._show_arguments = show_arguments
         self._observer = observer
         self._desk = desk
+        self._amounts = amounts
 
     async def call(
         self,
@@ -434,6 +437,9 @@ class Enforcement:
         if took is not None:
             details["upstreamMs"] = round(took * 1000, 1)
         call = judged.call
+        credit = self._amounts.of(judged.intent.type) if _did_it(outcome) else None
+        if credit is not None:
+            details["value"] = credit.shown()
         return EntryDraft(
             tenant=judged.principal.tenant,
             id=self._ids.new("evt"),
@@ -452,7 +458,14 @@ class Enforcement:
             puts=rows.puts,
             domain=judged.intent.domain,
             intent_type=judged.intent.type,
+            value_cents=0 if credit is None else credit.cents,
+            value_type="" if credit is None else credit.type,
         )
+
+
+def _did_it(outcome: Outcome) -> bool:
+    """Return whether the call did what it was for: its answer is a result, and not one that asks for more input."""
+    return outcome.reason == Completion.OK and outcome.message["result"].get("resultType") != "input_required"
 
 
 def _heard(presence: Presence, shield: anyio.CancelScope) -> bool:

@@ -26,6 +26,7 @@ from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submiss
 from gateway.core.submitted import MAX_TEXT_CHARS, agent_field, body_digest, call_of, is_text, problems_of
 from gateway.core.tokens import DEFAULT_AUDIENCE, MAX_TTL_S, Grant
 from gateway.core.value import value
+from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import (
     FieldProblem,
     Forbidden,
@@ -106,6 +107,7 @@ class Intents:
         taxonomy: Taxonomy,
         show_arguments: bool,
         ttl_s: int = MAX_TTL_S,
+        amounts: Amounts = NO_AMOUNTS,
     ) -> None:
         self._enforcement = enforcement
         self._approvals = approvals
@@ -120,6 +122,7 @@ class Intents:
         self._taxonomy = taxonomy
         self._show_arguments = show_arguments
         self._ttl_s = ttl_s
+        self._amounts = amounts
         self._expiring: dict[str, dict[str, str]] = {}
 
     async def load(self, tenants: Iterable[str]) -> None:
@@ -426,6 +429,9 @@ class Intents:
         details: JsonObject = {"completion": outcome, "reportedBy": principal.credential}
         if error:
             details["problem"] = redact({"error": error})["error"]
+        credit = self._amounts.of(record.type) if outcome is Outcome.COMPLETED else None
+        if credit is not None:
+            details["value"] = credit.shown()
         return EntryDraft(
             tenant=record.tenant,
             id=self._ids.new("evt"),
@@ -442,6 +448,10 @@ class Intents:
             body=completed_body(details),
             expects=rows.expects,
             puts=rows.puts,
+            domain=record.domain,
+            intent_type=record.type,
+            value_cents=0 if credit is None else credit.cents,
+            value_type="" if credit is None else credit.type,
         )
 
 

@@ -1,7 +1,7 @@
 """The figures of a tenant and of one agent, counted from the records when asked: nothing is kept beside them.
 
-Owns what is counted as what (contract, section 2). Values of intents need amounts, which an operator's file will give;
-until then every value is 0.
+Owns what is counted as what (contract, section 2). A value is what entries credit, in one currency: without amounts in
+the operator's file it is 0.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from gateway.core.audit.body import timestamp
 from gateway.core.principal import Principal
 from gateway.core.submission import IntentStatus
+from gateway.core.worth import CENTS, NO_AMOUNTS
 from gateway.ports import Clock, IntentFilter, RecordIndex
 
 __all__ = ["ACTIVE", "AgentFigures", "OpenApprovals", "Stats", "TenantFigures"]
@@ -31,7 +32,7 @@ class OpenApprovals(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantFigures:
-    """What the dashboard shows. `value` is in units of the tenant's currency."""
+    """What the dashboard shows. `value` is that of the intents that completed today, in units of the currency."""
 
     intents_today: int
     pending_approvals: int
@@ -41,7 +42,10 @@ class TenantFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFigures:
-    """What one agent did so far. `last` is the time of its newest intent, RFC 3339, or empty."""
+    """What one agent did so far. `last` is the time of its newest intent, RFC 3339, or empty.
+
+    `value` is what all of its intents earned, in units of the currency.
+    """
 
     total: int
     today: int
@@ -54,10 +58,14 @@ class AgentFigures:
 class Stats:
     """Counts."""
 
-    def __init__(self, *, index: RecordIndex, approvals: OpenApprovals, clock: Clock) -> None:
+    def __init__(
+        self, *, index: RecordIndex, approvals: OpenApprovals, clock: Clock, currency: str = NO_AMOUNTS.currency
+    ) -> None:
+        """Only what was credited in `currency` is in a value: sums of several would be none."""
         self._index = index
         self._approvals = approvals
         self._clock = clock
+        self._currency = currency
 
     async def tenant(self, principal: Principal) -> TenantFigures:
         """Return the tenant's figures as of now. Raises StoreError."""
@@ -68,7 +76,7 @@ class Stats:
             intents_today=sum(today.values()),
             pending_approvals=await self._approvals.pending(principal.tenant),
             active_agents=len({agent for agent, _, _ in recent}),
-            value=0.0,
+            value=self._units(await self._index.earned(principal.tenant, since=_midnight(now))),
         )
 
     async def agent(self, principal: Principal, slug: str) -> AgentFigures:
@@ -90,8 +98,11 @@ class Stats:
             by_status=by_status,
             by_type=by_type,
             last=newest.items[0].created if newest.items else "",
-            value=0.0,
+            value=self._units(await self._index.earned(principal.tenant, agent=slug)),
         )
+
+    def _units(self, earned: Mapping[str, int]) -> float:
+        return earned.get(self._currency, 0) / CENTS
 
 
 def _midnight(now: datetime) -> str:

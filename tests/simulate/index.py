@@ -38,6 +38,18 @@ class MemoryIndex:
         """As `ports.RecordIndex.intent_counts`."""
         return Counter((row.agent, row.type, row.status) for row in await self._rows(tenant) if _fits(row, wanted))
 
+    async def earned(self, tenant: str, *, agent: str = "", since: str = "") -> Mapping[str, int]:
+        """As `ports.RecordIndex.earned`."""
+        sums: Counter[str] = Counter()
+        credited = set()
+        async for entry in self._store.read(tenant):
+            content, body = orjson.loads(entry.content), orjson.loads(entry.body)
+            if content["type"] == EntryType.CALL_COMPLETED and "value" in body and content["intentId"] not in credited:
+                credited.add(content["intentId"])
+                if agent in ("", content["agent"]) and content["time"] >= since:
+                    sums[body["value"]["currency"]] += body["value"]["cents"]
+        return sums
+
     async def _rows(self, tenant: str) -> list[IntentRow]:
         """Return the tenant's intents, newest first."""
         found: dict[str, dict[str, Any]] = {}

@@ -75,7 +75,7 @@ class AgentMetrics(Answer):
     intentsByStatus: dict[str, int] = Field(description="By status; every status is named.")
     intentsByType: dict[str, int]
     lastIntentAt: str | None
-    valueGenerated: float = Field(description="In currency units; 0 until amounts can be configured.")
+    valueGenerated: float = Field(description="Of all its completed intents, in currency units.")
 
 
 async def register_agent(call: Call, body: RegisterAgentRequest) -> JsonObject:

@@ -20,7 +20,7 @@ class StatsView(Answer):
     intentsToday: int = Field(description="Since 00:00 UTC.")
     pendingApprovals: int
     activeAgents: int = Field(description="Acted within 24 hours.")
-    valueGenerated: float = Field(description="Today's, in currency units; 0 until amounts can be configured.")
+    valueGenerated: float = Field(description="Of the intents that completed today, in currency units.")
 
     model_config = example({"intentsToday": 145, "pendingApprovals": 12, "activeAgents": 5, "valueGenerated": 5420.0})
 

@@ -25,7 +25,7 @@ from gateway.store.sqlite.schema import read_only_address
 __all__ = ["FILE", "SqliteIndex"]
 
 FILE = "index.sqlite3"
-VERSION = 1
+VERSION = 2
 """Of the tables below; a file of another version is made anew."""
 
 BATCH = 2_000
@@ -55,11 +55,14 @@ CREATE INDEX entries_by_agent ON entries (tenant, agent, seq);
 CREATE TABLE intents (
     tenant TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, agent TEXT NOT NULL, domain TEXT NOT NULL,
     type TEXT NOT NULL, status TEXT NOT NULL, effect TEXT NOT NULL, risk INTEGER NOT NULL,
-    created TEXT NOT NULL, updated TEXT NOT NULL, PRIMARY KEY (tenant, id)
+    created TEXT NOT NULL, updated TEXT NOT NULL,
+    credited TEXT NOT NULL DEFAULT '', cents INTEGER NOT NULL DEFAULT 0, currency TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX intents_in_order ON intents (tenant, seq);
 CREATE INDEX intents_by_status ON intents (tenant, status, seq);
 CREATE INDEX intents_by_agent ON intents (tenant, agent, seq);
+CREATE INDEX intents_by_credit ON intents (tenant, credited, agent, currency, cents) WHERE credited <> '';
 PRAGMA user_version = {VERSION};
 """
 
@@ -76,7 +79,7 @@ SELECT :tenant, seq, {_FIELD.format("time")}, {_FIELD.format("type")}, {_FIELD.f
        {_FIELD.format("upstream")} FROM ({_NEW})
 """
 _TAKE_INTENTS = f"""
-INSERT OR IGNORE INTO intents
+INSERT OR IGNORE INTO intents (tenant, id, seq, agent, domain, type, status, effect, risk, created, updated)
 SELECT :tenant, json_extract(content, '$.intentId'), seq, {_FIELD.format("agent")},
        iif(json_valid(body), coalesce(json_extract(body, '$.intent.domain'), ''), ''),
        iif(json_valid(body), coalesce(json_extract(body, '$.intent.type'), ''), ''),
@@ -119,6 +122,17 @@ FROM (
     WHERE json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}' GROUP BY 1
 ) AS judged WHERE intents.tenant = :tenant AND intents.id = judged.id
 """
+_CREDIT_INTENTS = f"""
+UPDATE intents SET credited = earned.time, cents = earned.cents, currency = earned.currency
+FROM (
+    SELECT {_FIELD.format("intentId")} AS id, {_FIELD.format("time")} AS time,
+           json_extract(body, '$.value.cents') AS cents, json_extract(body, '$.value.currency') AS currency, min(seq)
+    FROM ({_NEW})
+    WHERE json_extract(content, '$.type') = '{EntryType.CALL_COMPLETED}' AND json_valid(body)
+    AND json_type(body, '$.value.cents') = 'integer' AND json_type(body, '$.value.currency') = 'text' GROUP BY 1
+) AS earned WHERE intents.tenant = :tenant AND intents.id = earned.id AND intents.credited = ''
+"""
+"""An intent earns once, whatever else is told of it."""
 _INTENT = "SELECT id, agent, domain, type, status, effect, risk, created, updated FROM intents"
 
 
@@ -168,6 +182,16 @@ class SqliteIndex:
 
         def ask(connection: sqlite3.Connection) -> Mapping[tuple[str, str, str], int]:
             return {(agent, kind, status): count for agent, kind, status, count in connection.execute(query, values)}
+
+        return await self._ask(tenant, ask)
+
+    async def earned(self, tenant: str, *, agent: str = "", since: str = "") -> Mapping[str, int]:
+        """As `ports.RecordIndex.earned`."""
+        where, values = _where(tenant, {"agent = ?": agent, "credited >= ?": since})
+        query = f"SELECT currency, sum(cents) FROM intents {where} AND credited <> '' GROUP BY 1"
+
+        def ask(connection: sqlite3.Connection) -> Mapping[str, int]:
+            return dict(connection.execute(query, values).fetchall())
 
         return await self._ask(tenant, ask)
 
@@ -255,7 +279,7 @@ def _take_over(connection: sqlite3.Connection, tenant: str) -> int:
     to = after if found is None else int(found)
     if to > after:
         span = {"tenant": tenant, "after": after, "to": to}
-        for statement in (_TAKE_ENTRIES, _TAKE_INTENTS, _MOVE_INTENTS, _JUDGE_INTENTS):
+        for statement in (_TAKE_ENTRIES, _TAKE_INTENTS, _MOVE_INTENTS, _JUDGE_INTENTS, _CREDIT_INTENTS):
             connection.execute(statement, span)
         place = (tenant, to, _hash_at(connection, tenant, to))
         connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", place)
