@@ -13,11 +13,12 @@ Reads nothing and knows no clock; gathering is `services/facts.py`. The rungs, f
  9. an allow rule matches                        → ESCALATE  tier-escalate
 10. otherwise                                    → DENY  no-rule
 
-Entries record the number of the rung, so that numbers stay as they are. Two rungs that came later have their place
+Entries record the number of the rung, so that numbers stay as they are. Rungs that came later have their place
 elsewhere on the ladder:
 
 11. the intent is none that the agent declared   → DENY  agent-scope       (before 4)
 12. a human's yes covers all that escalates      → ALLOW  approved         (in place of 7 and 9; a deny is above both)
+15. a lease covers all that escalates            → ALLOW  leased           (as 12)
 
 There is no rung for a missing fact: whoever gathers facts and lacks one must not get here. An escalate rule needs no
 allow rule beside it: it is the operator's word that a human may allow the call (design, section 4, "Policies").
@@ -30,6 +31,7 @@ from gateway.core.call import Call
 from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
+from gateway.core.leases import Leased
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.evaluate import could_pass, evaluate
 from gateway.core.policy.model import Evaluation, PolicyInput
@@ -52,6 +54,8 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
         return refuse(facts, Reason.AGENT_SCOPE, text, rung=11)
     evaluation = evaluate(facts.bundle, policy_input(call, intent, facts))
     decision = _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest)
+    if facts.lease is not None:
+        return _with_lease(decision, facts.lease, intent, facts.tier)
     return decision if facts.approval is None else _with_yes(decision, facts.approval)
 
 
@@ -130,6 +134,25 @@ def _with_yes(decision: Decision, approval: Granted) -> Decision:
         reason=Reason.APPROVED,
         rung=12,
         explanation=f"A human has approved this very call ({approval.id}).",
+        approval=None,
+    )
+
+
+def _with_lease(decision: Decision, lease: Leased, intent: Intent, tier: TrustTier) -> Decision:
+    """Rung 15. A lease answers no more than the human saw: no other rule, no higher risk, no new factor, no lower tier.
+
+    Whether the call is of its shape is found before (`services/leases.py`), since a shape is kept from records.
+    """
+    factors = (factor.code for factor in intent.factors)
+    covered = lease.covers(decision.rules, risk=intent.risk, factors=factors, tier=tier)
+    if decision.effect is not Effect.ESCALATE or not covered:
+        return decision
+    return replace(
+        decision,
+        effect=Effect.ALLOW,
+        reason=Reason.LEASED,
+        rung=15,
+        explanation=f"A human has approved calls of this shape ({lease.id}).",
         approval=None,
     )
 

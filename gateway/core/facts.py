@@ -11,6 +11,7 @@ from gateway.core.agents import Restriction
 from gateway.core.approvals import Granted
 from gateway.core.audit.entry import Expect
 from gateway.core.decision import Stop, Thresholds
+from gateway.core.leases import Leased
 from gateway.core.policy.compile import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.value import value
@@ -23,10 +24,10 @@ class Facts:
     """What `decide` rests on.
 
     `novel` is True where this agent was never allowed this tool before. `restriction` is what the agent declared for
-    itself, None where it declared nothing. `approval` is a human's yes to this very call, where there is one. `stop` is
-    what forbids everything, whatever the call. `failures_in_row` counts the agent's failed and denied calls since its
-    last that went well. `expects` are the state rows that were read and must not have changed when the decision is
-    recorded.
+    itself, None where it declared nothing. `approval` is a human's yes to this very call, where there is one, `lease`
+    one to calls of its shape. `stop` is what forbids everything, whatever the call. `failures_in_row` counts the
+    agent's failed and denied calls since its last that went well. `expects` are the state rows that were read and must
+    not have changed when the decision is recorded.
     """
 
     principal: Principal
@@ -44,3 +45,4 @@ class Facts:
     approval: Granted | None = None
     stop: Stop | None = None
     failures_in_row: int = 0
+    lease: Leased | None = None

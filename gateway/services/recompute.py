@@ -18,6 +18,7 @@ from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.leases import read_leased
 from gateway.core.pinning import pin_tool
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
@@ -67,6 +68,7 @@ def recompute(
         counts=given["counts"],
         restriction=_restriction(given),
         approval=_approval(given),
+        lease=read_leased(given["lease"]) if "lease" in given else None,
     )
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=facts.novel), taxonomy)
     decision = decide(call, intent, facts)

@@ -11,7 +11,8 @@ from gateway.core.call import Call
 from gateway.core.decide import decide, is_hidden, refuse
 from gateway.core.decision import ApprovalTerms, Effect, Reason, Thresholds
 from gateway.core.facts import Facts
-from gateway.core.intent.model import EffectClass, Intent
+from gateway.core.intent.model import EffectClass, Intent, RiskFactor
+from gateway.core.leases import Leased
 from gateway.core.pinning import pin_tool
 from gateway.core.principal import TrustTier
 from tests.simulate.world import LOCAL, bundle
@@ -248,3 +249,52 @@ def test_a_rule_for_an_agent_is_for_the_agent_of_one_tenant(rule: str, tenant: s
     assert (decide(CALL, INTENT, given).effect is Effect.ALLOW) == allowed
     if "agents" in rule:
         assert is_hidden(CALL, given) != allowed
+
+
+# --- rung 15 ----------------------------------------------------------------------------------------------------------
+
+ASKS = facts(ALLOW, ESCALATE)
+LEASE = Leased(
+    id="lse_1", rules=frozenset((rule.id, rule.digest) for rule in decide(CALL, INTENT, ASKS).rules), risk=40, tier=1
+)
+
+
+def test_a_lease_allows_what_escalates_and_nothing_else_changes() -> None:
+    """A lease is a fact of the decision: the rules that matched are told all the same."""
+    decision = decide(CALL, INTENT, replace(ASKS, lease=LEASE))
+    assert (decision.effect, decision.reason, decision.rung) == (Effect.ALLOW, Reason.LEASED, 15)
+    assert decision.rules == decide(CALL, INTENT, ASKS).rules
+    assert decision.approval is None
+    assert LEASE.id in decision.explanation
+
+
+@pytest.mark.parametrize(
+    ("intent", "given", "effect", "reason"),
+    [
+        (INTENT, facts(ALLOW, ESCALATE, DENY), Effect.DENY, Reason.POLICY_DENY),
+        (INTENT, facts(ESCALATE, deny_from=40), Effect.DENY, Reason.TIER_DENY),
+        (INTENT, facts(ESCALATE, BROKEN), Effect.DENY, Reason.CONDITION_ERROR),
+        (INTENT, facts(DENY.replace("/x", "/y")), Effect.DENY, Reason.NO_RULE),
+        (INTENT, facts(ALLOW), Effect.ALLOW, Reason.POLICY_ALLOW),
+        (INTENT, facts(ESCALATE.replace("look", "look twice")), Effect.ESCALATE, Reason.POLICY_ESCALATE),
+        (replace(INTENT, risk=41), ASKS, Effect.ESCALATE, Reason.POLICY_ESCALATE),
+        (
+            replace(INTENT, factors=(RiskFactor(code="new", points=0, evidence=""),)),
+            ASKS,
+            Effect.ESCALATE,
+            Reason.POLICY_ESCALATE,
+        ),
+        (INTENT, replace(ASKS, tier=TrustTier.T0), Effect.ESCALATE, Reason.POLICY_ESCALATE),
+    ],
+)
+def test_a_lease_is_no_bypass(intent: Intent, given: Facts, effect: Effect, reason: Reason) -> None:
+    """Today's policy and tier decide; what the human has not seen asks again."""
+    decision = decide(CALL, intent, replace(given, lease=LEASE))
+    assert (decision.effect, decision.reason) == (effect, reason)
+
+
+def test_a_lease_covers_what_the_tier_escalates() -> None:
+    """Where the tier asks for the human, the risk that was seen is the bound."""
+    given = replace(facts(ALLOW, allow_below=40), lease=replace(LEASE, rules=frozenset()))
+    assert decide(CALL, INTENT, given).reason is Reason.LEASED
+    assert decide(CALL, replace(INTENT, risk=60), given).reason is Reason.TIER_ESCALATE

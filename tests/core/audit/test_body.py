@@ -23,6 +23,7 @@ from gateway.core.call import Call, Told
 from gateway.core.decide import decide
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
+from gateway.core.leases import Leased
 from gateway.core.pinning import pin_tool
 from tests.core.test_decide import ALLOW, facts
 
@@ -175,7 +176,9 @@ def test_a_declaration_and_a_yes_are_facts_on_record() -> None:
         facts(ALLOW),
         restriction=Restriction(domains=frozenset({"files", "code"})),
         approval=Granted(id="apr_1", rules=frozenset({("ask", "d")})),
+        lease=Leased(id="lse_1", rules=frozenset({("ask", "d")}), risk=7, factors=frozenset({"payment"}), tier=2),
     )
     told = orjson.loads(evaluation_input(CALL, given))["facts"]
     assert told["restriction"] == {"domains": ["code", "files"], "intentTypes": []}
     assert told["approval"] == {"id": "apr_1", "rules": [["ask", "d"]]}
+    assert told["lease"] == {"id": "lse_1", "rules": [["ask", "d"]], "risk": 7, "factors": ["payment"], "tier": 2}
