@@ -255,7 +255,8 @@ class Enforcement:
                 if judged.again is not None:
                     return judged
             given = NO_ROWS if rows is None else rows(judged)
-            draft = self._decided(judged, own if given is NO_ROWS else own + given)
+            again = bool(continues) or approval is not None or judged.intent_id != intent_id
+            draft = self._decided(judged, own if given is NO_ROWS else own + given, again=again)
             evaluated = self._clock.monotonic()
             append = self._audit.append(draft) if judged.use is None else self._use_up(judged.use, draft)
             conflict = await append
@@ -301,7 +302,7 @@ class Enforcement:
             use.desk.began(use)
         return used
 
-    def _decided(self, judged: Judged, rows: Rows = NO_ROWS) -> EntryDraft:
+    def _decided(self, judged: Judged, rows: Rows = NO_ROWS, *, again: bool = False) -> EntryDraft:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
         call, facts, decision = judged.call, judged.facts, judged.decision
         allowed = decision.effect is Effect.ALLOW
@@ -338,6 +339,8 @@ class Enforcement:
             else rows.puts,
             domain=judged.intent.domain,
             intent_type=judged.intent.type,
+            tier=facts.tier.name,
+            again=again,
         )
 
     # --- f and g: forward, durable completion -------------------------------------------------------------------------
