@@ -1,5 +1,6 @@
 """Settings become the parts of the house, and nothing secret is told on the way."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.core.holds import HoldTerms
+from gateway.core.worth import Amounts, Credit
 from gateway.errors import ConfigurationError
 from gateway.parts import (
+    amounts,
     audiences,
     data_folder,
     describe,
@@ -22,7 +25,7 @@ from gateway.parts import (
 )
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount
-from gateway.settings import HoldSettings, Settings, TokenSettings, UpstreamSettings
+from gateway.settings import HoldSettings, Settings, TokenSettings, UpstreamSettings, ValueSettings
 
 URL = UpstreamSettings(url="http://127.0.0.1:9/mcp")
 
@@ -100,6 +103,15 @@ def test_signing_keys_are_sealed_under_the_configured_key_else_the_folder_s(tmp_
     first = sealing_key(settings_in(tmp_path))
     assert first == sealing_key(settings_in(tmp_path)) == (tmp_path / "data" / "keys" / "data.key").read_bytes()
     assert sealing_key(settings_in(tmp_path, tokens=TokenSettings(key=SecretStr("ab" * 32)))) == b"\xab" * 32
+
+
+def test_amounts_are_those_of_the_settings(tmp_path: Path) -> None:
+    """In the operator's currency, by type."""
+    worth = ValueSettings(currency="EUR", amounts={"billing.send_invoice": Decimal("99.00")})
+    found = amounts(settings_in(tmp_path, value=worth))
+    assert found == Amounts(
+        currency="EUR", credits={"billing.send_invoice": Credit(cents=9900, type="efficiency", currency="EUR")}
+    )
 
 
 def test_calls_wait_as_long_as_the_settings_say(tmp_path: Path) -> None:

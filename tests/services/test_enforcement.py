@@ -1,16 +1,21 @@
 """The straight line of one call: decided, durably recorded, forwarded at most once, durably completed."""
 
+from decimal import Decimal
+
 import anyio
 import anyio.lowlevel
+import orjson
 import pytest
 
 from gateway.core.approvals import Granted
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.call import Call
 from gateway.core.decision import Effect, Reason
+from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Role, TrustTier
-from gateway.errors import AuditUnavailable, SigningError, UpstreamTimeout, UpstreamUnreachable
+from gateway.core.worth import amounts_of
+from gateway.errors import AuditUnavailable, SigningError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Conflict
 from gateway.services.enforcement import Completion, Outcome, OutcomeKind
 from gateway.services.judged import NO_ROWS, Judged, Rows
@@ -585,3 +590,47 @@ async def test_an_approved_call_that_is_cancelled_before_it_has_begun_does_not_r
     assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.CALLER_GONE,)
     told = await take(world, other)
     assert (told.kind, told.may_have_run, other.reached) == (OutcomeKind.FAILED, False, 0)
+
+
+# --- value ------------------------------------------------------------------------------------------------------------
+
+CREDITED = {"cents": 250, "type": "other", "currency": "USD"}
+
+
+def worth_something() -> World:
+    return World(amounts=amounts_of(TAXONOMY, "USD", dict.fromkeys(TAXONOMY.by_id, Decimal("2.50"))))
+
+
+async def test_a_call_that_completed_earns_the_amount_of_its_type() -> None:
+    """The credit is in the record, so that it stays when the amounts change; and on the draft for who counts."""
+    world = worth_something()
+    await take(world, Other(world))
+    decided, completed = world.entries()
+    kind = TAXONOMY.by_id[world.judged[0].intent.type].value
+    assert orjson.loads(completed.body)["value"] == CREDITED | {"type": kind or "other"}
+    assert (completed.value_cents, completed.value_type) == (250, kind or "other")
+    assert (decided.value_cents, "value" in orjson.loads(decided.body)) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": -32000, "message": "no"}},
+        {"result": {"isError": True, "content": []}},
+        {"result": {"resultType": "input_required", "requestState": "s"}},
+        UpstreamBroken("no answer", may_have_run=True),
+    ],
+)
+async def test_a_call_that_did_not_do_what_it_was_for_earns_nothing(answer: JsonObject | Exception) -> None:
+    """Never for what failed; and one that asks for more input is not over."""
+    world = worth_something()
+    await take(world, Other(world, answer))
+    (completed,) = world.entries(EntryType.CALL_COMPLETED)
+    assert (completed.value_cents, completed.value_type, "value" in orjson.loads(completed.body)) == (0, "", False)
+
+
+async def test_a_type_without_an_amount_earns_nothing() -> None:
+    """Its entry says nothing of value at all, as before there were amounts."""
+    world = World(amounts=amounts_of(TAXONOMY, "USD", {"billing.send_invoice": Decimal(1)}))
+    await take(world, Other(world))
+    assert "value" not in orjson.loads(world.entries(EntryType.CALL_COMPLETED)[0].body)

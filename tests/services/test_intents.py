@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 
 import anyio
@@ -13,9 +14,11 @@ from gateway.core.approvals import ApprovalState
 from gateway.core.audit.canonical import digest
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect, Reason, Thresholds
+from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Role, Scope, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
+from gateway.core.worth import amounts_of
 from gateway.errors import (
     AgentNotFound,
     AlreadyResolved,
@@ -781,3 +784,18 @@ async def test_every_error_of_a_request_is_a_deliberate_one() -> None:
     """Faces map them by one table."""
     assert issubclass(RequestError, GatewayError)
     assert not issubclass(StoreError, RequestError)
+
+
+async def test_what_is_reported_as_completed_earns_its_amount_once() -> None:
+    """The program's own word earns it; a second report is refused, so that it earns nothing more."""
+    made = World(amounts=amounts_of(TAXONOMY, "EUR", {"billing.send_invoice": Decimal("99.00")}))
+    await made.agents.register(OPERATOR, name="Billing Agent")
+    first, second = [(await made.intents.submit(KEY, INVOICE)).record.id for _ in range(2)]
+    await made.intents.outcome(KEY, first, Outcome.COMPLETED)
+    with pytest.raises(StateConflict):
+        await made.intents.outcome(KEY, first, Outcome.COMPLETED)
+    await made.intents.outcome(KEY, second, Outcome.FAILED)
+    earned, failed = made.entries(EntryType.CALL_COMPLETED)
+    assert orjson.loads(earned.body)["value"] == {"cents": 9900, "type": "efficiency", "currency": "EUR"}
+    assert (earned.value_cents, earned.value_type, earned.intent_type) == (9900, "efficiency", "billing.send_invoice")
+    assert (failed.value_cents, "value" in orjson.loads(failed.body)) == (0, False)

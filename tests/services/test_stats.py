@@ -35,6 +35,21 @@ class House:
         self.stats = Stats(index=MemoryIndex(self.store), approvals=self.waiting, clock=self.clock)
         self.count = 0
 
+    async def completed(self, intent: str, cents: int, *, currency: str = "USD", agent: str = "bot") -> None:
+        self.count += 1
+        await self.store.append(
+            EntryDraft(
+                tenant="acme",
+                id=f"evt_{self.count}",
+                type=EntryType.CALL_COMPLETED,
+                time=timestamp(self.clock.now()),
+                intent_id=intent,
+                agent=agent,
+                reasons=("ok",),
+                body=orjson.dumps({"value": {"cents": cents, "type": "revenue", "currency": currency}}),
+            )
+        )
+
     async def decided(
         self, agent: str, *, effect: str = "ALLOW", tenant: str = "acme", kind: str = "files.read"
     ) -> str:
@@ -99,3 +114,20 @@ async def test_without_the_index_there_are_no_figures() -> None:
     house.store.unreadable = "disk"
     with pytest.raises(StoreError):
         await house.stats.tenant(ACME)
+
+
+async def test_value_is_what_was_credited_today_or_by_one_agent_in_one_currency() -> None:
+    """Contract, section 2: today's, in units; it is noon. Euros and dollars have no sum."""
+    house = House()
+    house.clock.advance(-13 * 3600)
+    await house.completed(await house.decided("bot"), 100)
+    await house.completed(late := await house.decided("bot"), 1)
+    house.clock.advance(13 * 3600)
+    await house.completed(late, 1)
+    await house.completed(await house.decided("bot"), 1999)
+    await house.completed(await house.decided("bot"), 5000, currency="EUR")
+    await house.completed(await house.decided("other-bot"), 1, agent="other-bot")
+    assert (await house.stats.tenant(ACME)).value == 20.0
+    assert (await house.stats.agent(ACME, "bot")).value == 21.0
+    euros = Stats(index=MemoryIndex(house.store), approvals=house.waiting, clock=house.clock, currency="EUR")
+    assert (await euros.tenant(ACME)).value == 50.0

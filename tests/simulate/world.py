@@ -19,6 +19,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import Inbound, Kind
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import Mount
 from gateway.services.agents import Agents
@@ -165,6 +166,7 @@ class World:
         show_arguments: bool = True,
         audiences: Mapping[str, str] | None = None,
         holds: HoldTerms | None = None,
+        amounts: Amounts = NO_AMOUNTS,
     ) -> None:
         """`audiences` names the upstreams whose calls carry a token, with its audience; without `holds` none waits."""
         self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
@@ -203,6 +205,7 @@ class World:
             show_arguments=show_arguments,
             observer=Observers(DecisionsOnly(self.judged.append)),
             desk=self.desk,
+            amounts=amounts,
         )
         self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)
         self.refusals = Refusals(audit=self.store, clock=self.clock, ids=self.ids)
@@ -225,6 +228,7 @@ class World:
             index=MemoryIndex(self.store),
             taxonomy=TAXONOMY,
             show_arguments=show_arguments,
+            amounts=amounts,
         )
         self.dispatch = Dispatch(
             upstreams=self.upstreams,

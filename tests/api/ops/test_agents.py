@@ -57,7 +57,7 @@ async def test_an_agent_that_cannot_be_registered_is_not(body: object, field: st
 
 
 async def test_what_an_agent_did_is_counted() -> None:
-    """Every status is named; the value stays 0 until amounts can be configured."""
+    """Every status is named; without amounts the value is 0."""
     house = await opened()
     agent = (await house.post("/v1/agents", BODY)).json()["data"]
     assert (await house.get("/v1/agents/billing-agent/metrics")).json()["data"] == {

@@ -116,6 +116,38 @@ async def test_filters_pages_and_totals_hold_together(store, index):
     assert sum(counts.values()) == 7
 
 
+def completed(number: int, intent: str, value: object = None, **fields) -> EntryDraft:
+    body = orjson.dumps({"completion": "ok"} if value is None else {"value": value})
+    return entry(number, EntryType.CALL_COMPLETED, intent=intent, reasons=("ok",), body=body, **fields)
+
+
+async def test_what_was_credited_is_added_up_once_per_intent(store, index):
+    """By currency, agent and the time of completion; an entry says what was earned, whatever the amounts are today."""
+    for number in range(1, 6):
+        await store.append(decided(number, "ALLOW", intent=f"int_{number}", agent=f"bot-{number % 2}"))
+    await store.append(completed(11, "int_1", {"cents": 250, "type": "revenue", "currency": "USD"}))
+    await store.append(completed(12, "int_2", {"cents": 50, "type": "revenue", "currency": "USD"}))
+    assert await index.earned("acme") == {"USD": 300}
+    await store.append(completed(13, "int_2", {"cents": 50, "type": "revenue", "currency": "USD"}))
+    await store.append(completed(14, "int_3", {"cents": 7, "type": "other", "currency": "EUR"}))
+    await store.append(completed(15, "int_4"))
+    assert await index.earned("acme") == {"USD": 300, "EUR": 7}
+    assert await index.earned("acme", agent="bot-1") == {"USD": 250, "EUR": 7}
+    assert await index.earned("acme", since="2026-01-01T00:00:12.000Z") == {"USD": 50, "EUR": 7}
+    assert await index.earned("other") == {}
+
+
+@pytest.mark.parametrize(
+    "value", [{"cents": "9", "currency": "USD"}, {"cents": 9.5, "currency": "USD"}, {"cents": 9}, 9]
+)
+async def test_a_credit_that_is_none_is_left_out(store, index, value):
+    """A damaged body must not keep the index from everything else."""
+    await store.append(decided(1, "ALLOW", intent="int_1"))
+    await store.append(completed(2, "int_1", value))
+    assert await index.earned("acme") == {}
+    assert await ids(index, IntentFilter(status="completed")) == ["int_1"]
+
+
 async def test_entries_are_found_by_type_agent_upstream_time_and_place(store, index):
     """`GET /v1/audit` and the timeline."""
     await store.append(decided(1, "ALLOW", intent="int_1", upstream="files"))
