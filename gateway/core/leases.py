@@ -16,6 +16,8 @@ from typing import Final
 
 from gateway.core.decision import Effect, MatchedRule
 from gateway.core.jsonvalue import JsonObject, JsonValue
+from gateway.core.redact import redact
+from gateway.core.visible import compact
 
 __all__ = [
     "MAX_CHOICES",
@@ -28,11 +30,13 @@ __all__ = [
     "LeaseState",
     "Leased",
     "Shape",
+    "Told",
     "may_become",
     "places",
     "pointer",
     "problems_of",
     "read_leased",
+    "told",
 ]
 
 MAX_CONSTRAINTS: Final = 50
@@ -196,6 +200,44 @@ def problems_of(shape: Shape) -> Iterator[tuple[str, str]]:
         seen.add((one.path, one.check))
         if problem:
             yield one.path, problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One place of a shape, for people: its check, and what it compares with."""
+
+    path: str
+    check: Check
+    value: str
+
+
+def told(shape: Shape, *, exact: bool) -> tuple[Told, ...]:
+    """Return the first `MAX_PLACES` places of a shape: the loosened ones first, then those that must be equal.
+
+    Without `exact` secrets are removed from the values, as records have them.
+    """
+    listed = [Told(path=one.path, check=one.check, value=_shown(one, exact=exact)) for one in shape.constraints]
+    loose = {one.path for one in shape.constraints}
+    arguments = shape.arguments if exact else redact(shape.arguments)
+    for path, value in places(arguments):
+        if not any(f"{path}/".startswith(f"{one}/") or one.startswith(f"{path}/") for one in loose):
+            listed.append(Told(path=path, check=Check.EQUALS, value=compact(value)))
+    return tuple(listed[:MAX_PLACES])
+
+
+def _shown(constraint: Constraint, *, exact: bool) -> str:
+    """Return what a check compares with. A value below a telling name is as secret as the whole."""
+    if constraint.check is Check.ANY:
+        return ""
+    value = constraint.value
+    if not exact:
+        steps = constraint.path.split("/")[1:]
+        for step in reversed(steps):
+            value = {step: value}
+        value = redact(value)
+        for _ in steps:
+            value = next(iter(value.values())) if isinstance(value, dict) else value
+    return compact(value)
 
 
 def places(arguments: JsonObject) -> tuple[tuple[str, JsonValue], ...]:

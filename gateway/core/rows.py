@@ -4,33 +4,39 @@ Owns what is kept between two entries of one intent. Which change is allowed is 
 `core/submission.py`'s; that each is durable with its entry, the services'.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
 import orjson
 
 from gateway.core.approvals import Approval, ApprovalState, Granted
+from gateway.core.audit.body import shown_place
 from gateway.core.audit.canonical import digest
 from gateway.core.call import Call
 from gateway.core.decision import ApprovalTerms
+from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.submission import IntentStatus
 
 __all__ = [
     "APPROVALS",
     "PENDING",
+    "About",
     "HeldApproval",
     "IntentState",
     "Used",
     "Vote",
+    "about",
     "approval_key",
+    "asked_key",
     "call_key",
     "idempotency_key",
     "input_key",
     "intent_key",
     "pending_key",
     "read_approval",
+    "read_groups",
     "read_intent",
     "read_used",
 ]
@@ -48,6 +54,11 @@ def approval_key(approval_id: str) -> str:
 def pending_key(approval_id: str) -> str:
     """Return the key of the marker that an approval awaits a human."""
     return f"{PENDING}{approval_id}"
+
+
+def asked_key(approval_id: str) -> str:
+    """Return the key of the counter that says how often the same call was asked for."""
+    return f"asked:{approval_id}"
 
 
 def input_key(approval_id: str) -> str:
@@ -76,6 +87,58 @@ def call_key(agent: str, call: Call) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What an approval is about, as far as it may be kept in the clear, and how it was judged when it was opened.
+
+    `group` is the same for calls of one agent to one target, whatever their arguments; `same` for equal calls, whoever
+    makes them. Both only help people to look at many: neither is what a yes is for.
+    """
+
+    method: str
+    upstream: str
+    target: str
+    pin: str
+    args_digest: str
+    risk: int
+    factors: tuple[str, ...]
+    tier: int
+    group: str
+    same: str
+
+    @property
+    def groups(self) -> bytes:
+        """The value of the marker that the approval waits: what it is counted with."""
+        return orjson.dumps([self.group, self.same])
+
+
+def about(agent: str, call: Call, intent: Intent, tier: int) -> About:
+    """Return what an approval of this call is about."""
+    upstream, target = shown_place(call)
+    pin = call.tool.pin if call.tool is not None else ""
+    place = [call.method, call.upstream, call.action or call.target]
+    return About(
+        method=call.method,
+        upstream=upstream,
+        target=target,
+        pin=pin,
+        args_digest=call.arguments_digest,
+        risk=intent.risk,
+        factors=tuple(sorted({factor.code for factor in intent.factors})),
+        tier=tier,
+        group=f"grp_{digest([agent, *place])[:16]}",
+        same=f"eq_{digest([*place, pin, call.arguments_digest, digest(call.answers)])[:16]}",
+    )
+
+
+def read_groups(marker: bytes) -> tuple[str, str]:
+    """Return `group` and `same` of a marker; empty where it is of a release that kept none."""
+    if not marker.startswith(b"["):
+        return "", ""
+    group, same = orjson.loads(marker)
+    return group, same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """One yes or no. `claimed` is who a body said the approver was."""
 
@@ -92,7 +155,7 @@ class HeldApproval:
 
     `rules` are the escalating rules that a yes answers, by id and digest. `key` is that of the call, empty for an
     intent that was submitted by REST, which is its own. `human` is who was behind the credential that asked, where it
-    was a portal session. `used` is True once the yes has been.
+    was a portal session. `used` is True once the yes has been. `about` is None for one that an earlier release opened.
     """
 
     approval: Approval
@@ -101,6 +164,7 @@ class HeldApproval:
     human: str = ""
     votes: tuple[Vote, ...] = ()
     used: bool = False
+    about: About | None = None
     version: int = 0
 
     @property
@@ -145,6 +209,7 @@ class HeldApproval:
                     [vote.credential, vote.human, vote.time, vote.claimed, vote.rationale] for vote in self.votes
                 ],
                 "used": self.used,
+                "about": None if self.about is None else asdict(self.about),
             }
         )
 
@@ -177,8 +242,13 @@ def read_approval(tenant: str, value: bytes, version: int) -> HeldApproval:
             for credential, human, time, claimed, rationale in row["votes"]
         ),
         used=row["used"],
+        about=_about(row.get("about")),
         version=version,
     )
+
+
+def _about(row: JsonObject | None) -> About | None:
+    return None if row is None else About(**{**row, "factors": tuple(row["factors"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from gateway.core.leases import (
     pointer,
     problems_of,
     read_leased,
+    told,
 )
 
 SEEN: dict[str, Any] = {
@@ -267,6 +268,32 @@ def test_a_pointer_escapes_what_would_be_another_step() -> None:
     assert list(problems_of(made)) == []
     assert made.covers({"a/b": {"~": 2}})
     assert not made.covers({"a/b": {"~": 4}})
+
+
+def test_a_shape_is_told_with_its_loosened_places_first() -> None:
+    """A human, and the audit, see at once where calls may differ."""
+    made = shape(let("/amount", Check.MAX, 500), let("/to", Check.ANY), let("/path", Check.PREFIX, "/srv/data/"))
+    assert [(one.path, one.check.value, one.value) for one in told(made, exact=True)] == [
+        ("/amount", "max", "500"),
+        ("/to", "any", ""),
+        ("/path", "prefix", '"/srv/data/"'),
+        ("/tags/0", "equals", '"a"'),
+        ("/tags/1/b", "equals", "1"),
+        ("/dry", "equals", "false"),
+        ("/note", "equals", "null"),
+    ]
+
+
+def test_records_of_a_shape_hold_no_secret() -> None:
+    """What is in an entry stays for good; a value below a telling name is as secret as one beside it."""
+    arguments = {"password": "hunter2", "token": {"x": "hunter3"}, "plain": "yes"}
+    constraints = (let("/token/x", Check.ONE_OF, ["hunter3"]), let("/plain", Check.EQUALS, "yes"))
+    made = told(Shape(arguments=arguments, constraints=constraints), exact=False)
+    assert [(one.path, one.value) for one in made] == [
+        ("/token/x", '"[removed]"'),
+        ("/plain", '"yes"'),
+        ("/password", '"[removed]"'),
+    ]
 
 
 # --- the fact ---------------------------------------------------------------------------------------------------------

@@ -2,24 +2,29 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from gateway.core.approvals import Approval, ApprovalState, Granted
-from gateway.core.call import Call
+from gateway.core.call import INTENT_METHOD, Call, Told
 from gateway.core.decision import ApprovalTerms
+from gateway.core.intent.model import EffectClass, Intent, RiskFactor
 from gateway.core.pinning import pin_tool
 from gateway.core.rows import (
     HeldApproval,
     IntentState,
     Used,
     Vote,
+    about,
     approval_key,
+    asked_key,
     call_key,
     idempotency_key,
     input_key,
     intent_key,
     pending_key,
     read_approval,
+    read_groups,
     read_intent,
     read_used,
 )
@@ -91,7 +96,7 @@ def test_rows_of_different_kinds_never_share_a_prefix_that_is_scanned() -> None:
     """A list of approvals must not read their sealed inputs."""
     assert approval_key("apr_1").startswith("approval:")
     assert pending_key("apr_1").startswith("pending:")
-    others = (input_key("apr_1"), intent_key("int_1"), idempotency_key("k"), call_key("a", CALL))
+    others = (asked_key("apr_1"), input_key("apr_1"), intent_key("int_1"), idempotency_key("k"), call_key("a", CALL))
     assert not any(key.startswith(("approval:", "pending:", "agent:")) for key in others)
 
 
@@ -113,3 +118,58 @@ def test_a_call_that_differs_in_anything_does_not_find_the_approval_of_another(o
     assert call_key("a", CALL) == call_key("a", CALL)
     assert call_key("a", other) != call_key("a", CALL)
     assert call_key("b", CALL) != call_key("a", CALL)
+
+
+# --- what an approval is about ----------------------------------------------------------------------------------------
+
+INTENT = Intent(
+    type="billing.process_refund",
+    domain="billing",
+    effect_class=EffectClass.PAYMENT,
+    confidence=0.9,
+    evidence=(),
+    risk=61,
+    factors=(
+        RiskFactor(code="payment", points=40, evidence=""),
+        RiskFactor(code="first-use", points=10, evidence=""),
+        RiskFactor(code="payment", points=11, evidence=""),
+    ),
+)
+
+
+def test_what_an_approval_is_about_is_read_back_as_it_was_written() -> None:
+    """A lease rests on how the call was judged when the human was asked."""
+    held = replace(HELD, about=about("bot", CALL, INTENT, 2))
+    assert read_approval("t", held.written(), 3) == held
+    assert held.about is not None
+    assert (held.about.risk, held.about.factors, held.about.tier) == (61, ("first-use", "payment"), 2)
+    assert read_groups(held.about.groups) == (held.about.group, held.about.same)
+
+
+def test_a_row_of_an_earlier_release_is_read() -> None:
+    """What waits when a gateway is replaced by a newer one still waits."""
+    row = orjson.loads(HELD.written())
+    del row["about"]
+    assert read_approval("t", orjson.dumps(row), 3) == HELD
+    assert read_groups(b"2026-11-22T12:00:00.000Z") == ("", "")
+
+
+def test_calls_of_one_agent_to_one_tool_are_a_group_and_equal_calls_are_the_same_whoever_makes_them() -> None:
+    """People see at once what belongs together; nothing is allowed by it."""
+    one = about("bot", CALL, INTENT, 2)
+    other = about("bot", replace(CALL, arguments_digest="e"), INTENT, 2)
+    theirs = about("bob", CALL, INTENT, 2)
+    elsewhere = about("bot", replace(CALL, upstream="v"), INTENT, 2)
+    assert one.group == other.group != theirs.group
+    assert one.same == theirs.same != other.same
+    assert elsewhere.group != one.group
+    assert elsewhere.same != one.same
+
+
+def test_what_a_program_says_is_kept_without_secrets() -> None:
+    """The row lies in the clear and outlives the approval."""
+    told = replace(
+        CALL, method=INTENT_METHOD, tool=None, name="use token=abcdef0123", told=Told(action="use token=abcdef0123")
+    )
+    kept = about("bot", told, INTENT, 2)
+    assert "abcdef0123" not in f"{kept.upstream}{kept.target}{kept.groups!r}"
