@@ -18,6 +18,8 @@ elsewhere on the ladder:
 
 11. the intent is none that the agent declared   → DENY  agent-scope       (before 4)
 12. a human's yes covers all that escalates      → ALLOW  approved         (in place of 7 and 9; a deny is above both)
+13. a switch stops agent, upstream or tenant     → DENY  switched-off      (before 1: nothing is above a human's stop)
+14. the agent's circuit is open                  → DENY  circuit-open      (before 1)
 15. a lease covers all that escalates            → ALLOW  leased           (as 12)
 
 There is no rung for a missing fact: whoever gathers facts and lacks one must not get here. An escalate rule needs no
@@ -45,6 +47,9 @@ NO_POLICY = ""
 
 def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
     """Return the answer to `call`. Never raises for anything that a call can hold."""
+    if facts.stop is not None:
+        rung = 13 if facts.stop.reason is Reason.SWITCHED_OFF else 14
+        return refuse(facts, facts.stop.reason, facts.stop.explanation, rung=rung)
     definition = _judge_definition(call, facts)
     if definition is not None:
         return definition

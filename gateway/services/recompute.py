@@ -12,7 +12,7 @@ from gateway.core.approvals import Granted
 from gateway.core.audit.body import read_call
 from gateway.core.call import PinnedTool, Review
 from gateway.core.decide import decide
-from gateway.core.decision import Thresholds
+from gateway.core.decision import Reason, Stop, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
@@ -68,6 +68,7 @@ def recompute(
         counts=given["counts"],
         restriction=_restriction(given),
         approval=_approval(given),
+        stop=_stop(given),
         lease=read_leased(given["lease"]) if "lease" in given else None,
     )
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=facts.novel), taxonomy)
@@ -110,6 +111,12 @@ def _approval(given: JsonObject) -> Granted | None:
     """Return the human's yes that the decision rested on."""
     granted = given.get("approval")
     return None if granted is None else Granted(id=granted["id"], rules=frozenset(map(tuple, granted["rules"])))
+
+
+def _stop(given: JsonObject) -> Stop | None:
+    """Return the switch or open circuit that stopped the call."""
+    stop = given.get("stop")
+    return None if stop is None else Stop(reason=Reason(stop["reason"]), explanation=stop["explanation"])
 
 
 def _tool(called: JsonObject, definition: JsonObject | None) -> PinnedTool | None:

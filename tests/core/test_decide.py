@@ -9,7 +9,7 @@ from gateway.core.agents import Restriction
 from gateway.core.approvals import Granted
 from gateway.core.call import Call
 from gateway.core.decide import decide, is_hidden, refuse
-from gateway.core.decision import ApprovalTerms, Effect, Reason, Thresholds
+from gateway.core.decision import ApprovalTerms, Effect, Reason, Stop, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.model import EffectClass, Intent, RiskFactor
 from gateway.core.leases import Leased
@@ -298,3 +298,16 @@ def test_a_lease_covers_what_the_tier_escalates() -> None:
     given = replace(facts(ALLOW, allow_below=40), lease=replace(LEASE, rules=frozenset()))
     assert decide(CALL, INTENT, given).reason is Reason.LEASED
     assert decide(CALL, replace(INTENT, risk=60), given).reason is Reason.TIER_ESCALATE
+
+
+# --- stopped ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reason", "rung"), [(Reason.SWITCHED_OFF, 13), (Reason.CIRCUIT_OPEN, 14)])
+@pytest.mark.parametrize("call", [CALL, replace(CALL, tool=None), replace(CALL, arguments={"path": 7})])
+def test_nothing_is_above_a_stop(call: Call, reason: Reason, rung: int) -> None:
+    """No rule, no yes, no lease, and not even the question whether there is such a tool."""
+    given = replace(facts(ALLOW), stop=Stop(reason=reason, explanation="stopped"), approval=Granted(id="apr_1"))
+    decision = decide(call, INTENT, given)
+    assert (decision.rung, decision.effect, decision.reason) == (rung, Effect.DENY, reason)
+    assert (decision.explanation, decision.rules) == ("stopped", ())

@@ -196,6 +196,8 @@ def _facts(facts: Facts) -> orjson.Fragment:
         }
     if facts.approval is not None:
         rested_on["approval"] = {"id": facts.approval.id, "rules": sorted(facts.approval.rules)}
+    if facts.stop is not None:
+        rested_on["stop"] = {"reason": facts.stop.reason, "explanation": facts.stop.explanation}
     if facts.lease is not None:
         rested_on["lease"] = facts.lease.written()
     return orjson.Fragment(orjson.dumps(rested_on))

@@ -21,6 +21,7 @@ from gateway.core.audit.body import (
 )
 from gateway.core.call import Call, Told
 from gateway.core.decide import decide
+from gateway.core.decision import Reason, Stop
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.leases import Leased
@@ -177,8 +178,10 @@ def test_a_declaration_and_a_yes_are_facts_on_record() -> None:
         restriction=Restriction(domains=frozenset({"files", "code"})),
         approval=Granted(id="apr_1", rules=frozenset({("ask", "d")})),
         lease=Leased(id="lse_1", rules=frozenset({("ask", "d")}), risk=7, factors=frozenset({"payment"}), tier=2),
+        stop=Stop(reason=Reason.SWITCHED_OFF, explanation="stopped"),
     )
     told = orjson.loads(evaluation_input(CALL, given))["facts"]
     assert told["restriction"] == {"domains": ["code", "files"], "intentTypes": []}
     assert told["approval"] == {"id": "apr_1", "rules": [["ask", "d"]]}
     assert told["lease"] == {"id": "lse_1", "rules": [["ask", "d"]], "risk": 7, "factors": ["payment"], "tier": 2}
+    assert told["stop"] == {"reason": "switched-off", "explanation": "stopped"}

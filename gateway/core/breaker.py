@@ -1,0 +1,50 @@
+"""The circuit breaker of an agent: after so many failures in a row it is stopped for a while, and then may try again.
+
+Owns the rule. What counts as a failure, and how many there were, is known from the agent's record (`services/trust.py`
+reads it off the chain); nothing is kept here. Once the while is over calls pass again: the first that fails is one more
+failure in the same row and stops the agent anew, the first that goes well ends the row.
+"""
+
+from datetime import datetime, timedelta
+
+from gateway.core.audit.body import timestamp
+from gateway.core.decision import Reason, Stop
+from gateway.core.value import value
+
+__all__ = ["BreakerTerms", "Circuit", "circuit"]
+
+
+@value
+class BreakerTerms:
+    """After how many failures in a row an agent is stopped (0: never), and for how many seconds after the last."""
+
+    failures: int = 20
+    cool_down_s: float = 60.0
+
+
+@value
+class Circuit:
+    """An open circuit: its agent is stopped until then, after so many failures in a row."""
+
+    until: datetime
+    failures: int
+
+    @property
+    def stop(self) -> Stop:
+        """What a call is told that it stops."""
+        text = (
+            f"The last {self.failures} calls of this agent failed or were denied, so that it is stopped until"
+            f" {timestamp(self.until)}. Do not retry before; see what fails."
+        )
+        return Stop(reason=Reason.CIRCUIT_OPEN, explanation=text)
+
+
+def circuit(terms: BreakerTerms, *, failures: int, last: datetime | None, now: datetime) -> Circuit | None:
+    """Return the open circuit of an agent with so many failures in a row, the last at that time; None where closed.
+
+    A failure whose time lies ahead of `now` (the clock was set back) stops the agent no longer than one of this moment.
+    """
+    if not terms.failures or failures < terms.failures or last is None:
+        return None
+    until = min(last, now) + timedelta(seconds=terms.cool_down_s)
+    return Circuit(until=until, failures=failures) if until > now else None
