@@ -12,6 +12,7 @@ from zlib import crc32
 
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.decision import Effect, Reason
+from gateway.core.intent.risk import MAX_RISK
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import TrustTier
 from gateway.core.value import value
@@ -32,7 +33,7 @@ class EvidenceKind(IntEnum):
     """The agent reports by REST that it failed."""
     DENIED = 4
     """A policy, the agent's tier or its declared scope forbids the call."""
-    MISTAKEN = 5
+    SLIPPED = 5
     """Denied, but nothing that anybody forbade: no such tool, wrong arguments, no rule, asked again after a no."""
     APPROVED = 6
     """A human said yes."""
@@ -106,10 +107,10 @@ _DENIED: Mapping[str, EvidenceKind] = {
     Reason.POLICY_DENY: EvidenceKind.DENIED,
     Reason.TIER_DENY: EvidenceKind.DENIED,
     Reason.AGENT_SCOPE: EvidenceKind.DENIED,
-    Reason.NO_RULE: EvidenceKind.MISTAKEN,
-    Reason.UNKNOWN_TOOL: EvidenceKind.MISTAKEN,
-    Reason.SCHEMA: EvidenceKind.MISTAKEN,
-    Reason.REJECTED: EvidenceKind.MISTAKEN,
+    Reason.NO_RULE: EvidenceKind.SLIPPED,
+    Reason.UNKNOWN_TOOL: EvidenceKind.SLIPPED,
+    Reason.SCHEMA: EvidenceKind.SLIPPED,
+    Reason.REJECTED: EvidenceKind.SLIPPED,
 }
 """Reason of a DENY → evidence. The others are not the agent's doing: what the gateway could not read, record or
 evaluate, what others' calls or a human's switch brought about, or what nobody answered in time."""
@@ -134,7 +135,7 @@ def evidence_of(entry: EntryDraft, seq: int) -> Evidence | None:
         return None
     return Evidence(
         kind=kind,
-        risk=entry.risk,
+        risk=max(0, min(MAX_RISK, entry.risk)),
         day=day_of(entry.time[:10]),
         what=crc32(f"{entry.upstream}\0{entry.tool}\0{entry.args_digest}".encode()),
         time=entry.time,

@@ -27,20 +27,21 @@ def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL)
     A clock that goes backwards so gains nothing: no day counts twice, and nothing fades less.
     """
     kind = evidence.kind
-    before = record.sums
-    today = aged(before, evidence.day, model)
+    today = aged(record.sums, evidence.day, model)
     if kind in _GOOD:
         sums = _better(today, evidence, model)
     elif kind in _FORFEITS:
         sums = _worse(today, evidence, model)
     else:
         sums = _mildly_worse(today, evidence, model)
-    good, worst, row, failed_at = record.good, record.worst, record.failures_in_row, record.failed_at
-    if sums is not today:
-        if kind in _GOOD:
-            good = _cited(good, evidence)
-        else:
-            worst = _cited(worst, evidence)
+    good, worst, barred = record.good, record.worst, record.barred
+    if sums.proven > today.proven or sums.level > today.level:
+        good = _cited(good, evidence)
+    elif sums.bad > today.bad or sums.refused is not today.refused:
+        worst = _cited(worst, evidence)
+    if kind in _FORFEITS and _forfeits(evidence, model) >= model.strike_percent * _SQUARE:
+        barred = max(barred, sums.day + model.quiet)
+    row, failed_at = record.failures_in_row, record.failed_at
     if kind in _SUCCESS:
         row = 0
     elif kind in _FAILURE:
@@ -50,7 +51,7 @@ def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL)
         sums=sums,
         tier=record.tier,
         since=record.since or evidence.day,
-        fell=record.fell,
+        barred=barred,
         ceiling=record.ceiling,
         frozen=record.frozen,
         failures_in_row=row,
@@ -61,16 +62,16 @@ def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL)
     )
 
 
-def after_change(record: Record, change: Change) -> Record:
+def after_change(record: Record, change: Change, model: TrustModel = DEFAULT_MODEL) -> Record:
     """Return the record with a change of the agent's standing, by the model or by a human."""
     kind = change.kind
     if kind is ChangeKind.CEILING:
         return replace(record, ceiling=change.tier)
     if kind is ChangeKind.FROZEN or kind is ChangeKind.UNFROZEN:
         return replace(record, frozen=kind is ChangeKind.FROZEN)
-    day = max(record.since, change.day)
-    fell = day if kind is ChangeKind.DEMOTED else record.fell
-    return replace(record, tier=change.tier, since=day, fell=fell)
+    day = max(record.sums.day, record.since, change.day)
+    barred = max(record.barred, day + model.probation) if kind is ChangeKind.DEMOTED else record.barred
+    return replace(record, tier=change.tier, since=day, barred=barred)
 
 
 def aged(sums: Sums, day: int, model: TrustModel = DEFAULT_MODEL) -> Sums:
@@ -88,33 +89,47 @@ def aged(sums: Sums, day: int, model: TrustModel = DEFAULT_MODEL) -> Sums:
             break
         fading = tuple(one * rate >> 32 for one in fading)
     proven, slight, bad, first, second, third, fourth = fading
-    return Sums(day=day, proven=proven, slight=slight, bad=bad, days=(first, second, third, fourth), kinds=sums.kinds)
+    return Sums(
+        day=day,
+        proven=proven,
+        slight=slight,
+        bad=bad,
+        days=(first, second, third, fourth),
+        kinds=sums.kinds,
+        run=sums.run,
+    )
 
 
 def _better(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
     """Add a success: in full where the gateway saw it, it was of some risk, and not the same call as one before."""
-    risk = evidence.risk
-    if evidence.kind is EvidenceKind.EXECUTED and risk >= model.proven_risk and evidence.what not in today.kinds:
-        return _proven(today, evidence, model)
-    weight = max(risk * risk * UNIT // _SQUARE, model.least_good)
-    level = 1
-    if evidence.kind is EvidenceKind.CLAIMED:
-        weight = weight * model.claimed_percent // 100
-    elif evidence.kind is EvidenceKind.APPROVED:
+    if evidence.kind is not EvidenceKind.EXECUTED or evidence.risk < model.proven_risk:
+        return _slight(today, evidence, model)
+    run = min(today.run + 1, model.run_at_most)
+    if evidence.what in today.kinds:
+        sums = _slight(today, evidence, model)
+        return sums if run == sums.run else _raised(sums, 0, proven=0, slight=0, kinds=sums.kinds, run=run)
+    added = min(_weight(evidence, 100, model), model.proven_a_day - today.proven_today)
+    level = _level(evidence.risk, model.steps)
+    if not added and level <= today.level:
+        return today if run == today.run else _raised(today, 0, proven=0, slight=0, kinds=today.kinds, run=run)
+    kinds = (*today.kinds[1 - model.kinds :], evidence.what)
+    return _raised(today, level, proven=added, slight=0, kinds=kinds, run=run)
+
+
+def _slight(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
+    """Add a success that is harmless, repeated or the agent's own word, or a human's yes."""
+    if evidence.kind is EvidenceKind.APPROVED:
         weight = _weight(evidence, model.approved_percent, model)
         level = 0  # that a human agreed is no day on which the agent did anything well
+    else:
+        weight = max(_weight(evidence, 100, model), model.least_good)
+        level = 1
+        if evidence.kind is EvidenceKind.CLAIMED:
+            weight = weight * model.claimed_percent // 100
     added = min(weight, model.slight_a_day - today.slight_today)
     if not added and level <= today.level:
         return today
-    return _raised(today, level, proven=0, slight=added, kinds=today.kinds)
-
-
-def _proven(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
-    added = min(evidence.risk * evidence.risk * UNIT // _SQUARE, model.proven_a_day - today.proven_today)
-    level = _level(evidence.risk, model.steps)
-    if not added and level <= today.level:
-        return today
-    return _raised(today, level, proven=added, slight=0, kinds=(*today.kinds[1 - model.kinds :], evidence.what))
+    return _raised(today, level, proven=0, slight=added, kinds=today.kinds, run=today.run)
 
 
 def _level(risk: int, steps: tuple[Step, ...]) -> int:
@@ -125,7 +140,7 @@ def _level(risk: int, steps: tuple[Step, ...]) -> int:
     return level
 
 
-def _raised(today: Sums, level: int, *, proven: int, slight: int, kinds: tuple[int, ...]) -> Sums:
+def _raised(today: Sums, level: int, *, proven: int, slight: int, kinds: tuple[int, ...], run: int) -> Sums:
     """Return the sums with something good added; the day counts once for each tier up to `level`."""
     first, second, third, fourth = (
         one + UNIT if today.level < tier <= level else one for tier, one in enumerate(today.days, start=1)
@@ -141,40 +156,55 @@ def _raised(today: Sums, level: int, *, proven: int, slight: int, kinds: tuple[i
         slight_today=today.slight_today + slight,
         mild_today=today.mild_today,
         kinds=kinds,
+        refused=today.refused,
+        run=run,
     )
 
 
 def _worse(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
     """Add a denial or a human's no: it weighs by its risk, and forfeits a share of everything good."""
-    denied = evidence.kind is EvidenceKind.DENIED
-    weight = _weight(evidence, model.denied_percent if denied else model.rejected_percent, model)
-    risk = _risk(evidence, model)
-    forfeited = (model.denied_forfeits_percent if denied else model.rejected_forfeits_percent) * risk * risk
+    refused = today.refused
+    percent = model.rejected_percent
+    if evidence.kind is EvidenceKind.DENIED:
+        if evidence.what in refused:
+            return _mildly_worse(today, evidence, model)
+        refused = (*refused[1 - model.refused :], evidence.what)
+        percent = model.denied_percent
+    weight = max(_weight(evidence, percent, model), model.least_bad)
     whole = 100 * _SQUARE
-    left = whole - forfeited
+    left = whole - _forfeits(evidence, model)
     first, second, third, fourth = today.days
     return replace(
         today,
         proven=today.proven * left // whole,
         slight=today.slight * left // whole,
-        bad=min(today.bad + max(weight, model.least_bad), model.bad_at_most),
+        bad=min(today.bad + weight, model.bad_at_most),
         days=(first * left // whole, second * left // whole, third * left // whole, fourth * left // whole),
+        refused=refused,
     )
 
 
+def _forfeits(evidence: Evidence, model: TrustModel) -> int:
+    """Return the share of all merit that the act forfeits, in parts of a million."""
+    denied = evidence.kind is EvidenceKind.DENIED
+    percent = model.denied_forfeits_percent if denied else model.rejected_forfeits_percent
+    risk = _risk(evidence, model)
+    return percent * risk * risk
+
+
 def _mildly_worse(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
-    """Add a failure or a mistake, as far as the day has room for them."""
-    if evidence.kind is EvidenceKind.MISTAKEN:
-        weight = model.mistake
-    else:
-        weight = _weight(evidence, model.failed_percent, model)
-        if evidence.kind is EvidenceKind.CLAIMED_FAILED:
-            weight = weight * model.claimed_percent // 100
-    added = min(weight, model.mild_a_day - today.mild_today)
-    if not added:
+    """Add a failure or a slip, as far as the day has room for them."""
+    failed = evidence.kind is EvidenceKind.FAILED and evidence.risk >= model.proven_risk
+    weight = model.slip
+    if evidence.kind is EvidenceKind.FAILED or evidence.kind is EvidenceKind.CLAIMED_FAILED:
+        weight = _weight(evidence, model.failed_percent, model) // (1 + today.run)
+    run = 0 if failed else today.run
+    room = (model.failed_a_day if failed else model.slips_a_day) - today.mild_today
+    added = max(0, min(weight, room))
+    if not added and run == today.run:
         return today
     bad = min(today.bad + added, model.bad_at_most)
-    return replace(today, bad=bad, mild_today=today.mild_today + added)
+    return replace(today, bad=bad, mild_today=today.mild_today + added, run=run)
 
 
 def _weight(evidence: Evidence, percent: int, model: TrustModel) -> int:
@@ -184,8 +214,9 @@ def _weight(evidence: Evidence, percent: int, model: TrustModel) -> int:
 
 def _risk(evidence: Evidence, model: TrustModel) -> int:
     """Return the risk of an act. The entry of a human's answer does not say it."""
-    human = evidence.kind is EvidenceKind.REJECTED or evidence.kind is EvidenceKind.APPROVED
-    return evidence.risk or model.assumed_risk if human else evidence.risk
+    if evidence.kind is EvidenceKind.REJECTED:
+        return max(evidence.risk, model.assumed_risk)
+    return model.assumed_risk if evidence.kind is EvidenceKind.APPROVED else evidence.risk
 
 
 def _cited(cited: tuple[Cited, ...], evidence: Evidence) -> tuple[Cited, ...]:

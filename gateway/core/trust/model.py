@@ -68,7 +68,7 @@ class TrustModel:
     approved_percent: int = 25
     """What a human's yes weighs. What comes of it is evidence of its own."""
     assumed_risk: int = 60
-    """Risk of an act whose entry does not say it: a human's answer."""
+    """Risk of a yes, and at least that of a no: the entry of a human's answer does not say it."""
 
     denied_percent: int = 800
     """What a denial by policy, tier or declared scope weighs, against a success of the same risk."""
@@ -76,26 +76,37 @@ class TrustModel:
     """What a human's no weighs."""
     least_bad: int = UNIT // 10
     """What such a denial or no weighs at least."""
+    refused: int = 8
+    """Denied calls of a day that are remembered; one of them again is a slip: an agent in a loop means one thing."""
     denied_forfeits_percent: int = 75
     """Share of all merit that a denial of risk 100 forfeits; of lower risk by its square."""
     rejected_forfeits_percent: int = 45
     """The same for a human's no."""
-    failed_percent: int = 20
-    """What a failed execution weighs."""
-    mistake: int = UNIT // 100
-    """What a request weighs that no policy forbids: unknown tool, wrong arguments, no rule, asked again after a no."""
-    mild_a_day: int = UNIT // 20
-    """The most that failures and mistakes of one day weigh together: a busy agent has more of them than an idle one."""
-    bad_at_most: int = 20 * UNIT
+    failed_percent: int = 60
+    """What a failed execution weighs, divided by one and the proven successes since the failure before: an agent that
+    does much fails more often, and is to be judged by how large the share is."""
+    failed_a_day: int = UNIT // 2
+    """The most that the failures of one day weigh together."""
+    run_at_most: int = 99
+    """Successes between two failures that are counted."""
+    slip: int = UNIT // 100
+    """What a request weighs that nobody forbade: unknown tool, wrong arguments, no rule, asked again after a no."""
+    slips_a_day: int = UNIT // 20
+    """The most that such requests, harmless failures and those that the agent reports itself weigh in one day."""
+    bad_at_most: int = 40 * UNIT
     """Bad evidence that is kept; at the bottom there is nothing more to lose, and the way back must not be endless."""
 
     probation: int = 30
     """Days after a demotion without any promotion."""
+    quiet: int = 14
+    """Days after a strike without any promotion."""
+    strike_percent: int = 10
+    """A denial or a no that forfeits at least this share of all merit is a strike: from risk 37 on, and any no."""
     steps: tuple[Step, Step, Step, Step] = (
         Step(risk=0, score=22, days=3, dwell=3, keeps_score=15, keeps_days=0, newcomer=12),
-        Step(risk=30, score=50, days=10, dwell=14, keeps_score=45, keeps_days=4, newcomer=14),
-        Step(risk=45, score=70, days=20, dwell=30, keeps_score=60, keeps_days=8, newcomer=16),
-        Step(risk=60, score=85, days=30, dwell=60, keeps_score=75, keeps_days=12, newcomer=18),
+        Step(risk=30, score=50, days=10, dwell=14, keeps_score=45, keeps_days=5, newcomer=14),
+        Step(risk=45, score=70, days=20, dwell=30, keeps_score=60, keeps_days=10, newcomer=16),
+        Step(risk=60, score=85, days=30, dwell=60, keeps_score=80, keeps_days=15, newcomer=18),
     )
     """What T1 to T4 ask for. The risks are those that the tier below may do alone by the default thresholds."""
 

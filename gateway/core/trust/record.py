@@ -28,7 +28,8 @@ class Sums:
 
     `proven` are successes of some risk that the gateway saw; `slight` harmless, claimed or repeated ones, and a human's
     yes. `days` are the separate days with a success that counts for T1 to T4. Of the day itself: `level`, the highest
-    tier that it counts for already, and what it has added. `kinds` are the proven calls counted last, as checksums.
+    tier that it counts for already, and what it has added. `kinds` are the proven calls counted last, as checksums;
+    `refused` the calls denied on this day, `run` the successes of some risk since the last failure.
     """
 
     day: int = 0
@@ -41,6 +42,8 @@ class Sums:
     slight_today: int = 0
     mild_today: int = 0
     kinds: tuple[int, ...] = ()
+    refused: tuple[int, ...] = ()
+    run: int = 0
 
 
 @value
@@ -48,7 +51,7 @@ class Record:
     """The record of one agent.
 
     `tier` is that of the last change, None where there was none; `since` the day of that or of the first evidence,
-    `fell` the day of the last demotion (0: never); `ceiling` and `frozen` are as a human set them.
+    `barred` the first day on which it may be promoted again (0: at once); `ceiling` and `frozen` are a human's.
     `failures_in_row` are failed executions and denials since the last success, `failed_at` the time of the last one.
     `counts` are by `EvidenceKind`. `good` and `worst` are the last entries that moved the sums up and down.
     """
@@ -56,7 +59,7 @@ class Record:
     sums: Sums = field(default_factory=Sums)
     tier: TrustTier | None = None
     since: int = 0
-    fell: int = 0
+    barred: int = 0
     ceiling: TrustTier | None = None
     frozen: bool = False
     failures_in_row: int = 0
@@ -70,12 +73,12 @@ class Record:
         one = self.sums
         sums = (
             *(one.day, one.proven, one.slight, one.bad, one.days),
-            *(one.level, one.proven_today, one.slight_today, one.mild_today, one.kinds),
+            *(one.level, one.proven_today, one.slight_today, one.mild_today, one.kinds, one.refused, one.run),
         )
         tier, ceiling = self.tier, self.ceiling
         return orjson.dumps(
             (
-                *(VERSION, sums, None if tier is None else tier.name, self.since, self.fell),
+                *(VERSION, sums, None if tier is None else tier.name, self.since, self.barred),
                 *(None if ceiling is None else ceiling.name, self.frozen, self.failures_in_row, self.failed_at),
                 *(self.counts, self.good, self.worst),
             )
@@ -91,12 +94,12 @@ def read_record(text: bytes) -> Record | None:
     version, *fields = orjson.loads(text)
     if version != VERSION:
         return None
-    sums, tier, since, fell, ceiling, frozen, failures_in_row, failed_at, counts, good, worst = fields
+    sums, tier, since, barred, ceiling, frozen, failures_in_row, failed_at, counts, good, worst = fields
     return Record(
         sums=_sums(*sums),
         tier=None if tier is None else TrustTier[tier],
         since=since,
-        fell=fell,
+        barred=barred,
         ceiling=None if ceiling is None else TrustTier[ceiling],
         frozen=frozen,
         failures_in_row=failures_in_row,
@@ -108,7 +111,7 @@ def read_record(text: bytes) -> Record | None:
 
 
 def _sums(*fields: JsonValue) -> Sums:
-    day, proven, slight, bad, days, level, proven_today, slight_today, mild_today, kinds = fields
+    day, proven, slight, bad, days, level, proven_today, slight_today, mild_today, kinds, refused, run = fields
     first, second, third, fourth = days
     return Sums(
         day=day,
@@ -121,4 +124,6 @@ def _sums(*fields: JsonValue) -> Sums:
         slight_today=slight_today,
         mild_today=mild_today,
         kinds=tuple(kinds),
+        refused=tuple(refused),
+        run=run,
     )

@@ -173,7 +173,7 @@ def _ripe(record: Record, sums: Sums, score: int, day: int, start: TrustTier, mo
     """Say whether the next tier is earned, its ceiling aside; a tier up to `start` is given again, not earned."""
     recorded = start if record.tier is None else record.tier
     step = model.steps[recorded]
-    if record.frozen or (record.fell and day - record.fell < model.probation) or day - record.since < step.dwell:
+    if record.frozen or day < record.barred or day - record.since < step.dwell:
         return False
     if recorded < start:
         return score >= step.newcomer
@@ -194,10 +194,8 @@ def _needs(record: Record, sums: Sums, score: int, day: int, start: TrustTier, m
         yield Need(what=what, has=has, asks=str(step.days), met=counted >= step.days * UNIT)
     dwelt = max(0, day - record.since) if record.since else 0
     yield Need(what="days at this tier", has=str(dwelt), asks=str(step.dwell), met=dwelt >= step.dwell)
-    if record.fell:
-        passed = max(0, day - record.fell)
-        what = "days since the last demotion"
-        yield Need(what=what, has=str(passed), asks=str(model.probation), met=passed >= model.probation)
+    barred = max(0, record.barred - day)
+    yield Need(what="days since a demotion or strike", has=f"{barred} too few", asks="enough", met=not barred)
 
 
 def _ceiling(record: Record, ceiling: TrustTier, start: TrustTier) -> TrustTier:
