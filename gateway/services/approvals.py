@@ -15,7 +15,7 @@ import orjson
 
 from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.audit.body import evaluation_input, read_call, timestamp
-from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
+from gateway.core.audit.entry import Count, EntryDraft, EntryType, Expect, Put
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decision import ApprovalTerms, Effect
 from gateway.core.jsonvalue import JsonObject
@@ -28,7 +28,9 @@ from gateway.core.rows import (
     HeldApproval,
     IntentState,
     Vote,
+    about,
     approval_key,
+    asked_key,
     call_key,
     input_key,
     intent_key,
@@ -48,7 +50,7 @@ from gateway.errors import (
     StoreError,
 )
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
-from gateway.services.judged import Held, Judged, Rows
+from gateway.services.judged import NO_ROWS, Held, Judged, Rows
 
 __all__ = ["SWEEP_S", "Approvals", "asked_for", "failed", "used"]
 
@@ -57,6 +59,9 @@ SWEEP_S: Final = 5.0
 
 ATTEMPTS: Final = 5
 """How often a resolution starts again because another approver's was recorded meanwhile."""
+
+ASKED_MOST: Final = 2**53
+"""Askings that are counted; nobody is turned away for asking often."""
 
 BY_ITSELF: Final = "gateway"
 """Who resolves what nobody resolved in time."""
@@ -184,12 +189,18 @@ class Approvals:
         )
         for _ in range(ATTEMPTS):
             held = await self._wanted(principal.tenant, approval_id, intent_id)
-            _require_standing(principal, held)
-            _require_open(held, vote)
+            _require_answerable(principal, held)
+            _require_another(held, vote)
             after = _voted(held, vote, approve=approve)
             if await self._resolved(held, after, vote):
                 return after.approval
         raise StateConflict("Others are resolving this approval at this moment; look at it again.")
+
+    async def answerable(self, principal: Principal, *, approval_id: str = "", intent_id: str = "") -> HeldApproval:
+        """Return the approval that the principal could answer now. Raises as `resolve` does."""
+        held = await self._wanted(principal.tenant, approval_id, intent_id)
+        _require_answerable(principal, held)
+        return held
 
     async def sweep(self, tenant: str = "") -> None:
         """Expire what is due, of one tenant or of all. Raises StoreError."""
@@ -206,24 +217,42 @@ class Approvals:
         Raises:
             StoreError: that cannot be known.
         """
-        tenant = judged.principal.tenant
         if judged.call.method == INTENT_METHOD:
             return self._opened(judged, "", ())
         key = call_key(judged.principal.agent, judged.call)
-        pointer = await self._state.get(tenant, key)
-        if pointer is None:
-            return self._opened(judged, key, (Expect(key=key, version=0),))
-        held = await self._find(tenant, pointer.value.decode())
-        if held is None or not held.open:  # it was closed since the pointer was read, which then is gone as well
-            return self._opened(judged, key, (Expect(key=key, version=0),))
+        held, pointer = await self.of_call(judged)
+        if held is None:
+            return self._opened(judged, key, (pointer,))
         found = Held(
             intent_id=held.approval.intent_id,
             approval_id=held.approval.id,
-            rows=Rows(expects=(_expect(held), Expect(key=key, version=pointer.version))),
+            rows=Rows(expects=(_expect(held), pointer)),
         )
         if held.approval.state is ApprovalState.PENDING:
-            return found
+            return replace(found, rows=replace(found.rows, counts=(_asked(held.approval.id),)))
         return replace(found, rows=replace(found.rows, puts=used(held).puts), yes=held)
+
+    async def of_call(self, judged: Judged) -> tuple[HeldApproval | None, Expect]:
+        """Return the open approval of the same tool call, None where there is none, and what says that this holds.
+
+        Raises StoreError.
+        """
+        tenant, key = judged.principal.tenant, call_key(judged.principal.agent, judged.call)
+        pointer = await self._state.get(tenant, key)
+        held = None if pointer is None else await self._find(tenant, pointer.value.decode())
+        if pointer is None or held is None or not held.open:  # closed since the pointer was read, which is gone then
+            return None, Expect(key=key, version=0)
+        return held, Expect(key=key, version=pointer.version)
+
+    async def answered(self, held: HeldApproval, *, by: str, rationale: str) -> Rows:
+        """Return the rows of a pending approval that a lease answers: it has its yes, which is used up at once.
+
+        Raises StoreError.
+        """
+        one = held.approval
+        vote = Vote(credential=by, human="", time=timestamp(self._clock.now()), rationale=rationale)
+        rows = change(held, replace(_closed(held, ApprovalState.APPROVED, vote), used=True))
+        return rows + await self._of_intent(one, IntentStatus.APPROVED)
 
     def renew(self, judged: Judged, yes: HeldApproval, expects: tuple[Expect, ...]) -> Held:
         """Open an approval in place of one whose yes does not answer what the call escalates for today.
@@ -231,7 +260,7 @@ class Approvals:
         `expects` are those under which the yes was found.
         """
         opened = self._opened(judged, yes.key, expects)
-        return replace(opened, rows=Rows(expects=expects, puts=failed(yes).puts + opened.rows.puts))
+        return replace(opened, rows=replace(opened.rows, expects=expects, puts=failed(yes).puts + opened.rows.puts))
 
     async def current(self, tenant: str, approval_id: str) -> HeldApproval | None:
         """Return an approval as it stands now, expired where its time is over; None where there is none.
@@ -269,7 +298,8 @@ class Approvals:
             expires=timestamp(facts.now + timedelta(seconds=terms.expires_s)),
         )
         asking = frozenset((rule.id, rule.digest) for rule in decision.rules if rule.effect is Effect.ESCALATE)
-        held = HeldApproval(approval=approval, rules=asking, key=key, human=principal.human)
+        subject = about(principal.agent, judged.call, judged.intent, facts.tier)
+        held = HeldApproval(approval=approval, rules=asking, key=key, human=principal.human, about=subject)
         sealed = self._vault.seal(
             evaluation_input(judged.call, facts),
             tenant=approval.tenant,
@@ -286,12 +316,13 @@ class Approvals:
         self._due[approval.tenant, approval.id] = approval.expires
         puts = (
             Put(key=approval_key(approval.id), value=held.written()),
-            Put(key=pending_key(approval.id), value=approval.expires.encode()),
+            Put(key=pending_key(approval.id), value=subject.groups),
             Put(key=input_key(approval.id), value=sealed),
             Put(key=intent_key(approval.intent_id), value=waiting.written()),
             *((Put(key=key, value=approval.id.encode()),) if key else ()),
         )
-        return Held(intent_id=judged.intent_id, approval_id=approval.id, rows=Rows(expects=expects, puts=puts))
+        rows = Rows(expects=expects, puts=puts, counts=(_asked(approval.id),))
+        return Held(intent_id=judged.intent_id, approval_id=approval.id, rows=rows)
 
     # --- rows and entries ---------------------------------------------------------------------------------------------
 
@@ -325,13 +356,7 @@ class Approvals:
     async def _resolved(self, before: HeldApproval, after: HeldApproval, vote: Vote) -> bool:
         """Make a change durable, with what it does to the intent; False where another change came first."""
         approval = after.approval
-        intent = await self._intent(approval.tenant, approval.intent_id)
-        status = _STATUS.get(approval.state)
-        rows = change(before, after)
-        if intent is not None and status is not None and may_become(intent.status, status):
-            key = intent_key(approval.intent_id)
-            written = Put(key=key, value=replace(intent, status=status).written())
-            rows += Rows(expects=(Expect(key=key, version=intent.version),), puts=(written,))
+        rows = change(before, after) + await self._of_intent(approval, _STATUS.get(approval.state))
         with anyio.CancelScope(shield=True):
             outcome = await self._audit.append(self._told(after, vote, rows))
             if isinstance(outcome, Conflict):
@@ -341,6 +366,15 @@ class Approvals:
             for tell in self._told_of_changes:
                 tell(after)
         return True
+
+    async def _of_intent(self, approval: Approval, status: IntentStatus | None) -> Rows:
+        """Return what an answer does to the intent that waits for it."""
+        intent = await self._intent(approval.tenant, approval.intent_id)
+        if intent is None or status is None or not may_become(intent.status, status):
+            return NO_ROWS
+        key = intent_key(approval.intent_id)
+        written = Put(key=key, value=replace(intent, status=status).written())
+        return Rows(expects=(Expect(key=key, version=intent.version),), puts=(written,))
 
     def _told(self, after: HeldApproval, vote: Vote, rows: Rows) -> EntryDraft:
         approval = after.approval
@@ -396,6 +430,11 @@ def failed(held: HeldApproval) -> Rows:
     return change(held, held.as_state(ApprovalState.FAILED))
 
 
+def _asked(approval_id: str) -> Count:
+    """Count that the call was asked for (once more)."""
+    return Count(key=asked_key(approval_id), most=ASKED_MOST)
+
+
 def _expect(held: HeldApproval) -> Expect:
     return Expect(key=approval_key(held.approval.id), version=held.version)
 
@@ -433,8 +472,11 @@ def asked_for(principal: Principal, held: HeldApproval) -> bool:
     return bool(principal.human) and principal.human == held.human
 
 
-def _require_standing(principal: Principal, held: HeldApproval) -> None:
-    """Let nobody resolve what it asked for itself, or what is for others to resolve. Raises Forbidden."""
+def _require_answerable(principal: Principal, held: HeldApproval) -> None:
+    """Let nobody resolve what it asked for itself, what is for others to resolve, or what has its answer.
+
+    Raises Forbidden and AlreadyResolved.
+    """
     approval = held.approval
     if asked_for(principal, held):
         raise Forbidden("Whoever asked for this cannot approve or reject it.")
@@ -443,14 +485,13 @@ def _require_standing(principal: Principal, held: HeldApproval) -> None:
         role = Role.OPERATOR
     if role not in (Role.ADMIN, approval.terms.role):
         raise Forbidden(f"The rule asks for an approver of the role '{approval.terms.role}', or an admin.")
-
-
-def _require_open(held: HeldApproval, vote: Vote) -> None:
-    """Take no second answer, and no second yes from one approver. Raises AlreadyResolved and StateConflict."""
-    approval = held.approval
     if approval.state is not ApprovalState.PENDING:
         msg = f"The approval '{approval.id}' is {approval.state.value} already."
         raise AlreadyResolved(msg)
+
+
+def _require_another(held: HeldApproval, vote: Vote) -> None:
+    """Take no second yes from one approver. Raises StateConflict."""
     for earlier in held.votes:
         if earlier.credential == vote.credential or (vote.human and earlier.human == vote.human):
             raise StateConflict("You have approved this already; the rule asks for another approver beside you.")

@@ -280,6 +280,11 @@ class Enforcement:
             return replace(judged, again=partial(desk.again, over=held)), NO_ROWS
         if held.refused:
             return replace(judged, decision=refuse(judged.facts, Reason.REJECTED, held.refused)), NO_ROWS
+        if held.leased is not None:
+            facts = replace(judged.facts, lease=held.leased)
+            decision = decide(judged.call, judged.intent, facts)
+            leased = replace(judged, facts=facts, decision=decision, approval_id=held.approval_id, use=held.use)
+            return leased, held.rows
         if held.yes is not None and held.use is not None:
             facts = replace(judged.facts, approval=held.yes.granted)
             judged = replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
@@ -337,6 +342,7 @@ class Enforcement:
             puts=(*rows.puts, Put(key=seen_key(judged.principal, call), value=b"1"))
             if allowed and facts.novel
             else rows.puts,
+            counts=rows.counts,
             domain=judged.intent.domain,
             intent_type=judged.intent.type,
             tier=facts.tier.name,

@@ -10,12 +10,13 @@ from typing import Protocol
 
 import anyio
 
-from gateway.core.audit.entry import Expect, Put
+from gateway.core.audit.entry import Count, Expect, Put
 from gateway.core.call import Call
 from gateway.core.decision import Decision
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.leases import Leased
 from gateway.core.principal import Principal
 from gateway.core.rows import HeldApproval
 from gateway.core.value import value
@@ -145,9 +146,12 @@ class Rows:
 
     expects: tuple[Expect, ...] = ()
     puts: tuple[Put, ...] = ()
+    counts: tuple[Count, ...] = ()
 
     def __add__(self, other: "Rows") -> "Rows":
-        return Rows(expects=self.expects + other.expects, puts=self.puts + other.puts)
+        return Rows(
+            expects=self.expects + other.expects, puts=self.puts + other.puts, counts=self.counts + other.counts
+        )
 
 
 NO_ROWS = Rows()
@@ -158,8 +162,9 @@ class Held:
     """What becomes of an escalated call: it waits for an approval, or goes on with the yes that it got.
 
     `intent_id` is that of the first call of its kind. With `yes`, the approval that a human has given, the rows use it
-    up, and `use` is that attempt; else they open what the call waits for, or show that it is open. `refused` says why a
-    human's no stands. `over`: the same call has been executed or is being, and nothing is decided.
+    up, and `use` is that attempt; else they open what the call waits for, or show that it is open. `leased` is the
+    lease that covers the call: the rows count one use of it, and `use` is there too where its approval was pending.
+    `refused` says why a human's no stands. `over`: the same call has been executed or is being, and nothing is decided.
     """
 
     intent_id: str
@@ -167,6 +172,7 @@ class Held:
     rows: Rows
     yes: HeldApproval | None = None
     use: Use | None = None
+    leased: Leased | None = None
     refused: str = ""
     over: bool = False
 
