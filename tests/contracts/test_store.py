@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from gateway.core.audit.chain import first_prev
-from gateway.core.audit.entry import Count, EntryDraft, EntryType, Expect, Put, StoredEntry
+from gateway.core.audit.entry import Count, EntryDraft, EntryType, Expect, Put, StoredEntry, Unchanged
 from gateway.errors import AuditUnavailable
 from gateway.ports import Appended, AuditLog, AuditReader, Conflict, Followed, OpenCall, StateRow, StateStore, UseLog
 from gateway.store.sqlite.store import StoreOptions, open_store
@@ -237,6 +237,39 @@ async def test_a_sum_that_everybody_adds_to_is_exact(store: Store) -> None:
             for _ in range(20):
                 group.start_soon(add)
     assert await store.get("default", "sum") == StateRow(key="sum", version=20, value=b"20")
+
+
+async def test_entries_that_rest_on_each_other_are_all_written(store: Store) -> None:
+    """Ours: who knows what those before it will write need not wait for them, and is refused where they did not."""
+    outcomes: dict[int, Appended | Conflict] = {}
+
+    async def one(number: int) -> None:
+        before = b"%d" % number if number else None
+        given = {"unchanged": (Unchanged(key="sum", value=before), Unchanged(key="none", value=None))}
+        if number == 15:
+            given["expects"] = (Expect(key="other", version=9),)
+        outcomes[number] = await store.append(draft(**given, puts=(Put(key="sum", value=b"%d" % (number + 1)),)))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(one, number)
+    assert all(isinstance(outcomes[number], Appended) for number in range(15))
+    assert [outcomes[number] for number in range(15, 20)] == [Conflict(key="other")] + [Conflict(key="sum")] * 4
+    assert await store.get("default", "sum") == StateRow(key="sum", version=15, value=b"15")
+
+
+async def test_a_row_that_holds_another_value_is_a_conflict(store: Store) -> None:
+    """Ours: a value that came back is the same state, one that is gone or there unexpectedly is another."""
+    await appended(store, puts=(Put(key="k", value=b"old"),))
+    await appended(store, unchanged=(Unchanged(key="k", value=b"old"),), puts=(Put(key="k", value=b"new"),))
+    for value in (b"old", None, b""):
+        assert await store.append(draft(unchanged=(Unchanged(key="k", value=value),))) == Conflict(key="k")
+    await appended(store, unchanged=(Unchanged(key="k", value=b"new"),), puts=(Put(key="k", value=None),))
+    assert await store.append(draft(unchanged=(Unchanged(key="k", value=b"new"),))) == Conflict(key="k")
+    await appended(store, unchanged=(Unchanged(key="k", value=None),), puts=(Put(key="k", value=b"old"),))
+    await appended(store, unchanged=(Unchanged(key="k", value=b"old"),))
+    assert len(await chain(store)) == 5
 
 
 async def test_many_that_count_at_the_same_time_are_all_counted_up_to_the_most(store: Store) -> None:

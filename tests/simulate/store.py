@@ -54,6 +54,7 @@ class MemoryStore:
     _floor: int = 0
     _uses: dict[str, str] = field(default_factory=dict)
     _followers: list[Follower] = field(default_factory=list)
+    _on_loss: list[Callable[[], None]] = field(default_factory=list)
 
     def break_append(
         self,
@@ -81,15 +82,19 @@ class MemoryStore:
             raise AuditUnavailable("told to fail before recording")
         outcome = self._record(draft)
         if moment is Moment.AFTER:
+            for lost in self._on_loss:
+                lost()
             raise AuditUnavailable("told to fail after recording")
         if isinstance(outcome, Appended):
             for follower in self._followers:
                 follower(draft, outcome)
         return outcome
 
-    def follow(self, follower: Follower) -> None:
+    def follow(self, follower: Follower, lost: Callable[[], None] | None = None) -> None:
         """As `ports.Followed.follow`."""
         self._followers.append(follower)
+        if lost is not None:
+            self._on_loss.append(lost)
 
     def ready(self) -> str:
         """As `ports.AuditLog.ready`."""
@@ -108,13 +113,17 @@ class MemoryStore:
 
     def _record(self, draft: EntryDraft) -> Appended | Conflict:
         try:
-            "".join((draft.tenant, *(one.key for one in (*draft.expects, *draft.puts)))).encode()
+            "".join((draft.tenant, *(one.key for one in (*draft.expects, *draft.unchanged, *draft.puts)))).encode()
         except UnicodeEncodeError as error:
             raise AuditUnavailable("the entry cannot be recorded: a key is no Unicode text") from error
         for expect in draft.expects:
             row = self._rows.get((draft.tenant, expect.key))
             if (row.version if row else 0) != expect.version:
                 return Conflict(key=expect.key)
+        for one in draft.unchanged:
+            row = self._rows.get((draft.tenant, one.key))
+            if (None if row is None else row.value) != one.value:
+                return Conflict(key=one.key)
         try:
             counted = [self._counted(draft.tenant, count) for count in draft.counts]
         except ValueError as error:

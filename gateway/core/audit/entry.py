@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from gateway.core.value import value
 
-__all__ = ["Count", "EntryDraft", "EntryType", "Expect", "Put", "StoredEntry"]
+__all__ = ["Count", "EntryDraft", "EntryType", "Expect", "Put", "StoredEntry", "Unchanged"]
 
 
 class EntryType(StrEnum):
@@ -89,6 +89,17 @@ class Count:
     most: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchanged:
+    """A state row that must hold exactly this value, None where it must not exist.
+
+    Unlike an `Expect`, it can be said of what another entry, still on its way, is going to write.
+    """
+
+    key: str
+    value: bytes | None
+
+
 @value
 class EntryDraft:
     """An entry that has no place in its chain yet; the store gives it `seq`, `prev` and the salt of its body.
@@ -97,8 +108,8 @@ class EntryDraft:
     JSON object as bytes: what may be shown. `evaluation_input` is kept encrypted and only for a set time; None where
     there is none. `opens` marks a decided ALLOW, which stays in doubt until an entry with `closes` for the same
     `intent_id`.
-    `expects` are re-checked and `puts` written in the append's own transaction (design, "Conditional append"), and
-    `counts` both.
+    `expects` and `unchanged` are re-checked and `puts` written in the append's own transaction (design, "Conditional
+    append"), and `counts` both.
     `domain` and `intent_type` are no part of the entry: they label it for whoever counts entries as they come. Nor are
     `value_cents` and `value_type`, what a completed intent earned, `tier`, the trust tier of a decision, and `again`,
     which marks a decision on an intent that was decided before; its body says the same.
@@ -125,6 +136,7 @@ class EntryDraft:
     expects: tuple[Expect, ...] = ()
     puts: tuple[Put, ...] = ()
     counts: tuple[Count, ...] = ()
+    unchanged: tuple[Unchanged, ...] = ()
     domain: str = ""
     intent_type: str = ""
     value_cents: int = 0

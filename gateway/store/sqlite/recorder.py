@@ -61,12 +61,16 @@ lets go of the interpreter's lock five times, and has to win it back from a busy
 
 @dataclass(slots=True, kw_only=True)
 class Recorded:
-    """What one transaction adds. `rows` are the state rows it leaves, None where it deleted one."""
+    """What one transaction adds.
+
+    `rows` are the state rows it leaves, None where it deleted one; `found` is what it read of others.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     heads: dict[str, _Place] = field(default_factory=dict)
     rows: dict[_Key, StateRow | None] = field(default_factory=dict)
     versions: dict[_Key, int] = field(default_factory=dict)
+    found: dict[_Key, bytes | None] = field(default_factory=dict)
     batch: list[tuple[object, ...]] = field(default_factory=list)
     next_n: int = 0
     floor: int = 0
@@ -126,6 +130,9 @@ class Recorder:
         for expect in draft.expects:
             if self._version(recorded, tenant, expect.key) != expect.version:
                 return Conflict(key=expect.key)
+        for one in draft.unchanged:
+            if self._held(recorded, tenant, one.key) != one.value:
+                return Conflict(key=one.key)
         for put in draft.puts:
             self._version(recorded, tenant, put.key)
         puts = draft.puts
@@ -155,20 +162,24 @@ class Recorder:
         """Return the counters as the entry leaves them. Raises ValueError where a row holds no number."""
         puts = []
         for count in draft.counts:
-            number = 0
-            if self._version(recorded, draft.tenant, count.key):
-                written = recorded.rows.get((draft.tenant, count.key))
-                number = int(self._value(draft.tenant, count.key) if written is None else written.value)
+            held = self._held(recorded, draft.tenant, count.key)
+            number = 0 if held is None else int(held)
             if number >= count.most:
                 return Conflict(key=count.key)
             puts.append(Put(key=count.key, value=b"%d" % (number + 1)))
         return tuple(puts)
 
-    def _value(self, tenant: str, key: str) -> bytes:
-        """Return the value of a row that is there and that the transaction has not written."""
-        query = "SELECT value FROM state WHERE tenant = ? AND key = ?"
-        value: bytes = self._connection.execute(query, (tenant, key)).fetchone()[0]
-        return value
+    def _held(self, recorded: Recorded, tenant: str, key: str) -> bytes | None:
+        """Return the row's value as the transaction sees it, None where there is none. Its version is known then."""
+        place = (tenant, key)
+        if place in recorded.rows:
+            written = recorded.rows[place]
+            return None if written is None else written.value
+        if place not in recorded.found:
+            query = "SELECT version, value FROM state WHERE tenant = ? AND key = ?"
+            version, value = self._connection.execute(query, (tenant, key)).fetchone() or (0, None)
+            recorded.versions[place], recorded.found[place] = version, value
+        return recorded.found[place]
 
     def _version(self, recorded: Recorded, tenant: str, key: str) -> int:
         """Return the row's version as the transaction sees it, 0 where there is none."""
