@@ -4,7 +4,7 @@ Adapters implement them and never import each other; `app.py` introduces them. E
 `tests/contracts/` that every adapter and every fake passes.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from gateway.core.audit.entry import EntryDraft, StoredEntry
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.compile import Bundle
+from gateway.core.tracing import Attributes, TraceContext
 from gateway.core.value import value
 
 __all__ = [
@@ -22,20 +23,25 @@ __all__ = [
     "Channel",
     "Clock",
     "Conflict",
+    "Content",
     "EntryFilter",
     "Followed",
     "Follower",
     "Ids",
     "IntentFilter",
     "IntentRow",
+    "KeptRecords",
     "Mount",
     "OpenCall",
     "Outbound",
     "Page",
     "PolicySource",
     "RecordIndex",
+    "RecordShelf",
     "Relay",
     "SealedKey",
+    "Span",
+    "Spans",
     "StateRow",
     "StateStore",
     "TokenSigner",
@@ -140,11 +146,12 @@ Follower = Callable[[EntryDraft, Appended], None]
 class Followed(Protocol):
     """A chain whose entries can be followed as they come."""
 
-    def follow(self, follower: Follower) -> None:
+    def follow(self, follower: Follower, lost: Callable[[], None] | None = None) -> None:
         """Tell `follower` of every entry from now on, in the order of its chain.
 
         That is after the state rows it puts can be read, and before whoever waits for the append goes on. An entry
-        whose append failed although it became durable is not told: the next one's `seq` then leaves a gap.
+        whose append failed although it became durable is not told: the next one's `seq` then leaves a gap. `lost` is
+        called, before whoever waits is told, each time that appends have failed of which that may be so.
         """
         ...
 
@@ -295,6 +302,38 @@ class RecordIndex(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRecords:
+    """Records of one tenant's agents, by slug and as they are written, as of the entry `seq` of its chain."""
+
+    seq: int
+    hash: bytes
+    records: Mapping[str, bytes]
+
+
+Content = tuple[int, bytes, bytes]
+"""What the chain has hashed of an entry: seq, hash, content."""
+
+
+class RecordShelf(Protocol):
+    """Where records of trust are put by beside the chain, and the chain read without what lies beside its entries.
+
+    What is put by is no evidence: deleted, it is made anew from the chain. Every method raises StoreError.
+    """
+
+    async def kept(self, tenant: str) -> KeptRecords | None:
+        """Return what was put by, where its entry is in the chain as it was then."""
+        ...
+
+    async def keep(self, tenant: str, kept: KeptRecords, *, since: int) -> bool:
+        """Add to the records as of `since`, or (0) put these in place of all; False where others are there."""
+        ...
+
+    async def contents(self, tenant: str, *, after: int, limit: int, agent: str = "") -> Sequence[Content]:
+        """Return the next entries of the chain; with `agent` only that agent's."""
+        ...
+
+
 # --- policies and signing ---------------------------------------------------------------------------------------------
 
 
@@ -336,8 +375,11 @@ class TokenSigner(Protocol):
         """Hold a stored key ready to sign. It opens for the tenant that it was made for only."""
         ...
 
-    async def sign(self, kid: str, claims: JsonObject) -> str:
-        """Return the compact JWS (RS256, `typ` `authority+jwt`) of the claims."""
+    def sign(self, kid: str, claims: JsonObject) -> Awaitable[str]:
+        """Begin to sign at once; awaited, it is the compact JWS (RS256, `typ` `authority+jwt`) of the claims.
+
+        What nobody awaits is signed for nobody.
+        """
         ...
 
     def forget(self, kid: str) -> None:
@@ -451,6 +493,40 @@ class Upstream(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection and process, bounded in time; never raises."""
+        ...
+
+
+# --- spans ------------------------------------------------------------------------------------------------------------
+
+
+class Span(Protocol):
+    """One open span. No method raises or waits, whatever becomes of what it tells."""
+
+    @property
+    def context(self) -> TraceContext | None:
+        """What others name as their parent; None where there is nothing to pass on."""
+        ...
+
+    def note(self, attributes: Attributes) -> None:
+        """Add attributes; `error.type` among them makes it a failure."""
+        ...
+
+    def end(self) -> None:
+        """End it; what is noted later is lost."""
+        ...
+
+
+class Spans(Protocol):
+    """Where spans begin. What becomes of them when they end is the adapter's."""
+
+    def server(
+        self, name: str, attributes: Attributes, *, parent: TraceContext | None, link: TraceContext | None
+    ) -> Span:
+        """Begin the span of a request that came to us, under its sender's where it names one."""
+        ...
+
+    def client(self, name: str, attributes: Attributes, *, parent: Span | None) -> Span:
+        """Begin the span of a request that we send, under that of what it is sent for."""
         ...
 
 

@@ -191,6 +191,15 @@ class HoldSettings(Section):
     """How long the calls of single agents wait, by name, where they do not ask themselves; 0: not at all."""
 
 
+class LeaseSettings(Section):
+    """How much a human may grant at once: a yes to calls of one shape (`intended approvals approve ID --for 10m`)."""
+
+    max_minutes: Annotated[int, Field(ge=0, le=1440)] = 1440
+    """The longest time; 0: there are no leases, and each escalated call needs an answer of its own."""
+    max_uses: Annotated[int, Field(ge=1, le=1000)] = 1000
+    """The most calls under one lease."""
+
+
 class AuditSettings(Section):
     """What the audit keeps and shows."""
 
@@ -223,12 +232,16 @@ DEFAULT_THRESHOLDS = {
 
 
 class TierSettings(Section):
-    """Trust tiers from configuration: the default, and the tier of single agents by name."""
+    """Trust tiers: where agents begin, how far they may rise by themselves, and what is not earned but given."""
 
     default: Tier = TrustTier.T0
-    """Tier of every agent that is not named."""
+    """Tier at which an agent begins that is not named under `agents`. It may rise from there, and fall."""
     agents: dict[str, Tier] = Field(default_factory=dict)
-    """Tiers of single agents, by name: of the tenant `default`, of any other as `TENANT/AGENT`."""
+    """Tiers of single agents, by name: of the tenant `default`, of any other as `TENANT/AGENT`. These never move."""
+    earned: bool = True
+    """Whether tiers move by what agents do; false: every agent that is not named stays at `default`."""
+    ceiling: Tier = TrustTier.T2
+    """Up to here agents are promoted by their record; further only those whose ceiling a human has raised."""
     thresholds: dict[Tier, ThresholdSettings] = Field(default_factory=dict)
 
     def threshold(self, tier: TrustTier) -> Thresholds:
@@ -372,6 +385,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
     holds: HoldSettings = HoldSettings()
+    leases: LeaseSettings = LeaseSettings()
     audit: AuditSettings = AuditSettings()
     tokens: TokenSettings = TokenSettings()
     webhooks: WebhookSettings = WebhookSettings()

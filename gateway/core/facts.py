@@ -16,7 +16,21 @@ from gateway.core.policy.compile import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.value import value
 
-__all__ = ["Facts"]
+__all__ = ["Facts", "Grounds"]
+
+
+@value
+class Grounds:
+    """What an earned tier and score rest on: the agent's record up to one entry, and the configuration's bounds.
+
+    `up_to` is the last entry of the tenant's chain that moved the record, 0 where none has. `start` is the tier of an
+    agent of whom nothing is known, `ceiling` that of promotion where no human set another. Without grounds a tier is
+    the configuration's.
+    """
+
+    up_to: int
+    start: TrustTier
+    ceiling: TrustTier
 
 
 @value
@@ -26,8 +40,8 @@ class Facts:
     `novel` is True where this agent was never allowed this tool before. `restriction` is what the agent declared for
     itself, None where it declared nothing. `approval` is a human's yes to this very call, where there is one, `lease`
     one to calls of its shape. `stop` is what forbids everything, whatever the call. `failures_in_row` counts the
-    agent's failed and denied calls since its last that went well. `expects` are the state rows that were read and must
-    not have changed when the decision is recorded.
+    agent's failed and denied calls since its last that went well. `grounds` say what an earned tier rests on. `expects`
+    are the state rows that were read and must not have changed when the decision is recorded.
     """
 
     principal: Principal
@@ -45,4 +59,5 @@ class Facts:
     approval: Granted | None = None
     stop: Stop | None = None
     failures_in_row: int = 0
+    grounds: Grounds | None = None
     lease: Leased | None = None

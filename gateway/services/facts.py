@@ -3,6 +3,7 @@
 All reads of a decision are here. What cannot be read raises; nothing is replaced by a default.
 """
 
+from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
@@ -14,17 +15,15 @@ from gateway.core.facts import Facts
 from gateway.core.principal import Principal, TrustTier
 from gateway.ports import Clock, PolicySource, StateStore
 from gateway.services.standing import Standing
+from gateway.services.trusted import Given, Trusted
 
-__all__ = ["Caps", "FactSource", "Restrictions", "Standing", "seen_key"]
+__all__ = ["Caps", "FactSource", "Restrictions", "Standing", "Trusting", "seen_key"]
 
 SEEN_KEPT = 100_000
 """Rows of `seen_key` remembered as present; a miss is read from the store, so this only bounds memory."""
 
 SEEN_CHARS = 256
 """A longer key is read from the store each time: agents choose names, and a hundred thousand long ones are too much."""
-
-POINTS_PER_TIER = 25
-"""A tier from configuration has no record behind it; its score is the lower end of its quarter of 0..100."""
 
 
 class Caps(Protocol):
@@ -43,6 +42,18 @@ class Restrictions(Protocol):
         ...
 
 
+class Trusting(Protocol):
+    """What agents have earned; kept in memory, since every decision asks."""
+
+    async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
+        """Return an agent's standing for one decision. Raises StoreError where it is not known."""
+        ...
+
+    def tier(self, tenant: str, agent: str) -> TrustTier:
+        """Return an agent's tier, for lists; the lowest where it is not known now."""
+        ...
+
+
 class FactSource:
     """Reads policies, standing and state into the facts of one call."""
 
@@ -55,14 +66,18 @@ class FactSource:
         standing: Standing,
         thresholds: Caps | None = None,
         agents: Restrictions | None = None,
+        trust: Trusting | None = None,
     ) -> None:
-        """Without `thresholds` those of the configuration hold; without `agents` none has declared anything."""
+        """Without `thresholds` those of the configuration hold; without `agents` none has declared anything.
+
+        Without `trust` nothing is earned: every tier is the configuration's.
+        """
         self._policies = policies
         self._state = state
         self._clock = clock
-        self._standing = standing
         self._caps = thresholds or standing
         self._agents = agents
+        self._trust = trust or Given(standing)
         self._seen: set[tuple[str, str]] = set()
 
     async def gather(self, principal: Principal, call: Call) -> Facts:
@@ -72,17 +87,21 @@ class FactSource:
             StoreError: a fact could not be read; the call must be refused.
         """
         bundle = self._policies.current()
-        tier = self._standing.tier(principal.tenant, principal.agent)
+        now = self._clock.now()
+        trusted = await self._trust.trusted(principal.tenant, principal.agent, now)
         key = seen_key(principal, call)
         return Facts(
             principal=principal,
-            tier=tier,
-            score=tier * POINTS_PER_TIER,
-            thresholds=self._caps.caps(principal.tenant, tier),
+            tier=trusted.tier,
+            score=trusted.score,
+            thresholds=self._caps.caps(principal.tenant, trusted.tier),
             bundle=bundle,
-            now=self._clock.now(),
+            now=now,
             novel=(principal.tenant, key) not in self._seen and not await self._was_allowed(principal, call, key),
             restriction=None if self._agents is None else self._agents.restriction(principal.tenant, principal.agent),
+            failures_in_row=trusted.failures_in_row,
+            grounds=trusted.grounds,
+            expects=trusted.expects,
         )
 
     def hides(self, principal: Principal, call: Call, *, any_uri: bool = False) -> bool:
@@ -94,7 +113,7 @@ class FactSource:
             call,
             bundle=self._policies.current(),
             agent=principal.named,
-            tier=self._standing.tier(principal.tenant, principal.agent),
+            tier=self._trust.tier(principal.tenant, principal.agent),
             any_uri=any_uri,
         )
 

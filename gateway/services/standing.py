@@ -47,11 +47,16 @@ class Standing:
     thresholds: Tiers
 
     def tier(self, tenant: str, agent: str) -> TrustTier:
-        """Return the tier of an agent."""
+        """Return the tier of an agent where none is earned."""
+        found = self.pinned(tenant, agent)
+        return self.default if found is None else found
+
+    def pinned(self, tenant: str, agent: str) -> TrustTier | None:
+        """Return the tier that an agent has by its name, for good; None where it is not named."""
         found = self.agents.get(f"{tenant}/{agent}")
         if found is None and tenant == DEFAULT_TENANT:
             found = self.agents.get(agent)
-        return self.default if found is None else found
+        return found
 
     def caps(self, tenant: str, tier: TrustTier) -> Caps:
         """Return what the tier may do in every tenant that has no thresholds of its own."""

@@ -196,6 +196,9 @@ def _facts(facts: Facts) -> orjson.Fragment:
         }
     if facts.approval is not None:
         rested_on["approval"] = {"id": facts.approval.id, "rules": sorted(facts.approval.rules)}
+    if facts.grounds is not None:
+        grounds = facts.grounds
+        rested_on["trust"] = {"upTo": grounds.up_to, "start": grounds.start.name, "ceiling": grounds.ceiling.name}
     if facts.stop is not None:
         rested_on["stop"] = {"reason": facts.stop.reason, "explanation": facts.stop.explanation}
     if facts.lease is not None:

@@ -6,7 +6,7 @@ Owns the order of the start: lock, files, schema, tail of each chain, copy of th
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,9 +144,9 @@ class SqliteStore:
         """As `ports.AuditReader.open_calls`."""
         return await self._reader.open_calls()
 
-    def follow(self, follower: Follower) -> None:
+    def follow(self, follower: Follower, lost: Callable[[], None] | None = None) -> None:
         """As `ports.Followed.follow`."""
-        self._writer.follow(follower)
+        self._writer.follow(follower, lost)
 
     def note(self, name: str, at: str) -> None:
         """As `ports.UseLog.note`."""

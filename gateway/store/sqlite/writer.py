@@ -123,6 +123,7 @@ class Writer:
         self._changed = changed
         self._unclaimed = unclaimed
         self._followers: list[Follower] = []
+        self._on_loss: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._waiting: deque[_Ticket] = deque()
@@ -156,9 +157,11 @@ class Writer:
         self._queue.put(ticket)
         return ticket.future
 
-    def follow(self, follower: Follower) -> None:
-        """Tell the follower of every entry from now on."""
+    def follow(self, follower: Follower, lost: Callable[[], None] | None = None) -> None:
+        """Tell the follower of every entry from now on, and `lost` that some may be durable which it is not told."""
         self._followers.append(follower)
+        if lost is not None:
+            self._on_loss.append(lost)
 
     def note(self, name: str, at: str) -> None:
         """Leave a note that is written when there is time."""
@@ -227,6 +230,8 @@ class Writer:
     def _fail(self, tickets: list[_Ticket], problem: str) -> None:
         """Tell the waiting that nothing is certain, and forget what was read."""
         self._changed(None)
+        for lost in self._on_loss:
+            lost()
         for ticket in tickets:
             if not ticket.future.done():
                 ticket.future.set_exception(AuditUnavailable(f"audit append failed: {problem}"))

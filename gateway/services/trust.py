@@ -1,0 +1,417 @@
+"""Trust as it lives: the record of every agent, folded from the entries of the chain as they become durable.
+
+Owns the records in memory: that each stands for the whole chain up to its newest entry, or that nobody gets a tier. The
+model is `core/trust`, a change of tier is written by `services/trust_changes.py`, and `services/trust_check.py` finds
+out from the log alone whether all of this is true.
+
+A tier is the lower one of two: what the last `trust.changed` entry says, and what the record deserves today. So a
+demotion holds from the very entry that causes it, before anything else goes on, and a promotion only once it is on
+record itself.
+
+An append that failed may have become durable all the same; its entry is then not told. The store says when that may be
+so, and the next `seq` shows it. Until the chain was read again there is no tier, and every call of that tenant is
+refused. A start takes the records that were put by, and folds what came after them.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import anyio
+import orjson
+
+from gateway.core.audit.entry import EntryDraft, Expect
+from gateway.core.facts import Grounds
+from gateway.core.principal import SYSTEM_TENANT, TrustTier
+from gateway.core.trust.evidence import change_of, evidence_of, read_chained
+from gateway.core.trust.fold import after, after_change
+from gateway.core.trust.record import NEW, Record, read_record
+from gateway.core.trust.standing import Standing as Deserved
+from gateway.core.trust.standing import standing as standing_of
+from gateway.errors import StoreError
+from gateway.ports import Appended, Clock, Followed, KeptRecords, RecordShelf, StateStore
+from gateway.services.standing import Standing
+from gateway.services.trusted import Trusted, given
+
+__all__ = ["Held", "Terms", "Trust", "trust_key"]
+
+PAGE: Final = 2_000
+"""Entries folded without a pause, some 10 ms of the event loop."""
+
+AGAIN_S: Final = 1.0
+"""Between two attempts to read a chain that could not be read."""
+
+KEEP_S: Final = 20.0
+"""Between two times that records are put by; a crash costs the next start the fold of what came after."""
+
+_ROWS: Final = "trust:"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What configuration says of trust that is earned: `earned` False leaves everybody at the tier it begins with."""
+
+    earned: bool = True
+    start: TrustTier = TrustTier.T0
+    ceiling: TrustTier = TrustTier.T2
+
+
+class Held:
+    """One agent's record as of `seq`, the last entry that moved it. `version` is its row's, None where not known.
+
+    `deserved` and `trusted` are what was made of it on the day `day`. `changes` counts its changes in this process.
+    """
+
+    __slots__ = ("changes", "day", "deserved", "pinned", "record", "seq", "trusted", "version")
+
+    def __init__(self, *, record: Record = NEW, seq: int = 0, pinned: TrustTier | None = None) -> None:
+        self.record = record
+        self.seq = seq
+        self.pinned = pinned
+        self.changes = 0
+        self.version: int | None = None
+        self.day = 0
+        self.deserved: Deserved | None = None
+        self.trusted: Trusted | None = None
+
+
+class _Book:
+    """The records of one tenant as of `seq`. `known` is the newest entry heard of; `ready`: none is missing.
+
+    `lost` counts the times that entries may have got lost, `found` is that count when the chain was last read to its
+    end. `kept` is the entry as of which records were put by, `dirty` whose have changed since.
+    """
+
+    __slots__ = ("agents", "dirty", "fault", "found", "hash", "kept", "known", "lost", "ready", "seq", "tenant")
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        self.seq = 0
+        self.hash = b""
+        self.known = 0
+        self.lost = 0
+        self.found = 0
+        self.ready = True
+        self.fault = ""
+        self.agents: dict[str, Held] = {}
+        self.dirty: set[str] = set()
+        self.kept = 0
+
+    def settle(self) -> None:
+        """Say whether nothing is missing."""
+        self.ready = not self.fault and self.lost == self.found and self.known <= self.seq
+
+    def require(self) -> None:
+        """Raise StoreError where nobody of the tenant has a tier now."""
+        if not self.ready:
+            raise StoreError(f"trust is not known: {self.fault or 'the chain is being read again'}")
+
+
+class Trust:
+    """The records of every tenant's agents."""
+
+    def __init__(
+        self, *, chain: Followed, shelf: RecordShelf, state: StateStore, clock: Clock, standing: Standing, terms: Terms
+    ) -> None:
+        self.terms = terms
+        self.pending: dict[tuple[str, str], None] = {}
+        """(tenant, agent) whose tier is not what its last change says, in the order in which that was seen."""
+        self.due = anyio.Event()
+        """Set when there is one more of them; whoever waited puts another event in its place."""
+        self._shelf = shelf
+        self._state = state
+        self._clock = clock
+        self._standing = standing
+        self._books: dict[str, _Book] = {}
+        self._behind = anyio.Event()
+        self._newcomer = standing_of(NEW, clock.now(), ceiling=terms.ceiling, start=terms.start)
+        chain.follow(self._hear, self._lost)
+
+    async def load(self, tenants: Iterable[str]) -> None:
+        """Read what was put by and fold what came after; part of the start. Raises StoreError."""
+        for tenant in tenants:
+            if tenant == SYSTEM_TENANT:
+                continue
+            book = self._book(tenant)
+            kept = await self._shelf.kept(tenant)
+            if kept is not None:
+                self._restore(book, kept)
+            await self._catch_up(book)
+            rows = {row.key: row.version for row in await self._state.scan(tenant, _ROWS)}
+            for agent, held in book.agents.items():
+                held.version = rows.get(trust_key(agent), 0)
+        self.look()
+
+    # --- what is asked ------------------------------------------------------------------------------------------------
+
+    async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
+        """Return an agent's standing for one decision. Raises StoreError where it is not known."""
+        book = self._books.get(tenant)
+        held = None
+        if book is not None:
+            if not book.ready:
+                book.require()
+            held = book.agents.get(agent)
+        if held is None:
+            return self._of_new(tenant, agent)
+        if held.trusted is not None and held.day == now.toordinal():
+            return held.trusted
+        if held.version is None:
+            await self._learn(tenant, agent, held)
+        return self._weighed(tenant, agent, held, now)
+
+    def tier(self, tenant: str, agent: str) -> TrustTier:
+        """Return an agent's tier, for lists, on which no decision rests; T0 while none is known."""
+        book = self._books.get(tenant)
+        return TrustTier.T0 if book is not None and not book.ready else self.shown(tenant, agent).tier
+
+    def shown(self, tenant: str, agent: str) -> Trusted:
+        """Return an agent's standing for people. Raises StoreError as `trusted`."""
+        held = self.held(tenant, agent)
+        return self._of_new(tenant, agent) if held is None else self._weighed(tenant, agent, held, self._clock.now())
+
+    def held(self, tenant: str, agent: str) -> Held | None:
+        """Return an agent's record; None where no entry says anything of it. Raises StoreError as `trusted`."""
+        book = self._books.get(tenant)
+        if book is None:
+            return None
+        book.require()
+        return book.agents.get(agent)
+
+    def pinned(self, tenant: str, agent: str) -> TrustTier | None:
+        """Return the tier that configuration gives an agent for good; None where it earns its own."""
+        pinned = self._standing.pinned(tenant, agent)
+        return self.terms.start if pinned is None and not self.terms.earned else pinned
+
+    async def version(self, tenant: str, agent: str) -> int:
+        """Return the version of an agent's row, which counts its changes. Raises StoreError."""
+        held = self.held(tenant, agent)
+        if held is None:
+            return 0
+        if held.version is None:
+            await self._learn(tenant, agent, held)
+        return held.version or 0
+
+    def look(self) -> None:
+        """Look through all records for tiers that are due a change: evidence fades without any entry."""
+        now = self._clock.now()
+        for tenant, book in self._books.items():
+            for agent, held in book.agents.items():
+                self._weigh(tenant, agent, held, now)
+
+    # --- what is heard ------------------------------------------------------------------------------------------------
+
+    def _hear(self, draft: EntryDraft, appended: Appended) -> None:
+        """Fold one entry in, as `ports.Follower`; one that is not the next shows that some were missed."""
+        if draft.tenant == SYSTEM_TENANT:
+            return
+        book = self._books.get(draft.tenant) or self._book(draft.tenant)
+        if appended.seq == book.seq + 1:
+            self._take(book, draft, appended.seq, appended.hash)
+        elif appended.seq > book.seq:
+            book.known = max(book.known, appended.seq)
+            book.ready = False
+            self._behind.set()
+
+    def _lost(self) -> None:
+        """Take note that appends failed which may be durable all the same: only the chain itself can tell."""
+        for book in self._books.values():
+            book.lost += 1
+            book.ready = False
+        self._behind.set()
+
+    def _take(self, book: _Book, entry: EntryDraft | None, seq: int, hash_: bytes) -> None:
+        """Take the next entry in. A fault leaves its tenant without tiers: what the entry says is not known."""
+        try:
+            if entry is not None:
+                self._fold(book, entry, seq)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no tier may rest on the rest of the chain
+            self._fail(book, f"entry {seq} of tenant {book.tenant} could not be taken in ({type(error).__name__})")
+            return
+        book.seq = seq
+        book.hash = hash_
+
+    def _fold(self, book: _Book, entry: EntryDraft, seq: int) -> None:
+        told = evidence_of(entry, seq)
+        change = change_of(entry, seq) if told is None else None
+        if told is None and change is None:
+            return
+        held = book.agents.get(entry.agent)
+        if held is None:
+            held = Held(pinned=self.pinned(book.tenant, entry.agent))
+            held.version = 0
+            book.agents[entry.agent] = held
+        before = held.record
+        held.seq = seq
+        held.trusted = None
+        book.dirty.add(entry.agent)
+        if told is not None:
+            held.record = after(before, told)
+            if held.record.sums is before.sums and held.deserved is not None:
+                return  # a day that is full already: nothing is due that was not
+        elif change is not None:
+            held.record = after_change(before, change)
+            held.version = None
+            held.changes += 1
+        held.deserved = None
+        self._weigh(book.tenant, entry.agent, held, self._clock.now())
+
+    # --- what follows from a record -----------------------------------------------------------------------------------
+
+    def _weigh(self, tenant: str, agent: str, held: Held, now: datetime) -> Deserved:
+        """Return what the record deserves today, and note it down where that is due a change."""
+        if held.deserved is None or held.day != now.toordinal():
+            held.day = now.toordinal()
+            held.trusted = None
+            held.deserved = standing_of(held.record, now, ceiling=self.terms.ceiling, start=self.terms.start)
+            if held.deserved.tier != held.deserved.recorded and held.pinned is None:
+                self.pending[tenant, agent] = None
+                self.due.set()
+        return held.deserved
+
+    def _weighed(self, tenant: str, agent: str, held: Held, now: datetime) -> Trusted:
+        deserved = self._weigh(tenant, agent, held, now)
+        if held.trusted is None:
+            row = held.record.failures_in_row
+            if held.pinned is not None:
+                held.trusted = given(held.pinned, row)
+                return held.trusted
+            made = Trusted(
+                tier=min(deserved.tier, deserved.recorded),
+                score=deserved.score,
+                failures_in_row=row,
+                grounds=Grounds(up_to=held.seq, start=self.terms.start, ceiling=self.terms.ceiling),
+                expects=() if held.version is None else (Expect(key=trust_key(agent), version=held.version),),
+            )
+            if held.version is None:
+                return made  # enough to be shown; a decision learns the version first
+            held.trusted = made
+        return held.trusted
+
+    def _of_new(self, tenant: str, agent: str) -> Trusted:
+        """Return the standing of an agent of whom nothing is known."""
+        pinned = self.pinned(tenant, agent)
+        if pinned is not None:
+            return given(pinned, 0)
+        return Trusted(
+            tier=self._newcomer.tier,
+            score=self._newcomer.score,
+            failures_in_row=0,
+            grounds=Grounds(up_to=0, start=self.terms.start, ceiling=self.terms.ceiling),
+            expects=(Expect(key=trust_key(agent), version=0),),
+        )
+
+    async def _learn(self, tenant: str, agent: str, held: Held) -> None:
+        """Read the version of a row that has changed; the store has it in memory. Raises StoreError."""
+        while held.version is None:
+            changes = held.changes
+            row = await self._state.get(tenant, trust_key(agent))
+            if held.changes == changes:
+                held.version = 0 if row is None else row.version
+
+    # --- the chain, read ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read again what was missed, and put records by now and then; ends when cancelled."""
+        kept = self._clock.monotonic()
+        while True:
+            with anyio.move_on_after(KEEP_S):
+                await self._behind.wait()
+            self._behind = anyio.Event()
+            if not await self._caught_up():
+                await anyio.sleep(AGAIN_S)
+                self._behind.set()
+            if self._clock.monotonic() - kept >= KEEP_S:
+                kept = self._clock.monotonic()
+                await self.keep()
+
+    async def keep(self) -> None:
+        """Put the records by that have changed. What fails is tried again the next time: nothing rests on it."""
+        for book in tuple(self._books.values()):
+            try:
+                await self._keep(book)
+            except StoreError as error:
+                _log.warning("records of trust could not be put by; the next start takes longer: %s", error)
+
+    async def _caught_up(self) -> bool:
+        """Read what is missing and return whether nothing is missing any more that can be had."""
+        for book in tuple(self._books.values()):
+            if not book.ready and not book.fault:
+                try:
+                    await self._catch_up(book)
+                except StoreError as error:
+                    _log.warning("trust of tenant %s is not known yet: %s", book.tenant, error)
+        return all(book.ready or book.fault for book in self._books.values())
+
+    async def _catch_up(self, book: _Book) -> None:
+        """Fold the chain from where the book stands to its end. Raises StoreError."""
+        lost = book.lost
+        more = True
+        while more and not book.fault:
+            page = await self._shelf.contents(book.tenant, after=book.seq, limit=PAGE)
+            for seq, hash_, content in page:
+                if seq == book.seq + 1:
+                    self._take_content(book, seq, hash_, content)
+                elif seq > book.seq and not book.fault:
+                    self._fail(book, f"entry {book.seq + 1} of tenant {book.tenant} is not in the chain")
+            more = len(page) == PAGE
+        book.found = lost
+        book.settle()
+
+    def _take_content(self, book: _Book, seq: int, hash_: bytes, content: bytes) -> None:
+        try:
+            entry = read_chained(orjson.loads(content))
+        except (ValueError, KeyError, TypeError):
+            self._fail(book, f"entry {seq} of tenant {book.tenant} is damaged")
+            return
+        self._take(book, entry, seq, hash_)
+
+    async def _keep(self, book: _Book) -> None:
+        if book.fault or (not book.dirty and book.seq - book.kept < PAGE):
+            return
+        dirty, book.dirty = book.dirty, set()
+        kept = _put_by(book, dirty)
+        try:
+            if not await self._shelf.keep(book.tenant, kept, since=book.kept):
+                kept = _put_by(book, book.agents)
+                await self._shelf.keep(book.tenant, kept, since=0)
+        except StoreError:
+            book.dirty |= dirty
+            raise
+        book.kept = kept.seq
+
+    def _restore(self, book: _Book, kept: KeptRecords) -> None:
+        """Take records that were put by; where another version of the model made one, the whole chain is folded."""
+        agents = {}
+        for agent, text in kept.records.items():
+            seq, written = orjson.loads(text)
+            record = read_record(orjson.dumps(written))
+            if record is None:
+                return
+            agents[agent] = Held(record=record, seq=seq, pinned=self.pinned(book.tenant, agent))
+        book.agents = agents
+        book.seq = book.kept = kept.seq
+        book.hash = kept.hash
+
+    def _book(self, tenant: str) -> _Book:
+        return self._books.setdefault(tenant, _Book(tenant))
+
+    def _fail(self, book: _Book, fault: str) -> None:
+        book.fault = fault
+        book.settle()
+        _log.error("nobody of tenant %s has a tier, and every call of it is refused: %s", book.tenant, fault)
+
+
+def trust_key(agent: str) -> str:
+    """Return the key of the state row that each change of an agent's standing writes."""
+    return f"{_ROWS}{agent}"
+
+
+def _put_by(book: _Book, agents: Iterable[str]) -> KeptRecords:
+    found = ((agent, book.agents[agent]) for agent in agents)
+    records = {agent: orjson.dumps((held.seq, orjson.Fragment(held.record.written()))) for agent, held in found}
+    return KeptRecords(seq=book.seq, hash=book.hash, records=records)

@@ -1,0 +1,137 @@
+"""The shelf: records of trust, put by in a file of their own, so that a start need not fold the whole chain.
+
+Off the path of a call: nothing is written here when an entry is. What is put by names the entry as of which it stands,
+with its hash; of another chain, or one from a backup, nothing of it is taken. The file is worth nothing: deleted or
+damaged it is made anew, and `intended trust recompute` compares it with what the chain itself gives.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import orjson
+
+from gateway.errors import StoreError
+from gateway.ports import Content, KeptRecords
+from gateway.store.sqlite.schema import read_only_address
+
+__all__ = ["FILE", "SqliteShelf"]
+
+FILE: Final = "trust.sqlite3"
+VERSION: Final = 1
+"""Of the tables below; a file of another version is made anew. That of the records is in each of them."""
+
+LOCK_S: Final = 2.0
+
+Answer = TypeVar("Answer")
+
+_TABLES: Final = f"""
+CREATE TABLE kept (tenant TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE records (
+    tenant TEXT NOT NULL, agent TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY (tenant, agent)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+_PAGE: Final = (
+    "SELECT seq, hash, content FROM log.entries WHERE tenant = :tenant AND seq > :after {} ORDER BY seq LIMIT :limit"
+)
+_OF_AGENT: Final = "AND substr(content, 1, length(:begins)) = :begins"
+"""The keys of an entry are in order, so that it begins with its agent; whoever asks looks at the name once more."""
+
+
+class SqliteShelf:
+    """Implements `ports.RecordShelf` beside the store at this path. Works in threads, one at a time."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._path = store.parent / FILE
+        self._lock = anyio.Lock()
+
+    async def kept(self, tenant: str) -> KeptRecords | None:
+        """As `ports.RecordShelf.kept`."""
+
+        def ask(connection: sqlite3.Connection) -> KeptRecords | None:
+            row = connection.execute("SELECT seq, hash FROM kept WHERE tenant = ?", (tenant,)).fetchone()
+            if row is None or _hash_at(connection, tenant, row[0]) != row[1]:
+                return None
+            records = dict(connection.execute("SELECT agent, record FROM records WHERE tenant = ?", (tenant,)))
+            return KeptRecords(seq=row[0], hash=row[1], records=records)
+
+        return await self._ask(ask)
+
+    async def keep(self, tenant: str, kept: KeptRecords, *, since: int) -> bool:
+        """As `ports.RecordShelf.keep`."""
+
+        def ask(connection: sqlite3.Connection) -> bool:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                if since:
+                    there = connection.execute("SELECT seq FROM kept WHERE tenant = ?", (tenant,)).fetchone()
+                    if there != (since,):
+                        return False
+                else:
+                    connection.execute("DELETE FROM records WHERE tenant = ?", (tenant,))
+                rows = ((tenant, agent, record) for agent, record in kept.records.items())
+                connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", rows)
+                connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (tenant, kept.seq, kept.hash))
+            return True
+
+        return await self._ask(ask)
+
+    async def contents(self, tenant: str, *, after: int, limit: int, agent: str = "") -> Sequence[Content]:
+        """As `ports.RecordShelf.contents`."""
+        values: dict[str, object] = {"tenant": tenant, "after": after, "limit": limit}
+        query = _PAGE.format("")
+        if agent:
+            query = _PAGE.format(_OF_AGENT)
+            values["begins"] = b'{"agent":' + orjson.dumps(agent) + b","
+        return await self._ask(lambda connection: connection.execute(query, values).fetchall())
+
+    async def _ask(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Ask in a thread; a file that is damaged is made anew once. Raises StoreError."""
+        try:
+            async with self._lock:
+                try:
+                    return await anyio.to_thread.run_sync(self._answer, ask)
+                except sqlite3.OperationalError:  # locked, or no room: making it anew would not help
+                    raise
+                except sqlite3.DatabaseError:
+                    self._path.unlink(missing_ok=True)
+                    return await anyio.to_thread.run_sync(self._answer, ask)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the records of trust cannot be read or put by ({type(error).__name__})") from error
+
+    # --- in a thread --------------------------------------------------------------------------------------------------
+
+    def _answer(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        with closing(self._open()) as connection:
+            return ask(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file with the store attached, read-only. A file of another making is deleted first."""
+        connection = self._connect()
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            connection.close()
+            self._path.unlink()
+            connection = self._connect()
+            version = 0
+        if version == 0:
+            connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+        connection.execute("ATTACH DATABASE ? AS log", (read_only_address(self._store),))
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path.resolve().as_uri(), uri=True, timeout=LOCK_S, isolation_level=None)
+        for pragma in ("synchronous=NORMAL", "trusted_schema=OFF"):  # half a write must not pass for a record
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        self._path.chmod(0o600)
+        return connection
+
+
+def _hash_at(connection: sqlite3.Connection, tenant: str, seq: int) -> bytes | None:
+    row = connection.execute("SELECT hash FROM log.entries WHERE tenant = ? AND seq = ?", (tenant, seq)).fetchone()
+    return row[0] if row else None
