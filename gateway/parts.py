@@ -11,6 +11,7 @@ import platformdirs
 
 from gateway.core.holds import HoldTerms
 from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.leases import Bounds
 from gateway.core.message import WireLimits
 from gateway.core.principal import TrustTier
 from gateway.core.redact import redact
@@ -33,6 +34,7 @@ __all__ = [
     "describe",
     "front_limits",
     "hold_terms",
+    "lease_bounds",
     "make_upstream",
     "mounts",
     "policy_path",
@@ -183,6 +185,11 @@ def front_limits(settings: Settings) -> FrontLimits:
         event_buffer_bytes=limits.event_buffer_bytes,
         event_buffer_s=limits.event_buffer_s,
     )
+
+
+def lease_bounds(settings: Settings) -> Bounds:
+    """Return how much a lease may be."""
+    return Bounds(minutes=settings.leases.max_minutes, uses=settings.leases.max_uses)
 
 
 def hold_terms(settings: Settings) -> HoldTerms:

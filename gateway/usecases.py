@@ -14,7 +14,16 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal
 from gateway.identity.ids import RandomIds
 from gateway.identity.rs256 import Rs256
-from gateway.parts import amounts, data_folder, hold_terms, public_url, sealing_key, standing, store_options
+from gateway.parts import (
+    amounts,
+    data_folder,
+    hold_terms,
+    lease_bounds,
+    public_url,
+    sealing_key,
+    standing,
+    store_options,
+)
 from gateway.ports import Clock, Upstream
 from gateway.services.agents import Agents
 from gateway.services.approval_view import ApprovalViews
@@ -27,6 +36,7 @@ from gateway.services.enforcement import Enforcement
 from gateway.services.holding import Holds
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
+from gateway.services.leases import Leases
 from gateway.services.links import Links
 from gateway.services.localagent import LocalAgent, LocalAuthentication
 from gateway.services.people import People
@@ -80,8 +90,19 @@ class Directories:
         self.thresholds = Thresholds(audit=store, state=store, clock=clock, ids=ids, configured=tiers.thresholds)
         vault = Sealer(data_key(store_options(settings).key_file))
         self.approvals = Approvals(audit=store, state=store, clock=clock, ids=ids, vault=vault)
+        self.leases = Leases(
+            approvals=self.approvals,
+            audit=store,
+            state=store,
+            clock=clock,
+            ids=ids,
+            vault=vault,
+            bounds=lease_bounds(settings),
+            show_arguments=settings.audit.arguments == "redacted",
+        )
         self.desk = CallDesk(
             approvals=self.approvals,
+            leases=self.leases,
             audit=store,
             state=store,
             clock=clock,
@@ -139,6 +160,7 @@ class Directories:
             self.people,
             self.thresholds,
             self.approvals,
+            self.leases,
             self.desk,
             self.tokens,
             self.webhooks,
@@ -147,7 +169,7 @@ class Directories:
 
     def start(self, tasks: TaskGroup) -> None:
         """Start what expires, retires and catches up by the clock."""
-        for run in (self.approvals.run, self.tokens.run, self.index.run, self.delivering.run):
+        for run in (self.approvals.run, self.leases.run, self.tokens.run, self.index.run, self.delivering.run):
             tasks.start_soon(run)
 
     async def _agent_of_key(self, by: Principal, name: str) -> str:

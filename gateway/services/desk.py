@@ -28,6 +28,7 @@ from gateway.core.rows import HeldApproval, approval_key, call_key
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateStore, Vault
 from gateway.services.approvals import Approvals
 from gateway.services.judged import NO_ROWS, Completion, Held, Judged, Outcome, OutcomeKind, Rows, Use
+from gateway.services.leases import Leases
 from gateway.services.wakeups import Wakeups, Watch
 
 __all__ = ["MAX_KEPT_BYTES", "CallDesk", "rejection"]
@@ -52,8 +53,10 @@ class CallDesk:
         ids: Ids,
         vault: Vault,
         wakeups: Wakeups,
+        leases: Leases,
     ) -> None:
         self._approvals = approvals
+        self._leases = leases
         self._audit = audit
         self._state = state
         self._clock = clock
@@ -65,6 +68,7 @@ class CallDesk:
         """Runs by approval, while somebody waits for it: also ended ones, whose outcome the others are given."""
         self._expiring: dict[str, dict[str, str]] = {}
         approvals.on_change(self._changed)
+        leases.on_grant(wakeups.wake_all)
 
     async def load(self, tenants: Iterable[str]) -> None:
         """Read which outcomes of these tenants are kept; part of the start. Raises StoreError."""
@@ -95,12 +99,35 @@ class CallDesk:
                 return _over(waited.approval.intent_id, waited.approval.id)
             if waited is not None:
                 expects.append(Expect(key=approval_key(judged.continues), version=waited.version))
-        held = await self._approvals.hold(judged)
+        held = await self._leased(judged) or await self._approvals.hold(judged)
         rows = Rows(expects=tuple(expects)) + held.rows + await self._taken_away(tenant, key)
-        if held.yes is not None:
+        if held.yes is not None or (held.leased is not None and held.approval_id):
             return self._going_on(judged, held, key, rows)
         stale = NO_ROWS if row is None else Rows(puts=(Put(key=key, value=None),))
         return replace(held, rows=rows + stale)
+
+    async def _leased(self, judged: Judged) -> Held | None:
+        """Return what a lease makes of an escalated call, None where none covers it or the call has a yes of its own.
+
+        Where its approval is pending, that is answered by the lease: it leads to one execution as by any other yes,
+        since others may wait for it. A call that nobody was asked about is one use of the lease and no more.
+        """
+        covering = await self._leases.covering(judged)
+        if covering is None:
+            return None
+        waiting, pointer = await self._approvals.of_call(judged)
+        rows = covering.rows + Rows(expects=(pointer,))
+        if waiting is None:
+            return Held(intent_id=judged.intent_id, approval_id="", rows=rows, leased=covering.fact)
+        one = waiting.approval
+        if one.state is not ApprovalState.PENDING:
+            return None
+        rows += await self._approvals.answered(waiting, by=covering.fact.id, rationale="A lease covers it.")
+        return Held(intent_id=one.intent_id, approval_id=one.id, rows=rows, leased=covering.fact)
+
+    def fitting(self, principal: Principal, call: Call) -> frozenset[str]:
+        """Return the leases whose shape a call has that waits; whether they cover it, a new decision says."""
+        return self._leases.fitting(principal, call)
 
     def renew(self, judged: Judged, yes: HeldApproval, expects: tuple[Expect, ...]) -> Held:
         """Open an approval in place of one whose yes does not answer what the call escalates for today."""
@@ -110,6 +137,7 @@ class CallDesk:
         """Take note that the decision which uses the yes is durable, for those who wait for the approval."""
         if self._wakeups.watched(use.approval_id):
             self._runs[use.approval_id] = use
+            self._wakeups.wake(use.approval_id)
 
     def ended(self, use: Use, judged: Judged, outcome: Outcome, *, heard: bool) -> Rows:
         """Return what the end of an approved call writes: nothing where its answer goes out at once."""
@@ -197,8 +225,7 @@ class CallDesk:
             attempt=use.attempt,
         )
         self._note(judged.principal.tenant, key, running.until)
-        put = Put(key=key, value=running.written())
-        return replace(held, use=use, rows=Rows(expects=rows.expects, puts=(*rows.puts, put)))
+        return replace(held, use=use, rows=rows + Rows(puts=(Put(key=key, value=running.written()),)))
 
     async def _replayed(
         self, principal: Principal, call: Call, over: Held, key: str, stored: StoredOutcome | None, use: Use | None

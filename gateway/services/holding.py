@@ -9,7 +9,7 @@ import base64
 import binascii
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -96,6 +96,14 @@ class Holds:
         """How many calls are held."""
         return self._held.total()
 
+    @property
+    def by_tenant(self) -> Mapping[str, int]:
+        """How many calls of each tenant are held."""
+        counts: Counter[str] = Counter()
+        for (tenant, _), count in self._held.items():
+            counts[tenant] += count
+        return counts
+
     # --- one call -----------------------------------------------------------------------------------------------------
 
     def begin(
@@ -146,6 +154,7 @@ class Holds:
     async def _on_one(self, waiting: Waiting, outcome: Outcome, deadline: float) -> Outcome:
         """Wait for one approval. Another one may have to be waited for after that: policy asks for it meanwhile."""
         tenant = waiting.principal.tenant
+        tried: frozenset[str] = frozenset()
         with self._desk.waiting(outcome.approval_id) as watch:
             while True:
                 event = watch.event  # before looking: a change after the look sets it
@@ -159,6 +168,13 @@ class Holds:
                     return await self._joined(waiting, _over(held), deadline)
                 if held.approval.state is not ApprovalState.PENDING:
                     return await self._went_on(waiting, outcome, held, deadline)
+                leases = self._desk.fitting(waiting.principal, waiting.call)
+                if leases - tried:  # a human has said yes to calls of this shape meanwhile
+                    tried |= leases
+                    after = await self._went_on(waiting, outcome, held, deadline)
+                    if after.kind is not OutcomeKind.ESCALATED or after.approval_id != held.approval.id:
+                        return after
+                    continue
                 if self._stopping or anyio.current_time() >= deadline:
                     return outcome
                 await self._pause(waiting, event, deadline)

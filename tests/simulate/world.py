@@ -34,6 +34,7 @@ from gateway.services.facts import FactSource, Standing
 from gateway.services.holding import Holds
 from gateway.services.inflight import InFlight
 from gateway.services.intents import Intents
+from gateway.services.leases import Leases
 from gateway.services.observing import DecisionsOnly, Observers
 from gateway.services.refusals import Refusals
 from gateway.services.standing import Thresholds
@@ -182,7 +183,8 @@ class World:
         vault = Sealer(SEALING_KEY)
         self.approvals = Approvals(**own, vault=vault)
         self.wakeups = Wakeups()
-        self.desk = CallDesk(**own, approvals=self.approvals, vault=vault, wakeups=self.wakeups)
+        self.leases = Leases(**own, approvals=self.approvals, vault=vault, show_arguments=show_arguments)
+        self.desk = CallDesk(**own, approvals=self.approvals, vault=vault, wakeups=self.wakeups, leases=self.leases)
         self.holds = Holds(
             approvals=self.approvals, desk=self.desk, clock=self.clock, vault=vault, terms=holds or HoldTerms(leg_s=0)
         )
