@@ -11,8 +11,8 @@ what a library does around the signature would run on the event loop, or cost th
 
 import base64
 import secrets
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 import orjson
@@ -72,8 +72,8 @@ class Rs256:
         """Hold a stored key. Raises SigningError where it was sealed under another key, or is another tenant's."""
         self._keys[key.kid] = await self._in_thread(lambda: self._open(tenant, key))
 
-    async def sign(self, kid: str, claims: JsonObject) -> str:
-        """Return the compact JWS of the claims. Raises SigningError: the key is not held, or a claim is no JSON."""
+    def sign(self, kid: str, claims: JsonObject) -> Awaitable[str]:
+        """Begin to sign the claims. Raises SigningError: the key is not held, or a claim is no JSON."""
         private = self._keys.get(kid)
         if private is None:
             raise SigningError("the signing key is not open")
@@ -82,8 +82,7 @@ class Rs256:
             message = b".".join((_encoded(head), _encoded(orjson.dumps(claims))))
         except TypeError:  # orjson's own errors are TypeErrors; their text may hold a value
             raise SigningError("a claim cannot be written as JSON") from None
-        signature = await self._signatures.sign(private, message)
-        return b".".join((message, _encoded(signature))).decode("ascii")
+        return _Compact(message, self._signatures.sign(private, message))
 
     def forget(self, kid: str) -> None:
         """Drop a private key."""
@@ -117,6 +116,20 @@ class Rs256:
         if not isinstance(private, RSAPrivateKey) or _jwk(private.public_key())["kid"] != key.kid:
             raise SigningError("a signing key is not the one that its name says")
         return private
+
+
+class _Compact:
+    """A JWS whose signature is being made. No coroutine: it may be dropped, where its decision is not durable."""
+
+    __slots__ = ("_message", "_signature")
+
+    def __init__(self, message: bytes, signature: Awaitable[bytes]) -> None:
+        self._message = message
+        self._signature = signature
+
+    def __await__(self) -> Generator[Any, None, str]:
+        signature = yield from self._signature.__await__()
+        return b".".join((self._message, _encoded(signature))).decode("ascii")
 
 
 def _jwk(public: RSAPublicKey) -> JsonObject:

@@ -46,8 +46,8 @@ class Signatures:
         self._waiting: deque[_Job] = deque()
         self._awake = 0
 
-    async def sign(self, private: RSAPrivateKey, message: bytes) -> bytes:
-        """Return the signature of the message. Cancelling leaves it unmade, or made for nobody."""
+    def sign(self, private: RSAPrivateKey, message: bytes) -> "asyncio.Future[bytes]":
+        """Begin to sign; the future has the signature. Cancelling it leaves that unmade, or made for nobody."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
         with self._lock:  # held for as long as it takes to pop a few jobs
@@ -56,7 +56,7 @@ class Signatures:
             self._awake += wake
         if wake:
             self._executor.submit(self._work, loop)
-        return await future
+        return future
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a worker thread: sign until nobody waits."""

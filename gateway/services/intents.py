@@ -4,7 +4,7 @@ The decision is `services/enforcement.py`'s, the very same as for a tool call; n
 MCP front are shown and listed alike, read from their entries (`services/intent_records.py`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice, takewhile
@@ -87,6 +87,14 @@ class TokenIssuer(Protocol):
         """Return the signed token. Raises SigningError."""
         ...
 
+    def begin(self, grant: Grant) -> Awaitable[str]:
+        """Begin to sign a token whose decision is about to be made durable. Raises SigningError."""
+        ...
+
+    async def finish(self, begun: Awaitable[str]) -> str:
+        """Return the token that was begun, once its decision is durable. Raises SigningError."""
+        ...
+
 
 class Intents:
     """The use cases of submitted intents."""
@@ -162,10 +170,12 @@ class Intents:
             if isinstance(first, Submitted):
                 return first
             taken = await self._expired(principal.tenant) if attempt == 0 else NO_ROWS
-            judged = await self._enforcement.judge(acting, call, self._rows(submission, first, taken))
+            begun: list[Awaitable[str]] = []
+            rows = self._rows(submission, first, taken, begun)
+            judged = await self._enforcement.judge(acting, call, rows)
             if isinstance(judged, Judged):
                 self._note(principal.tenant, submission, judged)
-                return await self._answered(judged, told=not submission.domain)
+                return await self._answered(judged, begun)
         raise StateConflict("This idempotency key is being used by others at this moment.", field="idempotencyKey")
 
     async def _ready(self, tenant: str) -> None:
@@ -207,8 +217,14 @@ class Intents:
                 removed += Rows(expects=(expect,), puts=(Put(key=key, value=None),))
         return removed
 
-    def _rows(self, submission: Submission, replaced: Used | None, taken: Rows) -> Callable[[Judged], Rows]:
-        """Return what is written with the decision: the intent, its idempotency key, and what goes with it."""
+    def _rows(
+        self, submission: Submission, replaced: Used | None, taken: Rows, begun: list[Awaitable[str]]
+    ) -> Callable[[Judged], Rows]:
+        """Return what is written with the decision: the intent, its idempotency key, and what goes with it.
+
+        Where it is an ALLOW whose answer carries a token, that goes into `begun`: it is signed while the decision is
+        being made durable. In Ops (`domain` is declared) the answer has no place for one.
+        """
         key = idempotency_key(submission.idempotency_key) if submission.idempotency_key else ""
         taken = Rows(
             expects=tuple(one for one in taken.expects if one.key != key),
@@ -216,6 +232,8 @@ class Intents:
         )
 
         def rows(judged: Judged) -> Rows:
+            if judged.decision.effect is Effect.ALLOW and not submission.domain:
+                begun[:] = [self._begun(judged)]
             found = taken
             if judged.decision.effect is not Effect.ESCALATE or not judged.approval_id:
                 found += Rows(puts=(Put(key=intent_key(judged.intent_id), value=_state(judged).written()),))
@@ -239,37 +257,43 @@ class Intents:
             if len(known) < KEYS_KEPT:
                 known[key] = expires
 
-    async def _answered(self, judged: Judged, *, told: bool) -> Submitted:
-        """Return the intent, with its token where it is allowed: the decision is durable by now.
-
-        `told` is False where the answer has no place for a token (Ops): a signature costs half of a decision.
-        """
+    async def _answered(self, judged: Judged, begun: list[Awaitable[str]]) -> Submitted:
+        """Return the intent, with the token that was begun where it is allowed: the decision is durable by now."""
         record = just_decided(judged, show_arguments=self._show_arguments)
-        if judged.decision.effect is not Effect.ALLOW or not told:
+        if judged.decision.effect is not Effect.ALLOW or not begun:
             return Submitted(record=record)
-        return Submitted(record=record, token=await self._token(judged))
+        return Submitted(record=record, token=await self._token(judged, self._tokens.finish(begun[0])))
 
-    async def _token(self, judged: Judged) -> str:
+    async def _token(self, judged: Judged, signed: Awaitable[str]) -> str:
         """Return the token of an allowed intent. Raises Unavailable where it cannot be signed."""
-        call = judged.call
         try:
-            return await self._tokens.issue(
-                Grant(
-                    tenant=judged.principal.tenant,
-                    agent=judged.principal.agent,
-                    intent_id=judged.intent_id,
-                    intent_type=judged.intent.type,
-                    args_digest=call.arguments_digest,
-                    policy_digest=judged.decision.policy_digest,
-                    audience=call.upstream or DEFAULT_AUDIENCE,
-                    ttl_s=self._ttl_s,
-                    action=call.action,
-                    system=call.upstream,
-                )
-            )
+            return await signed
         except SigningError as error:
             msg = f"The intent is allowed, but its token cannot be signed; do not act. ({judged.intent_id})"
             raise Unavailable(msg) from error
+
+    def _begun(self, judged: Judged) -> Awaitable[str]:
+        """Begin to sign the token of an intent that is about to be recorded as allowed. Raises Unavailable."""
+        try:
+            return self._tokens.begin(self._grant(judged))
+        except SigningError as error:
+            raise Unavailable("No token can be signed at the moment; nothing was decided.") from error
+
+    def _grant(self, judged: Judged) -> Grant:
+        """Return what the token of an allowed intent is bound to."""
+        call = judged.call
+        return Grant(
+            tenant=judged.principal.tenant,
+            agent=judged.principal.agent,
+            intent_id=judged.intent_id,
+            intent_type=judged.intent.type,
+            args_digest=call.arguments_digest,
+            policy_digest=judged.decision.policy_digest,
+            audience=call.upstream or DEFAULT_AUDIENCE,
+            ttl_s=self._ttl_s,
+            action=call.action,
+            system=call.upstream,
+        )
 
     # --- showing ------------------------------------------------------------------------------------------------------
 
@@ -350,7 +374,7 @@ class Intents:
         )
         if isinstance(judged, Conflict) or judged.decision.effect is not Effect.ALLOW:
             return ""
-        token = await self._token(judged)
+        token = await self._token(judged, self._tokens.issue(self._grant(judged)))
         with anyio.CancelScope(shield=True):
             recorded = await self._audit.append(self._issued(judged, waiting, held))
         return "" if isinstance(recorded, Conflict) else token

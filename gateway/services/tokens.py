@@ -14,7 +14,7 @@ destroyed when a key is retired; its row keeps the public half for good, for who
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -105,11 +105,28 @@ class Tokens:
             SigningError: there is none, and nothing may stand in for it.
         """
         with anyio.move_on_after(SIGN_S):
-            key = await self._key_for(grant.tenant)
-            now = self._clock.now()
-            claims = claims_of(grant, issuer=self._issuer, token_id=self._ids.new("tok"), now=now)
-            return await self._signer.sign(key.kid, claims)
-        raise SigningError(f"no token could be signed within {SIGN_S:.0f} s")
+            await self._key_for(grant.tenant)
+            return await self.begin(grant)
+        raise _too_slow()
+
+    def begin(self, grant: Grant) -> Awaitable[str]:
+        """Begin to sign a token while its decision is being made durable; `finish` gives it, and nobody before that.
+
+        Raises:
+            SigningError: the tenant has no key that signs (`ensure` makes one).
+        """
+        now = self._clock.now()
+        key = _signing(self._keys.get(grant.tenant, {}).values(), now.timestamp())
+        if key is None:
+            raise SigningError("the tenant has no key that signs")
+        claims = claims_of(grant, issuer=self._issuer, token_id=self._ids.new("tok"), now=now)
+        return self._signer.sign(key.kid, claims)
+
+    async def finish(self, begun: Awaitable[str]) -> str:
+        """Return a token that `begin` began, whose decision is durable by now. Raises SigningError."""
+        with anyio.move_on_after(SIGN_S):
+            return await begun
+        raise _too_slow()
 
     async def ensure(self, tenant: str) -> None:
         """Make sure that the tenant has a key that signs. Raises Unavailable where it cannot have one."""
@@ -273,6 +290,10 @@ class Tokens:
         except SigningError:
             return key
         return replace(key, opens=True)
+
+
+def _too_slow() -> SigningError:
+    return SigningError(f"no token could be signed within {SIGN_S:.0f} s")
 
 
 def _signing(keys: Iterable[SigningKey], now: float) -> SigningKey | None:

@@ -18,6 +18,7 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Role, Scope, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
+from gateway.core.tokens import Grant
 from gateway.core.worth import amounts_of
 from gateway.errors import (
     AgentNotFound,
@@ -28,6 +29,7 @@ from gateway.errors import (
     InvalidRequest,
     NotFound,
     RequestError,
+    SigningError,
     StateConflict,
     StoreError,
     Unavailable,
@@ -141,35 +143,40 @@ async def test_where_the_answer_has_no_place_for_a_token_none_is_signed() -> Non
     made = World()
     await made.agents.register(KEY, name="Billing Agent")
 
-    async def issue(grant: object) -> str:
+    def begin(grant: object) -> Awaitable[str]:
         raise AssertionError("a token was signed")
 
-    made.tokens.issue = issue  # type: ignore[method-assign,assignment]
+    made.tokens.begin = begin  # type: ignore[method-assign,assignment]
     submitted = await made.intents.submit(KEY, INVOICE)
     assert (submitted.record.status, submitted.token) == (IntentStatus.APPROVED, "")
 
 
 async def test_the_entry_is_durable_before_the_token_is_there() -> None:
-    """Promise 1, for what acts elsewhere: no record, no authority."""
+    """Promise 1, for what acts elsewhere: no record, no authority. It is signed meanwhile, for nobody as yet."""
     made = World()
     order: list[str] = []
-    issue, append = made.tokens.issue, made.store.append
+    begin, finish, append = made.tokens.begin, made.tokens.finish, made.store.append
     await made.tokens.ensure("default")
     await made.intents.submit(KEY, DEPLOY)
 
-    async def issuing(grant: object) -> str:
+    def beginning(grant: Grant) -> Awaitable[str]:
+        order.append("begun")
+        return begin(grant)
+
+    async def finishing(begun: Awaitable[str]) -> str:
         order.append("token")
-        return await issue(grant)  # type: ignore[arg-type]
+        return await finish(begun)
 
     async def appending(draft: object) -> object:
         outcome = await append(draft)  # type: ignore[arg-type]
         order.append("entry")
         return outcome
 
-    made.tokens.issue = issuing  # type: ignore[method-assign,assignment]
+    made.tokens.begin = beginning  # type: ignore[method-assign]
+    made.tokens.finish = finishing  # type: ignore[method-assign]
     made.store.append = appending  # type: ignore[method-assign,assignment]
     await made.intents.submit(KEY, DEPLOY)
-    assert order == ["entry", "token"]
+    assert order == ["begun", "entry", "token"]
 
 
 async def test_a_denied_intent_is_rejected_and_has_no_token() -> None:
@@ -282,11 +289,24 @@ async def test_another_tenant_s_keys_are_not_its_business() -> None:
     assert (await made.intents.submit(KEY, DEPLOY)).token
 
 
-async def test_a_token_that_cannot_be_signed_is_no_yes() -> None:
-    """The decision is on record; whoever asked must not act."""
+async def test_where_signing_cannot_begin_nothing_is_decided() -> None:
+    """503, and no entry: the signature is begun before the decision is recorded."""
     made = World()
     await made.tokens.ensure("default")
     made.signer.broken = "gone"
+    with pytest.raises(Unavailable, match="nothing was decided"):
+        await made.intents.submit(KEY, DEPLOY)
+    assert decided(made) == 0
+
+
+async def test_a_token_that_cannot_be_signed_is_no_yes() -> None:
+    """The decision is on record; whoever asked must not act."""
+    made = World()
+
+    async def finish(begun: Awaitable[str]) -> str:
+        raise SigningError("gone")
+
+    made.tokens.finish = finish  # type: ignore[method-assign]
     with pytest.raises(Unavailable, match="do not act"):
         await made.intents.submit(KEY, DEPLOY)
     assert decided(made) == 1

@@ -446,6 +446,25 @@ async def test_a_token_that_takes_too_long_is_none(house: House, monkeypatch: py
         await house.tokens.issue(grant())
 
 
+async def test_what_was_begun_is_signed_by_the_key_of_that_time(house: House) -> None:
+    """Signing goes on while the decision is made durable; who was not asked to make a key makes none."""
+    with pytest.raises(SigningError, match="no key that signs"):
+        house.tokens.begin(grant())
+    assert house.store.drafts == []
+    await house.tokens.ensure("acme")
+    token = await house.tokens.finish(house.tokens.begin(grant()))
+    (key,) = house.tokens.jwks("acme")["keys"]
+    head, claims = verify(token, int.from_bytes(unb64(key["n"]), "big"))
+    assert (head["kid"], claims["sub"]) == (key["kid"], "billing-agent")
+
+
+async def test_what_was_begun_and_takes_too_long_is_none(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a token gets an answer in time."""
+    monkeypatch.setattr(module, "SIGN_S", 0.01)
+    with pytest.raises(SigningError, match="within"):
+        await house.tokens.finish(anyio.sleep_forever())  # type: ignore[arg-type]
+
+
 async def test_a_caller_that_leaves_cannot_leave_memory_behind_the_store(house: House) -> None:
     """The change is made whole, whoever still waits for it."""
     await house.kid()
