@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from gateway.api.app import rest_app
 from gateway.core.audit.entry import EntryDraft
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.policy.bundle import Bundle
+from gateway.downstream.arriving import noting_arrival
 from gateway.downstream.http import McpFront
 from gateway.errors import PolicyError, StoreError, UpstreamError
 from gateway.identity.ids import RandomIds
@@ -30,7 +32,8 @@ from gateway.parts import (
     data_folder,
     describe,
     front_limits,
-    make_upstream,
+    make_spans,
+    make_upstreams,
     mounts,
     policy_path,
     recorded,
@@ -51,6 +54,7 @@ from gateway.services.observing import Observer, Observers
 from gateway.services.readiness import Readiness
 from gateway.services.recovery import close_disowned, close_open_calls
 from gateway.services.refusals import Refusals
+from gateway.services.tracing import DecisionSpans, TracedDispatch
 from gateway.settings import Settings
 from gateway.store.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.clock import SystemClock
@@ -108,7 +112,8 @@ class Gateway:
         self._ids = RandomIds()
         self._policy_path = policy_path(settings)
         self._policies = PolicyDirectory(self._policy_path, taxonomy=TAXONOMY, on_change=self._policies_changed)
-        self._upstreams = {name: make_upstream(name, one) for name, one in settings.upstreams.items()}
+        self._spans = make_spans(settings)
+        self._upstreams = make_upstreams(settings, self._spans)
         self._in_doubt: Sequence[OpenCall] = ()
         self._store: SqliteStore
         self._tasks: TaskGroup | None = None
@@ -118,6 +123,7 @@ class Gateway:
         self.known: Directories
         self._facts: FactSource
         self._front: McpFront
+        self._mcp: App
         self._rest: App
         self._pages: App
 
@@ -146,7 +152,7 @@ class Gateway:
         """Answer one HTTP request: the MCP front under `/mcp`, pages under `/approve`, REST elsewhere."""
         path: str = scope["path"]
         if path == "/mcp" or path.startswith("/mcp/"):
-            return self._front(scope, receive, send)
+            return self._mcp(scope, receive, send)
         if path == "/approve" or path.startswith("/approve/"):
             return self._pages(scope, receive, send)
         return self._rest(scope, receive, send)
@@ -200,6 +206,8 @@ class Gateway:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         settings = self._settings
+        if self._spans is not None:
+            stack.push_async_callback(self._spans.aclose)
         store = await open_store(store_options(settings), self._clock, unclaimed=self._disown)
         stack.push_async_callback(store.aclose)
         self._store = store
@@ -237,6 +245,7 @@ class Gateway:
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,
         )
+        self._mcp = self._front if self._spans is None else noting_arrival(self._front)
         known.keys.on_change(self._front.review)
         await self._record_start()
         stack.push_async_callback(self._close_upstreams)
@@ -259,14 +268,19 @@ class Gateway:
                 per_agent=settings.limits.calls_per_agent, per_upstream=settings.limits.calls_per_upstream
             ),
             show_arguments=settings.audit.arguments == "redacted",
-            observer=Observers(*self._observers),
+            observer=Observers(*self._observers)
+            if self._spans is None
+            else Observers(*self._observers, DecisionSpans()),
             desk=self.known.desk,
             amounts=amounts(settings),
         )
 
     def _dispatch(self, store: SqliteStore, enforcement: Enforcement) -> Dispatch:
         settings = self._settings
-        return Dispatch(
+        make: Callable[..., Dispatch] = Dispatch
+        if self._spans is not None:
+            make = partial(TracedDispatch, spans=self._spans, arguments=settings.tracing.arguments)
+        return make(
             upstreams=self._upstreams,
             timeouts={name: one.timeout_s for name, one in settings.upstreams.items()},
             enforcement=enforcement,

@@ -5,10 +5,12 @@ Owns the translation and nothing that runs: `app.py` puts the parts together.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import platformdirs
 
+from gateway import __version__
 from gateway.core.holds import HoldTerms
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.leases import Bounds
@@ -19,13 +21,17 @@ from gateway.core.worth import Amounts, amounts_of
 from gateway.downstream.bounds import FrontLimits
 from gateway.errors import ConfigurationError, Problem
 from gateway.policyfiles.shipped import shipped_policy
-from gateway.ports import Mount, Upstream
+from gateway.ports import Mount, Spans, Upstream
 from gateway.services.facts import Standing
+from gateway.services.tracing import TracedUpstream
 from gateway.settings import Settings, UpstreamSettings
 from gateway.store.sealing import data_key
 from gateway.store.sqlite.store import StoreOptions
 from gateway.upstream.http import HttpUpstream
 from gateway.upstream.stdio import StdioUpstream
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing import OtelSpans
 
 __all__ = [
     "amounts",
@@ -35,8 +41,11 @@ __all__ = [
     "front_limits",
     "hold_terms",
     "lease_bounds",
+    "make_spans",
     "make_upstream",
+    "make_upstreams",
     "mounts",
+    "place_of",
     "policy_path",
     "public_url",
     "recorded",
@@ -104,6 +113,52 @@ def _shown_args(args: Sequence[str]) -> Iterator[str]:
             key = option or "argument"
             yield str(redact({key: arg})[key])
             option = ""
+
+
+def make_upstreams(settings: Settings, spans: Spans | None = None) -> dict[str, Upstream]:
+    """Return the adapter of every upstream by name, with a span around each request where there are spans."""
+    made = {name: make_upstream(name, one) for name, one in settings.upstreams.items()}
+    if spans is None:
+        return made
+    return {name: TracedUpstream(one, spans, place_of(settings.upstreams[name])) for name, one in made.items()}
+
+
+def make_spans(settings: Settings) -> "OtelSpans | None":
+    """Return where spans begin, None where there are to be none. Raises ConfigurationError without the extra.
+
+    OpenTelemetry's SDK is imported here and only then: a start without it is a fifth of a second shorter.
+    """
+    tracing = settings.tracing
+    if tracing.exporter == "none":
+        return None
+    try:
+        from gateway.telemetry.tracing import OtelSpans, console_processor, otlp_processor
+
+        processor = console_processor() if tracing.exporter == "console" else otlp_processor(tracing.endpoint)
+    except ImportError as error:
+        raise ConfigurationError(
+            Problem(
+                source="settings",
+                field="tracing.exporter",
+                message="OpenTelemetry's SDK is not installed",
+                remedy="install intended-mcp-gateway[tracing]; or set `exporter: none`",
+            )
+        ) from error
+    return OtelSpans(processor, version=__version__, sample=tracing.sample)
+
+
+def place_of(upstream: UpstreamSettings) -> dict[str, str | int]:
+    """Return what spans tell of where an upstream is."""
+    if upstream.url is None:
+        return {"network.transport": "pipe"}
+    parts = urlsplit(upstream.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {
+        "network.transport": "tcp",
+        "network.protocol.name": "http",
+        "server.address": parts.hostname or "",
+        "server.port": port,
+    }
 
 
 def mounts(settings: Settings) -> dict[str, Mount]:

@@ -39,6 +39,7 @@ __all__ = [
     "ThresholdSettings",
     "TierSettings",
     "TokenSettings",
+    "TracingSettings",
     "UpstreamSettings",
     "ValueSettings",
     "WebhookSettings",
@@ -310,6 +311,32 @@ Amount = Annotated[
 """Units of a currency with at most two decimals. A thousand of the largest are still exact as a JSON number."""
 
 
+class TracingSettings(Section):
+    """Spans by OpenTelemetry, with the extra `intended-mcp-gateway[tracing]`. What is not set here (the service's name,
+    headers for the collector, batches) comes from the standard `OTEL_*` variables."""
+
+    exporter: Literal["none", "otlp", "console"] = "none"
+    """Where spans go: to a collector (OTLP over HTTP), to standard error, or nowhere: then none are made, and trace
+    context passes from agents to upstreams untouched."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/@\s]+(/\S*)?$", max_length=2048)] | None = None
+    """Where spans are posted, as `http://127.0.0.1:4318/v1/traces`; None: as `OTEL_EXPORTER_OTLP_ENDPOINT` says, else
+    the collector on this machine."""
+    sample: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The part of the traces that begin here which is kept; where an agent began the trace, it has decided. None: as
+    `OTEL_TRACES_SAMPLER` says, else all."""
+    arguments: bool = False
+    """Tell the arguments of tool calls, redacted as in the audit. They still are what your agents work on, for whoever
+    reads traces to see."""
+
+    @model_validator(mode="after")
+    def used_endpoint(self) -> "TracingSettings":
+        """Refuse what would have no effect: somebody thinks that there are traces."""
+        if self.endpoint is not None and self.exporter != "otlp":
+            msg = "`endpoint` does nothing without `exporter: otlp`"
+            raise ValueError(msg)
+        return self
+
+
 class ValueSettings(Section):
     """What completed intents are worth to the organisation, for `valueGenerated`."""
 
@@ -390,6 +417,7 @@ class Settings(Section):
     tokens: TokenSettings = TokenSettings()
     webhooks: WebhookSettings = WebhookSettings()
     value: ValueSettings = ValueSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @field_validator("public_url")
     @classmethod
