@@ -4,6 +4,7 @@ Owns the shapes of both, as JSON bytes. Times are RFC 3339; arguments appear in 
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -114,7 +115,12 @@ def shown_place(call: Call) -> tuple[str, str]:
     """
     if call.method != INTENT_METHOD:
         return call.upstream, call.target
-    shown = redact({"system": call.upstream, "action": call.name})
+    return _shown_words(call.upstream, call.name)
+
+
+@lru_cache(maxsize=1024)  # a program submits the same few, and each is asked for three times a decision
+def _shown_words(system: str, action: str) -> tuple[str, str]:
+    shown = redact({"system": system, "action": action})
     return str(shown["system"]), str(shown["action"])
 
 
