@@ -90,6 +90,7 @@ class ApiKey:
             bound=bool(self.agent),
             per_minute=per_minute,
             generation=generation,
+            plan=self.plan,
         )
 
     def rotate(self, digest: bytes, *, now: str, until: str) -> "ApiKey":

@@ -93,7 +93,8 @@ class Principal:
     that agent's alone: by REST it may then name no other. A credential that is not bound acts on MCP as an agent of
     its own, named by the credential's id.
     `credential` names the credential (`key_…`, `ps_…`, `keyless`, `cli`), never its secret. `human` is the `usr_…` of
-    a portal session, else empty. `per_minute` is the rate limit in requests; None where there is none.
+    a portal session, else empty. `per_minute` is the rate limit in requests; None where there is none. `plan` names
+    the rate plan, empty for the default one.
     `generation` counts the rotations of the key: what was opened with an old secret is not the new one's.
     """
 
@@ -106,6 +107,7 @@ class Principal:
     human: str = ""
     per_minute: int | None = None
     generation: int = 0
+    plan: str = ""
 
     @property
     def named(self) -> str:

@@ -50,12 +50,15 @@ from gateway.errors import (
     StoreError,
 )
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
+from gateway.services.jobs import Jobs
 from gateway.services.judged import NO_ROWS, Held, Judged, Rows
 
 __all__ = ["SWEEP_S", "Approvals", "asked_for", "failed", "used"]
 
 SWEEP_S: Final = 5.0
 """Between two looks for approvals whose time is over. Nobody is told a wrong state meanwhile: whoever looks, sweeps."""
+
+JOB: Final = "approvals-expiry"
 
 ATTEMPTS: Final = 5
 """How often a resolution starts again because another approver's was recorded meanwhile."""
@@ -76,7 +79,10 @@ _STATUS: Final = {
 class Approvals:
     """The approvals of every tenant, and the desk at which escalated calls wait for them."""
 
-    def __init__(self, *, audit: AuditLog, state: StateStore, clock: Clock, ids: Ids, vault: Vault) -> None:
+    def __init__(
+        self, *, audit: AuditLog, state: StateStore, clock: Clock, ids: Ids, vault: Vault, jobs: Jobs | None = None
+    ) -> None:
+        self._jobs = jobs or Jobs()
         self._audit = audit
         self._state = state
         self._clock = clock
@@ -103,8 +109,10 @@ class Approvals:
             await anyio.sleep(SWEEP_S)
             try:
                 await self.sweep()
-            except StoreError:
-                continue  # what cannot be recorded now is still due at the next look
+            except StoreError:  # what cannot be recorded now is still due at the next look
+                self._jobs.ran(JOB, well=False)
+            else:
+                self._jobs.ran(JOB)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ class Authentication:
 
     def admit(self, principal: Principal, *, tenant: str = "") -> None:
         """Count the request, and compare the tenant that it names, if any. Raises RateLimited and Forbidden."""
-        self._limits.take(principal.credential, principal.per_minute)
+        self._limits.take(principal.credential, principal.per_minute, tenant=principal.tenant, plan=principal.plan)
         if tenant:
             require_tenant(principal, tenant)
 

@@ -9,6 +9,8 @@ A delivery that was made and not recorded, because the process died in between, 
 """
 
 import logging
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,9 +19,10 @@ from anyio.abc import TaskGroup
 
 from gateway.core.audit.body import timestamp
 from gateway.core.events import body_of, delivery_id, events_of
-from gateway.core.webhooks import GONE, Delivery, Endpoint, Posted, Told, attempted
+from gateway.core.webhooks import GONE, Delivery, DeliveryState, Endpoint, Posted, Told, attempted
 from gateway.errors import StoreError
 from gateway.ports import Clock
+from gateway.services.jobs import Jobs
 from gateway.services.webhooks import Courier, Outbox, Webhooks
 
 __all__ = ["Delivering"]
@@ -33,6 +36,7 @@ ENTRIES: Final = 200
 IN_FLIGHT: Final = 4
 """Attempts of one endpoint at once."""
 PURGE_EVERY_S: Final = 3600.0
+JOB: Final = "webhook-delivery"
 KEPT: Final = timedelta(days=30)
 """How long a settled delivery can be looked at and sent again."""
 
@@ -54,13 +58,27 @@ class _Lanes:
 class Delivering:
     """Takes the chain's entries to the receivers."""
 
-    def __init__(self, *, webhooks: Webhooks, outbox: Outbox, courier: Courier, clock: Clock) -> None:
+    def __init__(
+        self, *, webhooks: Webhooks, outbox: Outbox, courier: Courier, clock: Clock, jobs: Jobs | None = None
+    ) -> None:
+        self._jobs = jobs or Jobs()
+        self._attempts: Counter[tuple[str, str]] = Counter()
         self._webhooks = webhooks
         self._outbox = outbox
         self._courier = courier
         self._clock = clock
         self._followed: set[str] = set()
         self._purged: float | None = None
+
+    @property
+    def attempts(self) -> Mapping[tuple[str, str], int]:
+        """Attempts of this process by (tenant, state of the delivery after it)."""
+        return dict(self._attempts)
+
+    async def backlog(self) -> Mapping[str, int]:
+        """Return how many deliveries of each tenant are still to be made. Raises StoreError."""
+        endpoints = self._webhooks.all()
+        return await self._outbox.waiting() if endpoints else {}
 
     async def run(self) -> None:
         """Deliver, for ever; `app.py` owns the task. Without endpoints it only waits for the first."""
@@ -165,6 +183,8 @@ class Delivering:
         """Try one delivery, and return it as it then stands. Raises StoreError where that could not be kept."""
         posted = await self._posted(endpoint, delivery)
         tried = attempted(delivery, posted, now=self._clock.now())
+        self._attempts[endpoint.tenant, tried.state] += 1
+        self._jobs.ran(JOB, well=tried.state is DeliveryState.DELIVERED)
         await self._outbox.settle(tried)
         if posted.status == GONE:
             await self._webhooks.gone(endpoint.id)

@@ -22,21 +22,17 @@ SLACK_S: Final = 0.05
 
 
 class RateLimits:
-    """Counts requests by credential. What it holds is bounded by the credentials that were used in one minute.
-
-    `requests` and `refused` count since the start, for figures.
-    """
+    """Counts requests by credential. What it holds is bounded by the credentials that were used in one minute."""
 
     def __init__(self, clock: Clock) -> None:
-        self.requests = 0
-        self.refused = 0
+        self._totals: dict[tuple[str, str], list[int]] = {}
         self._clock = clock
         self._counts: dict[str, int] = {}
         # On the monotonic clock: a wall clock that is set back must not stretch a window.
         self._ends = -math.inf
 
-    def take(self, credential: str, per_minute: int | None) -> None:
-        """Count one request; None is no limit.
+    def take(self, credential: str, per_minute: int | None, *, tenant: str = "", plan: str = "") -> None:
+        """Count one request; None is no limit. `tenant` and `plan` are for the figures only.
 
         Raises:
             RateLimited: it is one too many. Only the first such error of a window is not `repeated`.
@@ -44,10 +40,13 @@ class RateLimits:
         now = self._clock.monotonic()
         if now >= self._ends:
             self._begin(now)
-        self.requests += 1
+        totals = self._totals.get((tenant, plan))
+        if totals is None:
+            totals = self._totals[tenant, plan] = [0, 0]
+        totals[0] += 1
         count = self._counts[credential] = self._counts.get(credential, 0) + 1
         if per_minute is not None and count > per_minute:
-            self.refused += 1
+            totals[1] += 1
             wait = max(1, math.ceil(self._ends - now))
             msg = f"Too many requests: the limit is {per_minute} a minute. Try again in {wait} s."
             raise RateLimited(msg, retry_after_s=wait, repeated=count > per_minute + 1)
@@ -55,6 +54,11 @@ class RateLimits:
     def counts(self) -> Mapping[str, int]:
         """Return how many requests each credential has made in the current minute, refused ones included."""
         return {} if self._clock.monotonic() >= self._ends else dict(self._counts)
+
+    @property
+    def totals(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """Requests since the start by (tenant, plan): how many, and how many of these were above their limit."""
+        return {whose: (requests, refused) for whose, (requests, refused) in self._totals.items()}
 
     def _begin(self, now: float) -> None:
         left = WINDOW_S - self._clock.now().timestamp() % WINDOW_S

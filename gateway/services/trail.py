@@ -7,6 +7,7 @@ own for each, from which webhooks tell it. The shape of an entry is `audit_query
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +50,7 @@ class Trail:
         self._audit = audit
         self._clock = clock
         self._ids = ids
+        self._verified: dict[str, tuple[bool, float]] = {}
         self._turns: defaultdict[str, _Turn] = defaultdict(lambda: _Turn(lock=anyio.Lock()))
 
     async def entries(
@@ -57,6 +59,11 @@ class Trail:
         """Return a page of entries as `audit_query.shown`, newest first. Raises StoreError."""
         found = await self._index.entries(principal.tenant, wanted, page=page, page_size=page_size)
         return Page(items=tuple(map(shown, found.items)), total=found.total)
+
+    @property
+    def verified(self) -> Mapping[str, tuple[bool, float]]:
+        """The last verification of each chain since the start: whether it was whole, and when (seconds since 1970)."""
+        return dict(self._verified)
 
     async def verify(self, principal: Principal) -> Report:
         """Verify the whole chain. Raises StoreError.
@@ -71,6 +78,7 @@ class Trail:
                 turn.begun += 1
                 turn.report = None  # should this one fail, who waits has nothing to share
                 turn.report = await verify(self._reader, principal.tenant)
+                self._verified[principal.tenant] = (turn.report.valid, self._clock.now().timestamp())
                 await self._tell(turn.report)
             return turn.report
 

@@ -7,7 +7,7 @@ follows the chain from behind.
 A secret is shown once, and kept sealed. While an old one is still good both sign.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -75,6 +75,10 @@ class Outbox(Protocol):
         self, tenant: str, endpoint: str, state: DeliveryState | None, *, page: int, page_size: int
     ) -> Page[Delivery]:
         """Return one page (from 1) of an endpoint's deliveries, newest first."""
+        ...
+
+    async def waiting(self) -> Mapping[str, int]:
+        """Return how many deliveries of each tenant are still to be made."""
         ...
 
     async def purge(self, *, before: str, endpoints: Iterable[str]) -> None:

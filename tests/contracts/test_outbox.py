@@ -144,6 +144,18 @@ async def test_deliveries_are_found_by_their_own_tenant_and_endpoint(kind: str, 
 
 
 @both
+async def test_what_is_still_to_be_made_is_counted_by_tenant(kind: str, tmp_path: Path) -> None:
+    """Not tried and tried in vain wait alike; what has arrived or was given up waits no more."""
+    async with opened(kind, tmp_path) as (_, outbox):
+        assert await outbox.waiting() == {}
+        waiting = [delivery("whk_1"), delivery("whk_2", state=DeliveryState.FAILED)]
+        over = [delivery("whk_3", state=DeliveryState.DELIVERED), delivery("whk_4", state=DeliveryState.GIVEN_UP)]
+        await outbox.put("acme", "hook_1", waiting + over, seq=None)
+        await outbox.put("other", "hook_2", [delivery("whk_5", tenant="other", endpoint="hook_2")], seq=None)
+        assert await outbox.waiting() == {"acme": 2, "other": 1}
+
+
+@both
 async def test_what_is_old_or_nobodys_goes(kind: str, tmp_path: Path) -> None:
     """Open ones stay, however old: they are still to be delivered."""
     async with opened(kind, tmp_path) as (store, outbox):

@@ -591,6 +591,8 @@ async def test_the_sweep_goes_on_after_a_store_that_failed(monkeypatch: pytest.M
                 await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
     assert (await made.approvals.show(HUMAN, approval_id)).state is ApprovalState.EXPIRED
+    runs, failures = made.approvals._jobs.counts["approvals-expiry"]
+    assert runs > failures > 0
 
 
 async def test_a_store_that_cannot_be_read_is_an_error() -> None:

@@ -12,6 +12,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.webhooks import DeliveryState, Endpoint, Posted
 from gateway.services import delivering as module
 from gateway.services.delivering import Delivering
+from gateway.services.jobs import Jobs
 from gateway.store.sealing import Sealer
 from tests.services.test_webhooks import ADMIN, OTHER, URL, Place
 from tests.simulate.outbox import Sent
@@ -59,8 +60,9 @@ class Running:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.jobs = Jobs()
         self.delivering = Delivering(
-            webhooks=place.webhooks, outbox=place.outbox, courier=place.courier, clock=place.clock
+            webhooks=place.webhooks, outbox=place.outbox, courier=place.courier, clock=place.clock, jobs=self.jobs
         )
 
     async def endpoint(self, url: str = URL, **more: Any) -> Endpoint:
@@ -305,3 +307,20 @@ async def test_a_secret_that_does_not_open_is_a_failed_attempt() -> None:
     [row] = place.outbox.rows.values()
     assert (row.state, row.reason) == (DeliveryState.FAILED, "not sent: its secret cannot be opened; rotate it")
     assert place.courier.sent == []
+
+
+async def test_attempts_are_counted_by_how_they_ended_and_what_waits_is_told() -> None:
+    """Metrics: what arrived, what is tried again, and how much is still to come. Each attempt is a job's run."""
+    place = Place()
+    place.courier.answers = [FAILED]
+    async with running(place) as one:
+        assert await one.delivering.backlog() == {}
+        await one.endpoint(events=["intent.submitted"])
+        await place.store.append(decided(1))
+        await place.store.append(decided(2))
+        await one.sent(2)
+        await one.until(lambda: sum(one.delivering.attempts.values()) == 2)
+        assert one.delivering.attempts == {("acme", "failed"): 1, ("acme", "delivered"): 1}
+        assert one.jobs.counts == {"webhook-delivery": (2, 1)}
+        await one.until(lambda: sum(row.state.open for row in place.outbox.rows.values()) == 1)
+        assert await one.delivering.backlog() == {"acme": 1}

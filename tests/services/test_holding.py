@@ -118,9 +118,9 @@ async def test_a_call_goes_on_the_moment_that_its_human_says_yes() -> None:
     """It continues the first intent, is decided again with the yes as a fact, and is forwarded once."""
     made = world()
     async with waiting(made, pay(made)) as (one,):
-        assert (one.reply, made.holds.count) == (None, 1)
+        assert (one.reply, made.holds.count, made.holds.by_tenant) == (None, 1, {"default": 1})
         approval_id = await resolve(made)
-    assert (one.text, runs(made), made.holds.count) == ("pay ran", 1, 0)
+    assert (one.text, runs(made), made.holds.count, made.holds.by_tenant) == ("pay ran", 1, 0, {})
     first, second = made.entries(EntryType.CALL_DECIDED)
     assert (first.effect, second.effect, second.intent_id) == (Effect.ESCALATE, Effect.ALLOW, first.intent_id)
     assert (await made.approvals.show(HUMAN, approval_id)).state is ApprovalState.APPROVED

@@ -29,7 +29,19 @@ def test_each_credential_has_its_own_count() -> None:
     with pytest.raises(RateLimited):
         limits.take("key_1", 3)
     assert limits.counts() == {"key_1": 4, "key_2": 1}
-    assert (limits.requests, limits.refused) == (5, 1)
+
+
+def test_the_figures_since_the_start_are_by_tenant_and_plan() -> None:
+    """The same counts that limit are those of the metrics; a new window takes nothing from them."""
+    clock = clock_at(0)
+    limits = RateLimits(clock)
+    for credential, plan in (("key_1", "free"), ("key_2", "free"), ("key_3", "")):
+        limits.take(credential, 1, tenant="acme", plan=plan)
+    with pytest.raises(RateLimited):
+        limits.take("key_1", 1, tenant="acme", plan="free")
+    clock.advance(60)
+    limits.take("key_1", 1, tenant="acme", plan="free")
+    assert limits.totals == {("acme", "free"): (4, 1), ("acme", ""): (1, 0)}
 
 
 @pytest.mark.parametrize(("second", "wait"), [(0, 60), (12.5, 48), (59, 1), (59.9, 1)])

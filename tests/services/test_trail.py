@@ -53,6 +53,18 @@ async def test_a_tenant_sees_its_own_chain_only() -> None:
     assert (await trail(store).verify(ACME)).count == 3
 
 
+async def test_the_last_verification_of_each_chain_is_remembered() -> None:
+    """Metrics tell it: a chain that nobody has verified is neither whole nor broken."""
+    store = await filled(3)
+    one = trail(store)
+    assert one.verified == {}
+    await one.verify(ACME)
+    assert one.verified == {"acme": (True, FakeClock().now().timestamp())}
+    damaged(store)
+    await one.verify(ACME)
+    assert one.verified["acme"][0] is False
+
+
 async def test_who_asks_while_one_verification_runs_shares_the_next() -> None:
     """It costs time with the chain's length: fifty questions must not cost fifty readings; nor be answered too old."""
     store = await filled(2)

@@ -1,6 +1,7 @@
 """An outbox in memory over a store in memory, and a courier that obeys. The outbox passes `tests/contracts`."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -87,6 +88,10 @@ class MemoryOutbox:
             if (one.tenant, one.endpoint) == (tenant, endpoint) and state in (None, one.state)
         ]
         return Page(items=tuple(found[(page - 1) * page_size : page * page_size]), total=len(found))
+
+    async def waiting(self) -> Mapping[str, int]:
+        self._check()
+        return Counter(one.tenant for one in self.rows.values() if one.state.open)
 
     async def purge(self, *, before: str, endpoints: Iterable[str]) -> None:
         self._check()

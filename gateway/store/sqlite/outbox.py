@@ -13,7 +13,7 @@ cursors, from a backup, they go back to its end.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -158,6 +158,11 @@ class SqliteOutbox:
             return Page(items=tuple(map(_delivery, found.fetchall())), total=total)
 
         return await self._ask(ask)
+
+    async def waiting(self) -> Mapping[str, int]:
+        """Return how many deliveries of each tenant are still to be made."""
+        query = f"SELECT tenant, count(*) FROM deliveries WHERE {_OPEN} GROUP BY tenant"
+        return await self._ask(lambda connection: dict(connection.execute(query).fetchall()))
 
     async def purge(self, *, before: str, endpoints: Iterable[str]) -> None:
         """Drop what was settled before that time, and everything of endpoints that are not among these."""
