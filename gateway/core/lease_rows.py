@@ -5,7 +5,7 @@ time do not conflict, they are counted in a second one; the shape, which holds a
 long as the lease is active.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 import orjson
@@ -63,7 +63,7 @@ class Lease:
     ended: str = ""
     ended_by: str = ""
     ended_reason: str = ""
-    version: int = 0
+    version: int = field(default=0, compare=False)
 
     def after(self, state: LeaseState, *, ended: str, by: str, reason: str) -> "Lease":
         """Return the lease as it has ended."""
