@@ -78,7 +78,7 @@ class TrustModel:
     """What such a denial or no weighs at least."""
     refused: int = 8
     """Denied calls of a day that are remembered; one of them again is a slip: an agent in a loop means one thing."""
-    denied_forfeits_percent: int = 75
+    denied_forfeits_percent: int = 90
     """Share of all merit that a denial of risk 100 forfeits; of lower risk by its square."""
     rejected_forfeits_percent: int = 45
     """The same for a human's no."""
@@ -101,12 +101,12 @@ class TrustModel:
     quiet: int = 14
     """Days after a strike without any promotion."""
     strike_percent: int = 10
-    """A denial or a no that forfeits at least this share of all merit is a strike: from risk 37 on, and any no."""
+    """A denial or a no that forfeits at least this share of all merit is a strike: from risk 34 on, and any no."""
     steps: tuple[Step, Step, Step, Step] = (
         Step(risk=0, score=22, days=3, dwell=3, keeps_score=15, keeps_days=0, newcomer=12),
         Step(risk=30, score=50, days=10, dwell=14, keeps_score=45, keeps_days=5, newcomer=14),
         Step(risk=45, score=70, days=20, dwell=30, keeps_score=60, keeps_days=10, newcomer=16),
-        Step(risk=60, score=85, days=30, dwell=60, keeps_score=80, keeps_days=15, newcomer=18),
+        Step(risk=60, score=85, days=30, dwell=60, keeps_score=82, keeps_days=15, newcomer=18),
     )
     """What T1 to T4 ask for. The risks are those that the tier below may do alone by the default thresholds."""
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gateway.core.principal import TrustTier
 from gateway.core.trust.evidence import Change, ChangeKind, Evidence
 from gateway.core.trust.fold import after, after_change, aged
-from gateway.core.trust.model import DEFAULT_MODEL, UNIT, Step, TrustModel
+from gateway.core.trust.model import DEFAULT_MODEL, UNIT, TrustModel
 from gateway.core.trust.record import NEW, Cited, Record, Sums
 from gateway.core.value import value
 
@@ -69,9 +69,9 @@ def standing(
     recorded = start if record.tier is None else record.tier
     top = _ceiling(record, ceiling, start)
     tier = min(recorded, top)
-    for step in range(1, tier + 1):
-        if not _keeps(sums, score, model.steps[step - 1], given=step <= start):
-            tier = TrustTier(step - 1)
+    for below in range(tier):
+        if not _keeps(sums, score, below, start, model):
+            tier = TrustTier(below)
             break
     if tier == recorded and tier < top and _ripe(record, sums, score, day, start, model):
         tier = TrustTier(tier + 1)
@@ -161,12 +161,12 @@ def moves(
         )
 
 
-def _keeps(sums: Sums, score: int, step: Step, *, given: bool) -> bool:
-    """Say whether the evidence is enough to stay; for a tier that was given, that there is not too much against it."""
-    if given and score >= step.newcomer:
+def _keeps(sums: Sums, score: int, below: int, start: TrustTier, model: TrustModel) -> bool:
+    """Say whether the evidence is enough for the tier above `below`; for one that was given, not too much against it."""
+    step = model.steps[below]
+    if below < start and score >= step.newcomer:
         return True
-    place = DEFAULT_MODEL.steps.index(step)
-    return score >= step.keeps_score and sums.days[place] >= step.keeps_days * UNIT
+    return score >= step.keeps_score and sums.days[below] >= step.keeps_days * UNIT
 
 
 def _ripe(record: Record, sums: Sums, score: int, day: int, start: TrustTier, model: TrustModel) -> bool:
@@ -195,7 +195,7 @@ def _needs(record: Record, sums: Sums, score: int, day: int, start: TrustTier, m
     dwelt = max(0, day - record.since) if record.since else 0
     yield Need(what="days at this tier", has=str(dwelt), asks=str(step.dwell), met=dwelt >= step.dwell)
     barred = max(0, record.barred - day)
-    yield Need(what="days since a demotion or strike", has=f"{barred} too few", asks="enough", met=not barred)
+    yield Need(what="days to wait after a demotion or strike", has=str(barred), asks="0", met=not barred)
 
 
 def _ceiling(record: Record, ceiling: TrustTier, start: TrustTier) -> TrustTier:
