@@ -217,6 +217,7 @@ class Gateway:
         await known.load()
         settings.require_safe_address(keyed=known.keys.any())  # before the start is on record
         stack.callback(known.keys.flush)
+        stack.push_async_callback(known.trust.keep)
         self._in_doubt = await close_open_calls(store, store, self._clock, self._ids)
         self._lifecycle = Lifecycle(audit=store, clock=self._clock, ids=self._ids)
         self._refusals = Refusals(audit=store, clock=self._clock, ids=self._ids)
@@ -228,6 +229,7 @@ class Gateway:
             standing=standing(settings),
             thresholds=known.thresholds,
             agents=known.agents,
+            trust=known.trust,
         )
         enforcement = self._enforcement(store)
         services = await known.services(

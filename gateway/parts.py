@@ -24,6 +24,7 @@ from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount, Spans, Upstream
 from gateway.services.facts import Standing
 from gateway.services.tracing import TracedUpstream
+from gateway.services.trust import Terms
 from gateway.settings import Settings, UpstreamSettings
 from gateway.store.sealing import data_key
 from gateway.store.sqlite.store import StoreOptions
@@ -53,6 +54,7 @@ __all__ = [
     "standing",
     "state_folder",
     "store_options",
+    "trust_terms",
 ]
 
 APP = "intended"
@@ -210,6 +212,12 @@ def standing(settings: Settings) -> Standing:
         agents=tiers.agents,
         thresholds={tier: tiers.threshold(tier) for tier in TrustTier},
     )
+
+
+def trust_terms(settings: Settings) -> Terms:
+    """Return what configuration says of trust that is earned."""
+    tiers = settings.tiers
+    return Terms(earned=tiers.earned, start=tiers.default, ceiling=tiers.ceiling)
 
 
 def sealing_key(settings: Settings) -> bytes:

@@ -23,6 +23,7 @@ from gateway.parts import (
     sealing_key,
     standing,
     store_options,
+    trust_terms,
 )
 from gateway.ports import Clock, Upstream
 from gateway.services.agents import Agents
@@ -47,6 +48,9 @@ from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
+from gateway.services.trust import Trust
+from gateway.services.trust_changes import TrustChanges
+from gateway.services.trust_history import TrustHistory
 from gateway.services.wakeups import Wakeups
 from gateway.services.webhooks import Webhooks
 from gateway.settings import Settings
@@ -54,6 +58,7 @@ from gateway.store.sealing import Sealer, data_key
 from gateway.store.sqlite.index import SqliteIndex
 from gateway.store.sqlite.outbox import SqliteOutbox
 from gateway.store.sqlite.store import DATABASE, SqliteStore
+from gateway.store.sqlite.trust import SqliteShelf
 from gateway.webhooks.courier import Courier
 
 __all__ = ["Directories"]
@@ -88,6 +93,11 @@ class Directories:
         self.people = People(audit=store, state=store, clock=clock, ids=ids)
         tiers = standing(settings)
         self.thresholds = Thresholds(audit=store, state=store, clock=clock, ids=ids, configured=tiers.thresholds)
+        self.shelf = SqliteShelf(data_folder(settings) / DATABASE)
+        self.trust = Trust(
+            chain=store, shelf=self.shelf, state=store, clock=clock, standing=tiers, terms=trust_terms(settings)
+        )
+        self.trust_changes = TrustChanges(trust=self.trust, audit=store, agents=self.agents, clock=clock, ids=ids)
         vault = Sealer(data_key(store_options(settings).key_file))
         self.approvals = Approvals(audit=store, state=store, clock=clock, ids=ids, vault=vault)
         self.leases = Leases(
@@ -159,6 +169,7 @@ class Directories:
             self.keys,
             self.people,
             self.thresholds,
+            self.trust,
             self.approvals,
             self.leases,
             self.desk,
@@ -170,6 +181,8 @@ class Directories:
     def start(self, tasks: TaskGroup) -> None:
         """Start what expires, retires and catches up by the clock."""
         for run in (self.approvals.run, self.leases.run, self.tokens.run, self.index.run, self.delivering.run):
+            tasks.start_soon(run)
+        for run in (self.trust.run, self.trust_changes.run):
             tasks.start_soon(run)
 
     async def _agent_of_key(self, by: Principal, name: str) -> str:
@@ -218,6 +231,8 @@ class Directories:
             approval_views=self.approval_views,
             agents=self.agents,
             thresholds=self.thresholds,
+            trust=self.trust_changes,
+            trust_history=TrustHistory(shelf=self.shelf, clock=self._clock, terms=self.trust.terms),
             keys=self.keys,
             people=self.people,
             tokens=self.tokens,

@@ -11,6 +11,7 @@ from gateway.services.connectors import Connectors
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
 from gateway.services.links import Links
+from gateway.services.metering import Metering
 from gateway.services.people import People
 from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
@@ -18,6 +19,8 @@ from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
+from gateway.services.trust_changes import TrustChanges
+from gateway.services.trust_history import TrustHistory
 from gateway.services.webhooks import Webhooks
 
 __all__ = ["Services"]
@@ -33,6 +36,8 @@ class Services:
     approval_views: ApprovalViews
     agents: Agents
     thresholds: Thresholds
+    trust: TrustChanges
+    trust_history: TrustHistory
     keys: Keys
     people: People
     tokens: Tokens
@@ -41,6 +46,7 @@ class Services:
     connectors: Connectors
     stats: Stats
     readiness: Readiness
+    metering: Metering
     refusals: Refusals
     links: Links
     clock: Clock

@@ -158,8 +158,8 @@ def _registered(entry: JsonObject, body: JsonObject, earlier: _Earlier) -> _Told
     return [("agent.registered", {"agentId": body["id"], "agent": entry["agent"], "name": body["name"]})]
 
 
-def _agent_changed(entry: JsonObject, body: JsonObject, earlier: _Earlier) -> _Told:
-    """Tell of a change of tier; nothing else about an agent is an event."""
+def _trust_changed(entry: JsonObject, body: JsonObject, earlier: _Earlier) -> _Told:
+    """Tell of a change of tier; that a human froze an agent or set its ceiling is no event of either document."""
     if "previousTier" not in body:
         return []
     names = ("previousTier", "tier", "score")
@@ -175,7 +175,7 @@ _READERS: Final = {
     EntryType.APPROVAL_RESOLVED.value: _resolved,
     EntryType.CALL_COMPLETED.value: _completed,
     EntryType.AGENT_REGISTERED.value: _registered,
-    EntryType.AGENT_CHANGED.value: _agent_changed,
+    EntryType.TRUST_CHANGED.value: _trust_changed,
     EntryType.CHAIN_BROKEN.value: _broken,
 }
 

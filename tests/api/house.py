@@ -40,14 +40,18 @@ from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
-from gateway.services.standing import Thresholds
+from gateway.services.standing import Standing, Thresholds
 from gateway.services.stats import Stats
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
+from gateway.services.trust import Terms, Trust
+from gateway.services.trust_changes import TrustChanges
+from gateway.services.trust_history import TrustHistory
 from gateway.services.webhooks import Webhooks
 from gateway.store.sealing import Sealer
 from tests.simulate.index import MemoryIndex
 from tests.simulate.outbox import MemoryOutbox, ToldCourier
+from tests.simulate.shelf import MemoryShelf
 from tests.simulate.signer import QuickSigner
 from tests.simulate.store import MemoryStore
 from tests.simulate.upstream import FakeUpstream
@@ -252,12 +256,17 @@ async def opened() -> House:
     intents, approvals, courier = ScriptedIntents(), ScriptedApprovals(), ToldCourier()
     views = ScriptedViews(approvals)
     caps = dict.fromkeys(TrustTier, Caps(allow_below=30, deny_from=80))
+    agents, shelf, terms = Agents(**written, taxonomy=TAXONOMY), MemoryShelf(store), Terms()
+    given = Standing(default=TrustTier.T0, agents={}, thresholds=caps)
+    trust = Trust(chain=store, shelf=shelf, state=store, clock=clock, standing=given, terms=terms)
     services = Services(
         authentication=Authentication(keys=keys, limits=RateLimits(clock), sessions=people),
         intents=intents,  # type: ignore[arg-type]
         approvals=approvals,  # type: ignore[arg-type]
         approval_views=views,  # type: ignore[arg-type]
-        agents=Agents(**written, taxonomy=TAXONOMY),
+        agents=agents,
+        trust=TrustChanges(trust=trust, audit=store, agents=agents, clock=clock, ids=ids),
+        trust_history=TrustHistory(shelf=shelf, clock=clock, terms=terms),
         thresholds=Thresholds(**written, configured=caps),
         keys=keys,
         people=people,

@@ -149,10 +149,11 @@ def test_agents_and_the_chain_have_events_too() -> None:
     assert (event.name, event.lane) == ("agent.registered", "agent:billing-agent")
     assert event.data == {"agentId": "agt_1", "agent": "billing-agent", "name": "Billing Agent"}
     moved = {"id": "agt_1", "previousTier": "T1", "tier": "T2", "score": 61, "by": "gateway"}
-    assert told((entry(EntryType.AGENT_CHANGED, intentId=""), moved)) == [
+    assert told((entry(EntryType.TRUST_CHANGED, intentId=""), moved)) == [
         ("agent.trust.changed", {"agentId": "agt_1", "previousTier": "T1", "tier": "T2", "score": 61})
     ]
-    assert told((entry(EntryType.AGENT_CHANGED, intentId=""), {"id": "agt_1"})) == []
+    frozen = {"id": "agt_1", "by": "key_9", "reason": "an audit"}
+    assert told((entry(EntryType.TRUST_CHANGED, intentId="", reasons=["frozen"]), frozen)) == []
     [event] = events_of(
         entry(EntryType.CHAIN_BROKEN, intentId="", agent=""),
         {"sequence": 7, "kind": "gap", "expected": "7", "found": "8"},

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.api.operation import Operation
-from gateway.api.ops import agents, approvals, audit, intents, stats
+from gateway.api.ops import agents, approvals, audit, intents, stats, trust
 
 __all__ = ["OPERATIONS"]
 
@@ -11,6 +11,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *intents.OPERATIONS,
     *stats.OPERATIONS,
     *agents.OPERATIONS,
+    *trust.OPERATIONS,
     *approvals.OPERATIONS,
     *audit.OPERATIONS,
 )

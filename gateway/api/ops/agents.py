@@ -1,6 +1,6 @@
 """Agents in Ops' words: register one, list, look, and what it did so far."""
 
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -54,6 +54,8 @@ class AgentView(Answer):
     domains: list[str]
     intentTypes: list[str]
     createdAt: str
+    trustTier: Literal["T0", "T1", "T2", "T3", "T4"] = Field(description="In force now.")
+    trustScore: int = Field(description="0 to 100, from its record; of a configured tier its lower end.")
 
 
 class AgentPage(Answer):
@@ -76,6 +78,8 @@ class AgentMetrics(Answer):
     intentsByType: dict[str, int]
     lastIntentAt: str | None
     valueGenerated: float = Field(description="Of all its completed intents, in currency units.")
+    trustTier: Literal["T0", "T1", "T2", "T3", "T4"]
+    trustScore: int = Field(description="0 to 100.")
 
 
 async def register_agent(call: Call, body: RegisterAgentRequest) -> JsonObject:
@@ -87,25 +91,27 @@ async def register_agent(call: Call, body: RegisterAgentRequest) -> JsonObject:
         domains=body.domains or (),
         intent_types=body.intentTypes or (),
     )
-    return _view(agent)
+    return _view(call, agent)
 
 
 async def list_agents(call: Call, query: PageQuery) -> JsonObject:
     """Newest first."""
     agents = call.services.agents.list(call.principal.tenant)
     first = (query.page - 1) * query.pageSize
-    return paged(map(_view, agents[first : first + query.pageSize]), total=len(agents), query=query)
+    shown = (_view(call, agent) for agent in agents[first : first + query.pageSize])
+    return paged(shown, total=len(agents), query=query)
 
 
 async def get_agent(call: Call, id: str) -> JsonObject:
     """By id or slug."""
-    return _view(call.services.agents.require(call.principal.tenant, id))
+    return _view(call, call.services.agents.require(call.principal.tenant, id))
 
 
 async def get_agent_metrics(call: Call, id: str) -> JsonObject:
     """By id or slug."""
     agent = call.services.agents.require(call.principal.tenant, id)
     figures = await call.services.stats.agent(call.principal, agent.slug)
+    trusted = call.services.trust.shown(agent.tenant, agent.slug)
     return {
         "agentId": agent.id,
         "agent": agent.slug,
@@ -115,10 +121,13 @@ async def get_agent_metrics(call: Call, id: str) -> JsonObject:
         "intentsByType": dict(figures.by_type),
         "lastIntentAt": figures.last or None,
         "valueGenerated": figures.value,
+        "trustTier": trusted.tier.name,
+        "trustScore": trusted.score,
     }
 
 
-def _view(agent: Agent) -> JsonObject:
+def _view(call: Call, agent: Agent) -> JsonObject:
+    trusted = call.services.trust.shown(agent.tenant, agent.slug)
     return {
         "id": agent.id,
         "slug": agent.slug,
@@ -127,6 +136,8 @@ def _view(agent: Agent) -> JsonObject:
         "domains": sorted(agent.restriction.domains),
         "intentTypes": sorted(agent.restriction.intent_types),
         "createdAt": agent.created,
+        "trustTier": trusted.tier.name,
+        "trustScore": trusted.score,
     }
 
 
