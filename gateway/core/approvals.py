@@ -21,6 +21,7 @@ class ApprovalState(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    """What it is about was switched off; a yes that was not used by then is none any more."""
     FAILED = "failed"
     """The yes could not be used: the decision at dispatch was no."""
 
@@ -29,7 +30,7 @@ TRANSITIONS: Mapping[ApprovalState, frozenset[ApprovalState]] = {
     ApprovalState.PENDING: frozenset(
         {ApprovalState.APPROVED, ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.CANCELLED}
     ),
-    ApprovalState.APPROVED: frozenset({ApprovalState.FAILED, ApprovalState.EXPIRED}),
+    ApprovalState.APPROVED: frozenset({ApprovalState.FAILED, ApprovalState.EXPIRED, ApprovalState.CANCELLED}),
     ApprovalState.DENIED: frozenset(),
     ApprovalState.EXPIRED: frozenset(),
     ApprovalState.CANCELLED: frozenset(),

@@ -73,6 +73,7 @@ _STATUS: Final = {
     ApprovalState.APPROVED: IntentStatus.APPROVED,
     ApprovalState.DENIED: IntentStatus.REJECTED,
     ApprovalState.EXPIRED: IntentStatus.EXPIRED,
+    ApprovalState.CANCELLED: IntentStatus.REJECTED,
 }
 
 
@@ -209,6 +210,15 @@ class Approvals:
         held = await self._wanted(principal.tenant, approval_id, intent_id)
         _require_answerable(principal, held)
         return held
+
+    def open(self, tenant: str) -> tuple[str, ...]:
+        """Return the ids of the tenant's open approvals."""
+        return tuple(one for place, one in self._due if place == tenant)
+
+    async def cancel(self, held: HeldApproval, *, by: str, why: str) -> bool:
+        """Cancel an open approval, also one whose yes was not used yet; False where another change came first."""
+        vote = Vote(credential=by, human="", time=timestamp(self._clock.now()), rationale=why)
+        return await self._resolved(held, _closed(held, ApprovalState.CANCELLED, vote), vote)
 
     async def sweep(self, tenant: str = "") -> None:
         """Expire what is due, of one tenant or of all. Raises StoreError."""

@@ -2,7 +2,7 @@
 
     a facts      b intent      c decide      d append the decided entry
     e DENY and ESCALATE end here             f forward, if the caller is still there
-    g append the completed entry
+    g append the completed entry         (f and g are `services/forwarding.py`)
 
 Nothing is forwarded before (d) has returned, and no answer is given before (g) has. What an agent, an upstream or the
 store can cause ends in an Outcome; only cancellation and our own faults are raised. How an outcome reads on the wire
@@ -10,15 +10,14 @@ is `core/refusal.py`; how a call is built from a message is `services/gating.py`
 alone (`judge`): its program acts itself. What escalates waits at the `Desk`, opened in the transaction of (d).
 """
 
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import anyio
 
 from gateway.core.approvals import Granted
-from gateway.core.audit.body import completed_body, decided, shown_place, timestamp
+from gateway.core.audit.body import decided, shown_place, timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Put
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide, is_hidden, refuse
@@ -26,12 +25,12 @@ from gateway.core.decision import Effect, Reason
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
-from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.core.worth import NO_AMOUNTS, Amounts
-from gateway.errors import AuditUnavailable, SigningError, StoreError, UpstreamError
+from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
 from gateway.services.facts import FactSource, seen_key
+from gateway.services.forwarding import Forward, Forwarding, Prepare, heard
 from gateway.services.inflight import InFlight
 from gateway.services.judged import (
     NO_ROWS,
@@ -46,6 +45,7 @@ from gateway.services.judged import (
     Use,
 )
 from gateway.services.observing import Observer
+from gateway.services.running import Running
 from gateway.services.scope import new_scope
 
 __all__ = [
@@ -67,19 +67,12 @@ __all__ = [
 ATTEMPTS = 3
 """How often a call starts again because what its decision rested on changed meanwhile (design, section 3)."""
 
-Forward = Callable[[], Awaitable[JsonObject]]
-"""Sends the decided call and returns the other side's answer: `{"result": …}` or `{"error": …}`."""
-
 
 class _Changed(Exception):
     """A row that the caller of `judge` expects is not as it was."""
 
     def __init__(self, conflict: Conflict) -> None:
         self.conflict = conflict
-
-
-Prepare = Callable[[Judged], Awaitable[None]]
-"""Makes what the forwarded call is to carry, once it is durably allowed. Raises SigningError; nothing is then sent."""
 
 
 class Enforcement:
@@ -98,8 +91,12 @@ class Enforcement:
         observer: Observer,
         desk: Desk | None = None,
         amounts: Amounts = NO_AMOUNTS,
+        running: Running | None = None,
     ) -> None:
-        """Without a `desk` an escalated call ends there: nobody can say yes to it."""
+        """Without a `desk` an escalated call ends there: nobody can say yes to it.
+
+        `running` is where switches find the calls that are at their upstreams; without it they find none.
+        """
         self._audit = audit
         self._facts = facts
         self._taxonomy = taxonomy
@@ -109,7 +106,15 @@ class Enforcement:
         self._show_arguments = show_arguments
         self._observer = observer
         self._desk = desk
-        self._amounts = amounts
+        self._forwarding = Forwarding(
+            audit=audit,
+            clock=clock,
+            ids=ids,
+            observer=observer,
+            amounts=amounts,
+            stopped=facts.stopped,
+            running=running or Running(),
+        )
 
     async def call(
         self,
@@ -158,10 +163,14 @@ class Enforcement:
                 if judged.decision.effect is not Effect.ALLOW:
                     return _not_allowed(judged)
                 if judged.use is not None:
-                    judged.use.heard = partial(_heard, presence, shield)
+                    judged.use.heard = partial(heard, presence, shield)
                 try:
-                    failed = None if prepare is None else await self._prepare(prepare, judged)
-                    outcome = failed if failed is not None else await self._forward(judged, forward, presence, shield)
+                    failed = None if prepare is None else await self._forwarding.prepare(prepare, judged)
+                    outcome = (
+                        failed
+                        if failed is not None
+                        else await self._forwarding.forward(judged, forward, presence, shield)
+                    )
                 finally:
                     if judged.use is not None:
                         judged.use.desk.over(judged.use, None)
@@ -264,6 +273,7 @@ class Enforcement:
                 break
             if any(conflict.key == one.key for one in given.expects):
                 raise _Changed(conflict)
+            await self._facts.outdated(principal.tenant, conflict.key)
         if facts.novel and judged.decision.effect is Effect.ALLOW:
             self._facts.remember(principal, call)
         self._tell(judged, begun, evaluated)
@@ -348,141 +358,6 @@ class Enforcement:
             tier=facts.tier.name,
             again=again,
         )
-
-    # --- f and g: forward, durable completion -------------------------------------------------------------------------
-
-    async def _prepare(self, prepare: Prepare, judged: Judged) -> Outcome | None:
-        """Do what comes between the durable ALLOW and the forwarding; an Outcome where that fails: nothing was sent."""
-        try:
-            await prepare(judged)
-        except SigningError as error:
-            return await self._end(judged, Completion.UNSIGNED, f"No authority token: {error}.", may_have_run=False)
-        except BaseException:
-            await self._end(judged, Completion.FAULT, "", may_have_run=False)
-            raise
-        return None
-
-    async def _forward(
-        self, judged: Judged, forward: Forward, presence: Presence, shield: anyio.CancelScope
-    ) -> Outcome:
-        """Forward an allowed call, once, and return its answer only after its end is durable."""
-        if presence.gone():
-            return await self._end(judged, Completion.CALLER_GONE, "The caller hung up.", may_have_run=False)
-        started = self._clock.monotonic()
-        sent = False
-        shield.shield = False
-        try:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            sent = True
-            # What a human has approved runs to its end once it has begun: its agent may give up waiting and call
-            # again, and must then get the outcome instead of a second execution.
-            shield.shield = judged.use is not None
-            message = await forward()
-        except UpstreamError as error:
-            shield.shield = True
-            return await self._end(
-                judged, Completion.UPSTREAM_FAILED, str(error), may_have_run=error.may_have_run, started=started
-            )
-        except BaseException as error:
-            shield.shield = True
-            cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-            completion = Completion.CANCELLED if cancelled else Completion.FAULT
-            completion = completion if sent else Completion.CALLER_GONE
-            await self._end(judged, completion, "", may_have_run=sent, started=started)
-            raise
-        shield.shield = True
-        return await self._answer(judged, message, started)
-
-    async def _answer(self, judged: Judged, message: JsonObject, started: float) -> Outcome:
-        completion = Completion.OK
-        if "error" in message:
-            completion = Completion.RPC_ERROR
-        elif message["result"].get("isError") is True:
-            completion = Completion.TOOL_ERROR
-        return await self._end(judged, completion, "", may_have_run=True, started=started, message=message)
-
-    async def _end(
-        self,
-        judged: Judged,
-        completion: Completion,
-        problem: str,
-        *,
-        may_have_run: bool,
-        started: float | None = None,
-        message: JsonObject | None = None,
-    ) -> Outcome:
-        """Record how the call ended; only then is there an outcome other than WITHHELD."""
-        outcome = Outcome(
-            kind=OutcomeKind.FAILED if message is None else OutcomeKind.ANSWERED,
-            intent_id=judged.intent_id,
-            reason=completion,
-            explanation=problem,
-            may_have_run=may_have_run,
-            message=message or {},
-        )
-        took = None if started is None else self._clock.monotonic() - started
-        use = judged.use
-        kept = NO_ROWS if use is None else use.desk.ended(use, judged, outcome, heard=use.heard())
-        try:
-            await self._audit.append(self._completed(judged, outcome, took, kept))
-        except AuditUnavailable:
-            text = "The call was forwarded, but its end could not be recorded; its answer is withheld."
-            outcome = replace(
-                outcome,
-                kind=OutcomeKind.WITHHELD if may_have_run else OutcomeKind.UNRECORDED,
-                reason=Reason.AUDIT_UNAVAILABLE,
-                explanation=text if may_have_run else "The call's end could not be recorded.",
-                message={},
-            )
-        if use is not None:
-            use.desk.over(use, outcome)
-        self._observer.ended(judged, outcome, upstream_s=took)
-        return outcome
-
-    def _completed(self, judged: Judged, outcome: Outcome, took: float | None, rows: Rows) -> EntryDraft:
-        details: JsonObject = {"completion": outcome.reason, "mayHaveRun": outcome.may_have_run}
-        if outcome.explanation:
-            details["problem"] = outcome.explanation
-        if took is not None:
-            details["upstreamMs"] = round(took * 1000, 1)
-        call = judged.call
-        credit = self._amounts.of(judged.intent.type) if _did_it(outcome) else None
-        if credit is not None:
-            details["value"] = credit.shown()
-        return EntryDraft(
-            tenant=judged.principal.tenant,
-            id=self._ids.new("evt"),
-            type=EntryType.CALL_COMPLETED,
-            time=timestamp(self._clock.now()),
-            intent_id=judged.intent_id,
-            agent=judged.principal.agent,
-            upstream=call.upstream,
-            tool=call.target,
-            reasons=(outcome.reason,),
-            policy_digest=judged.decision.policy_digest,
-            risk=judged.intent.risk,
-            args_digest=call.arguments_digest,
-            body=completed_body(details),
-            closes=True,
-            puts=rows.puts,
-            domain=judged.intent.domain,
-            intent_type=judged.intent.type,
-            value_cents=0 if credit is None else credit.cents,
-            value_type="" if credit is None else credit.type,
-        )
-
-
-def _did_it(outcome: Outcome) -> bool:
-    """Return whether the call did what it was for: its answer is a result, and not one that asks for more input."""
-    return outcome.reason == Completion.OK and outcome.message["result"].get("resultType") != "input_required"
-
-
-def _heard(presence: Presence, shield: anyio.CancelScope) -> bool:
-    """Return whether the answer of an approved call goes out at once: its caller is there and has not given up."""
-    shield.shield = False  # else what has cancelled the caller could not be seen
-    given_up = anyio.current_effective_deadline() == -math.inf
-    shield.shield = True
-    return not given_up and presence.connected()
 
 
 def _not_allowed(judged: Judged) -> Outcome:

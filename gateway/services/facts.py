@@ -8,16 +8,18 @@ from hashlib import sha256
 from typing import Protocol
 
 from gateway.core.agents import Restriction
+from gateway.core.audit.entry import Expect
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import hides
-from gateway.core.decision import Thresholds
+from gateway.core.decision import Stop, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.switches import SWITCHES_KEY
 from gateway.ports import Clock, PolicySource, StateStore
 from gateway.services.standing import Standing
 from gateway.services.trusted import Given, Trusted
 
-__all__ = ["Caps", "FactSource", "Restrictions", "Standing", "Trusting", "seen_key"]
+__all__ = ["Caps", "Circuits", "FactSource", "Restrictions", "Standing", "Stops", "Trusting", "seen_key"]
 
 SEEN_KEPT = 100_000
 """Rows of `seen_key` remembered as present; a miss is read from the store, so this only bounds memory."""
@@ -54,6 +56,30 @@ class Trusting(Protocol):
         ...
 
 
+class Stops(Protocol):
+    """What humans have switched off; kept in memory, since every decision asks."""
+
+    def stop(self, tenant: str, agent: str, upstream: str) -> Stop | None:
+        """Return why a call of this agent to this upstream is stopped; None where it is not."""
+        ...
+
+    def expects(self, tenant: str) -> tuple[Expect]:
+        """Return what must still hold when a decision is recorded that rests on `stop`."""
+        ...
+
+    async def reread(self, tenant: str) -> None:
+        """Bring memory to what is durable. Raises StoreError."""
+        ...
+
+
+class Circuits(Protocol):
+    """Which agents stand still for a while (`services/breaker.py`)."""
+
+    def stop(self, tenant: str, agent: str, now: datetime) -> Stop | None:
+        """Return why the agent is stopped; None where it is not. Raises StoreError where that is not known."""
+        ...
+
+
 class FactSource:
     """Reads policies, standing and state into the facts of one call."""
 
@@ -67,10 +93,13 @@ class FactSource:
         thresholds: Caps | None = None,
         agents: Restrictions | None = None,
         trust: Trusting | None = None,
+        stops: Stops | None = None,
+        circuits: Circuits | None = None,
     ) -> None:
         """Without `thresholds` those of the configuration hold; without `agents` none has declared anything.
 
-        Without `trust` nothing is earned: every tier is the configuration's.
+        Without `trust` nothing is earned: every tier is the configuration's. Without `stops` nothing is switched off,
+        without `circuits` no agent is stopped by its failures.
         """
         self._policies = policies
         self._state = state
@@ -78,6 +107,8 @@ class FactSource:
         self._caps = thresholds or standing
         self._agents = agents
         self._trust = trust or Given(standing)
+        self._stops = stops
+        self._circuits = circuits
         self._seen: set[tuple[str, str]] = set()
 
     async def gather(self, principal: Principal, call: Call) -> Facts:
@@ -97,12 +128,30 @@ class FactSource:
             thresholds=self._caps.caps(principal.tenant, trusted.tier),
             bundle=bundle,
             now=now,
-            novel=(principal.tenant, key) not in self._seen and not await self._was_allowed(principal, call, key),
             restriction=None if self._agents is None else self._agents.restriction(principal.tenant, principal.agent),
             failures_in_row=trusted.failures_in_row,
             grounds=trusted.grounds,
-            expects=trusted.expects,
+            # Last of all that is read: nothing is waited for between the stop, what says that it still holds, and us.
+            novel=(principal.tenant, key) not in self._seen and not await self._was_allowed(principal, call, key),
+            stop=self._stop(principal, call, now),
+            expects=trusted.expects if self._stops is None else trusted.expects + self._stops.expects(principal.tenant),
         )
+
+    def stopped(self, principal: Principal, call: Call) -> Stop | None:
+        """Return the switch that is in force against a call at this moment; None where there is none."""
+        return None if self._stops is None else self._stops.stop(principal.tenant, principal.agent, call.upstream)
+
+    async def outdated(self, tenant: str, key: str) -> None:
+        """Take note that a row was not as the facts expected it, before they are gathered again. Raises StoreError."""
+        if key == SWITCHES_KEY and self._stops is not None:
+            await self._stops.reread(tenant)
+
+    def _stop(self, principal: Principal, call: Call, now: datetime) -> Stop | None:
+        """Return what forbids everything now: a human's switch before the agent's own failures."""
+        stop = self.stopped(principal, call)
+        if stop is not None or self._circuits is None:
+            return stop
+        return self._circuits.stop(principal.tenant, principal.agent, now)
 
     def hides(self, principal: Principal, call: Call, *, any_uri: bool = False) -> bool:
         """Return True where this principal can never have the target, whatever the arguments (`core.decide.hides`).

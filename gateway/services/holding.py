@@ -18,7 +18,7 @@ import anyio
 from gateway.core.approvals import ApprovalState
 from gateway.core.call import Call
 from gateway.core.codes import INVALID_PARAMS
-from gateway.core.decision import Reason
+from gateway.core.decision import Reason, Stop
 from gateway.core.holds import LEGS, MAX_CARRIED_BYTES, HoldTerms, Leg, plan, read_leg
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import Inbound, Rejection
@@ -75,20 +75,29 @@ class Holds:
         vault: Vault,
         terms: HoldTerms,
         stands: Callable[[Principal], bool] = lambda principal: True,
+        stop: Callable[[str, str, str], Stop | None] = lambda tenant, agent, upstream: None,
     ) -> None:
-        """`stands` tells whether a principal's credential still proves it (`Authentication.stands`)."""
+        """`stands` tells whether a principal's credential still proves it (`Authentication.stands`).
+
+        `stop` tells whether a call of a tenant's agent to an upstream is switched off (`Switches.stop`).
+        """
         self._approvals = approvals
         self._desk = desk
         self._clock = clock
         self._vault = vault
         self._terms = terms
         self._stands = stands
+        self._stop_of = stop
         self._held: Counter[tuple[str, str]] = Counter()
         self._stopping = False
 
     def stop(self) -> None:
         """End all holds with what is known now, and hold nothing more: the gateway stops."""
         self._stopping = True
+        self._desk.wake_all()
+
+    def look(self) -> None:
+        """Have every held call look whether it may wait on: something was switched off."""
         self._desk.wake_all()
 
     @property
@@ -164,6 +173,9 @@ class Holds:
                 outcome = replace(
                     outcome, intent_id=held.approval.intent_id, explanation=outcome.explanation or held.approval.reason
                 )
+                stop = self._stop_of(tenant, waiting.principal.agent, waiting.call.upstream)
+                if stop is not None:
+                    return _stopped(outcome, stop)
                 if held.used:
                     return await self._joined(waiting, _over(held), deadline)
                 if held.approval.state is not ApprovalState.PENDING:
@@ -298,7 +310,16 @@ def _in_vain(outcome: Outcome, held: HeldApproval | None) -> Outcome:
     refused = replace(refused, intent_id=held.approval.intent_id)
     if held.approval.state is ApprovalState.DENIED:
         return replace(refused, reason=Reason.REJECTED, explanation=rejection(held.approval))
+    if held.approval.state is ApprovalState.CANCELLED:
+        return replace(refused, reason=Reason.SWITCHED_OFF, explanation=held.approval.rationale)
     return replace(refused, explanation=f"No human has approved it in time ({held.approval.id}).")
+
+
+def _stopped(outcome: Outcome, stop: Stop) -> Outcome:
+    """Return the DENY of a call that was switched off while it waited."""
+    return replace(
+        outcome, kind=OutcomeKind.DENIED, reason=stop.reason, explanation=stop.explanation, approval_id="", use=None
+    )
 
 
 def _foreign(why: str) -> Rejection:

@@ -70,6 +70,8 @@ class Completion(StrEnum):
     """The agent cancelled or hung up while the upstream was working; it may have run."""
     CALLER_GONE = "caller-gone"
     """The agent hung up before the first byte; it did not run."""
+    SWITCHED_OFF = "switched-off"
+    """A switch was thrown: before the first byte, or while the upstream was working, and then it may have run."""
     DISOWNED = "disowned"
     """The decision became durable only after its call had been refused as unrecorded; it did not run."""
     UNSIGNED = "unsigned"

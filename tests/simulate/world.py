@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from gateway.core.audit.entry import EntryDraft, EntryType
+from gateway.core.breaker import BreakerTerms
 from gateway.core.call import Era
 from gateway.core.decision import Thresholds as Caps
 from gateway.core.holds import HoldTerms
@@ -25,6 +26,8 @@ from gateway.ports import Mount
 from gateway.services.agents import Agents
 from gateway.services.approvals import Approvals
 from gateway.services.authority import Authority
+from gateway.services.breaker import Breakers
+from gateway.services.cancelling import Cancelling
 from gateway.services.catalog import Catalog
 from gateway.services.conversation import Conversation
 from gateway.services.desk import CallDesk
@@ -37,7 +40,9 @@ from gateway.services.intents import Intents
 from gateway.services.leases import Leases
 from gateway.services.observing import DecisionsOnly, Observers
 from gateway.services.refusals import Refusals
+from gateway.services.running import Running
 from gateway.services.standing import Thresholds
+from gateway.services.switches import Switches
 from gateway.services.tokens import Tokens
 from gateway.services.wakeups import Wakeups
 from gateway.store.sealing import Sealer
@@ -153,6 +158,19 @@ class FakeCaller:
         return not self.left
 
 
+class FakeFailures:
+    """How many failures each agent has in a row, and when the last was: what a test says."""
+
+    def __init__(self) -> None:
+        self.of: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def failures(self, tenant: str, agent: str) -> tuple[int, str]:
+        return self.of.get((tenant, agent), (0, ""))
+
+
+NO_BREAKER = BreakerTerms(failures=0)
+
+
 class World:
     """The services of one gateway with everything around them in memory."""
 
@@ -168,6 +186,7 @@ class World:
         audiences: Mapping[str, str] | None = None,
         holds: HoldTerms | None = None,
         amounts: Amounts = NO_AMOUNTS,
+        breaker: BreakerTerms = NO_BREAKER,
     ) -> None:
         """`audiences` names the upstreams whose calls carry a token, with its audience; without `holds` none waits."""
         self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
@@ -185,9 +204,21 @@ class World:
         self.wakeups = Wakeups()
         self.leases = Leases(**own, approvals=self.approvals, vault=vault, show_arguments=show_arguments)
         self.desk = CallDesk(**own, approvals=self.approvals, vault=vault, wakeups=self.wakeups, leases=self.leases)
-        self.holds = Holds(
-            approvals=self.approvals, desk=self.desk, clock=self.clock, vault=vault, terms=holds or HoldTerms(leg_s=0)
+        self.running = Running()
+        self.switches = Switches(
+            **own, agents=self.agents, cancels=Cancelling(self.approvals), upstreams=frozenset(self.upstreams)
         )
+        self.holds = Holds(
+            approvals=self.approvals,
+            desk=self.desk,
+            clock=self.clock,
+            vault=vault,
+            terms=holds or HoldTerms(leg_s=0),
+            stop=self.switches.stop,
+        )
+        self.switches.on_throw(self.running.end)
+        self.switches.on_throw(lambda tenant, switch: self.holds.look())
+        self.failures = FakeFailures()
         self.facts = FactSource(
             policies=self.policies,
             state=self.store,
@@ -195,6 +226,8 @@ class World:
             standing=standing,
             thresholds=self.thresholds,
             agents=self.agents,
+            stops=self.switches,
+            circuits=Breakers(failures=self.failures, clock=self.clock, terms=breaker),
         )
         self.judged: list[Judged] = []
         self.enforcement = Enforcement(
@@ -208,6 +241,7 @@ class World:
             observer=Observers(DecisionsOnly(self.judged.append)),
             desk=self.desk,
             amounts=amounts,
+            running=self.running,
         )
         self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)
         self.refusals = Refusals(audit=self.store, clock=self.clock, ids=self.ids)

@@ -1,0 +1,64 @@
+"""Cancelling approvals whose calls a switch has stopped: their humans need not answer, and no yes of before counts.
+
+Owns which ones and that each is on record. What an approval is, and that one of two changes wins, is
+`services/approvals.py`'s.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from gateway.core.switches import Switch
+from gateway.errors import StoreError
+from gateway.services.approvals import Approvals
+
+__all__ = ["AT_ONCE", "Cancelling", "Stopped"]
+
+AT_ONCE: Final = 32
+"""Approvals cancelled side by side, so that they share the store's transactions."""
+
+ATTEMPTS: Final = 3
+"""How often one is looked at again because it changed meanwhile."""
+
+Stopped = Callable[[str, str], Switch | None]
+"""Agent and upstream → the switch that stops their calls."""
+
+
+class Cancelling:
+    """Implements `Cancels` of `services/switches.py`."""
+
+    def __init__(self, approvals: Approvals) -> None:
+        self._approvals = approvals
+
+    async def cancel(self, tenant: str, stopped: Stopped) -> bool:
+        """Cancel the open approvals of whose agent and upstream `stopped` names a switch; False where some are left."""
+        turns = anyio.CapacityLimiter(AT_ONCE)
+        left: list[str] = []
+
+        async def one(approval_id: str) -> None:
+            async with turns:
+                try:
+                    done = await self._one(tenant, approval_id, stopped)
+                except StoreError:
+                    done = False
+            if not done:
+                left.append(approval_id)
+
+        async with anyio.create_task_group() as tasks:
+            for approval_id in self._approvals.open(tenant):
+                tasks.start_soon(one, approval_id)
+        return not left
+
+    async def _one(self, tenant: str, approval_id: str, stopped: Stopped) -> bool:
+        """Cancel one approval, if it is stopped and still open; False where others change it all the time."""
+        for _ in range(ATTEMPTS):
+            held = await self._approvals.current(tenant, approval_id)
+            if held is None or not held.open:
+                return True
+            # The exact upstream: what an approval shows of a submitted intent is its program's words, redacted.
+            call = await self._approvals.call(held, arguments_digest="")
+            switch = stopped(held.approval.agent, "" if call is None else call.upstream)
+            if switch is None or await self._approvals.cancel(held, by=switch.who, why=switch.stop.explanation):
+                return True
+        return False
