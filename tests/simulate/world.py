@@ -7,6 +7,7 @@ assert world.upstream().calls() == []                              # nothing rea
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import orjson
 
@@ -22,7 +23,7 @@ from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
-from gateway.ports import Mount
+from gateway.ports import Mount, Spans
 from gateway.services.agents import Agents
 from gateway.services.approvals import Approvals
 from gateway.services.authority import Authority
@@ -44,6 +45,7 @@ from gateway.services.running import Running
 from gateway.services.standing import Thresholds
 from gateway.services.switches import Switches
 from gateway.services.tokens import Tokens
+from gateway.services.tracing import DecisionSpans, TracedDispatch, TracedUpstream
 from gateway.services.wakeups import Wakeups
 from gateway.store.sealing import Sealer
 from tests.simulate.index import MemoryIndex
@@ -187,6 +189,8 @@ class World:
         holds: HoldTerms | None = None,
         amounts: Amounts = NO_AMOUNTS,
         breaker: BreakerTerms = NO_BREAKER,
+        spans: Spans | None = None,
+        arguments_in_spans: bool = False,
     ) -> None:
         """`audiences` names the upstreams whose calls carry a token, with its audience; without `holds` none waits."""
         self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
@@ -238,7 +242,7 @@ class World:
             ids=self.ids,
             in_flight=InFlight(per_agent=calls_per_agent, per_upstream=1000),
             show_arguments=show_arguments,
-            observer=Observers(DecisionsOnly(self.judged.append)),
+            observer=Observers(DecisionsOnly(self.judged.append), *([DecisionSpans()] if spans else [])),
             desk=self.desk,
             amounts=amounts,
             running=self.running,
@@ -266,8 +270,14 @@ class World:
             show_arguments=show_arguments,
             amounts=amounts,
         )
-        self.dispatch = Dispatch(
-            upstreams=self.upstreams,
+        make: Callable[..., Dispatch] = Dispatch
+        if spans is not None:
+            make = partial(TracedDispatch, spans=spans, arguments=arguments_in_spans)
+        place = {"server.address": "upstream.example"}
+        self.dispatch = make(
+            upstreams=self.upstreams
+            if spans is None
+            else {name: TracedUpstream(one, spans, place) for name, one in self.upstreams.items()},
             timeouts=dict.fromkeys(self.upstreams, 5.0),
             enforcement=self.enforcement,
             catalog=self.catalog,
