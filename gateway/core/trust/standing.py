@@ -162,7 +162,7 @@ def moves(
 
 
 def _keeps(sums: Sums, score: int, below: int, start: TrustTier, model: TrustModel) -> bool:
-    """Say whether the evidence is enough for the tier above `below`; for one that was given, not too much against it."""
+    """Say whether the evidence is enough for the tier above `below`, or not too much against one that was given."""
     step = model.steps[below]
     if below < start and score >= step.newcomer:
         return True
