@@ -6,7 +6,7 @@ background task and takes the house down in reverse.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -104,7 +104,9 @@ class Gateway:
         *,
         observers: Sequence[Observer] = (),
         local: LocalAgent | None = None,
+        named: Collection[str] | None = None,
     ) -> None:
+        self._named = named
         self._settings = settings
         self._local = local
         self._observers = tuple(observers)
@@ -135,15 +137,16 @@ class Gateway:
         *,
         observers: Sequence[Observer] = (),
         local: LocalAgent | None = None,
+        named: Collection[str] | None = None,
     ) -> AsyncIterator["Gateway"]:
-        """Build, run and take down a gateway.
+        """Build, run and take down a gateway. `named` are its upstreams, where the settings name none of them.
 
         Raises:
             ConfigurationError: settings or policies cannot be used.
             StoreRefused: the store must not be opened as it is.
             StoreError: the start could not be recorded.
         """
-        gateway = cls(settings, observers=observers, local=local)
+        gateway = cls(settings, observers=observers, local=local, named=named)
         async with AsyncExitStack() as stack:
             await gateway._build(stack)
             yield gateway
@@ -212,7 +215,7 @@ class Gateway:
         stack.push_async_callback(store.aclose)
         self._store = store
         known = self.known = Directories(
-            store=store, settings=settings, clock=self._clock, ids=self._ids, local=self._local
+            store=store, settings=settings, clock=self._clock, ids=self._ids, local=self._local, upstreams=self._named
         )
         await known.load()
         settings.require_safe_address(keyed=known.keys.any())  # before the start is on record
@@ -230,6 +233,8 @@ class Gateway:
             thresholds=known.thresholds,
             agents=known.agents,
             trust=known.trust,
+            stops=known.switches,
+            circuits=known.breakers,
         )
         enforcement = self._enforcement(store)
         services = await known.services(
@@ -274,6 +279,7 @@ class Gateway:
             if self._spans is None
             else Observers(*self._observers, DecisionSpans()),
             desk=self.known.desk,
+            running=self.known.running,
             amounts=amounts(settings),
         )
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from gateway import __version__
+from gateway.core.breaker import BreakerTerms
 from gateway.core.holds import HoldTerms
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.leases import Bounds
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "amounts",
     "audiences",
+    "breaker_terms",
     "data_folder",
     "describe",
     "front_limits",
@@ -218,6 +220,11 @@ def trust_terms(settings: Settings) -> Terms:
     """Return what configuration says of trust that is earned."""
     tiers = settings.tiers
     return Terms(earned=tiers.earned, start=tiers.default, ceiling=tiers.ceiling)
+
+
+def breaker_terms(settings: Settings) -> BreakerTerms:
+    """Return when an agent is stopped by its own failures, and for how long."""
+    return BreakerTerms(failures=settings.breaker.failures, cool_down_s=settings.breaker.cool_down_s)
 
 
 def sealing_key(settings: Settings) -> bytes:

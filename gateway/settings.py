@@ -32,6 +32,7 @@ from gateway.errors import ConfigurationError, Problem
 
 __all__ = [
     "AuditSettings",
+    "BreakerSettings",
     "HoldSettings",
     "LimitSettings",
     "RateSettings",
@@ -174,6 +175,15 @@ class LimitSettings(Section):
     """Calls of one agent in flight at once; more are refused as busy."""
     calls_per_upstream: Annotated[int, Field(ge=1, le=100_000)] = 1024
     """Calls to one upstream in flight at once."""
+
+
+class BreakerSettings(Section):
+    """When an agent is stopped by its own failures."""
+
+    failures: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """So many of an agent's calls in a row that failed or were denied stop it; 0: nothing does."""
+    cool_down_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    """How long it stays stopped after the last of them. Then calls pass again; the first that fails stops it anew."""
 
 
 class HoldSettings(Section):
@@ -411,6 +421,7 @@ class Settings(Section):
     tiers: TierSettings = TierSettings()
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
+    breaker: BreakerSettings = BreakerSettings()
     holds: HoldSettings = HoldSettings()
     leases: LeaseSettings = LeaseSettings()
     audit: AuditSettings = AuditSettings()

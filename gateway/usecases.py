@@ -4,7 +4,7 @@ Owns their order: the directories are read from the store before anything can as
 given by `app.py`, which also owns their tasks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from anyio.abc import TaskGroup
 
@@ -16,6 +16,7 @@ from gateway.identity.ids import RandomIds
 from gateway.identity.rs256 import Rs256
 from gateway.parts import (
     amounts,
+    breaker_terms,
     data_folder,
     hold_terms,
     lease_bounds,
@@ -30,6 +31,8 @@ from gateway.services.agents import Agents
 from gateway.services.approval_view import ApprovalViews
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
+from gateway.services.breaker import Breakers
+from gateway.services.cancelling import Cancelling
 from gateway.services.connectors import Connectors
 from gateway.services.delivering import Delivering
 from gateway.services.desk import CallDesk
@@ -44,8 +47,10 @@ from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
+from gateway.services.running import Running
 from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
+from gateway.services.switches import Switches
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
 from gateway.services.trust import Trust
@@ -75,7 +80,9 @@ class Directories:
         clock: Clock,
         ids: RandomIds,
         local: LocalAgent | None = None,
+        upstreams: Collection[str] | None = None,
     ) -> None:
+        """`upstreams` are the names of those that are configured, where the settings do not have them."""
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -120,6 +127,18 @@ class Directories:
             vault=vault,
             wakeups=Wakeups(),
         )
+        self.running = Running()
+        self.switches = Switches(
+            audit=store,
+            state=store,
+            clock=clock,
+            ids=ids,
+            agents=self.agents,
+            cancels=Cancelling(self.approvals),
+            upstreams=frozenset(settings.upstreams if upstreams is None else upstreams),
+        )
+        self.switches.on_throw(self.running.end)
+        self.breakers = Breakers(failures=self.trust, clock=clock, terms=breaker_terms(settings))
         self.tokens = Tokens(
             signer=Rs256(sealing_key(settings)),
             audit=store,
@@ -144,7 +163,9 @@ class Directories:
             vault=vault,
             terms=hold_terms(settings),
             stands=self.authentication.stands,
+            stop=self.switches.stop,
         )
+        self.switches.on_throw(lambda tenant, switch: self.holds.look())
         database = data_folder(settings) / DATABASE
         self.index = SqliteIndex(database)
         self.approval_views = ApprovalViews(approvals=self.approvals, reader=store, index=self.index, clock=clock)
@@ -172,6 +193,7 @@ class Directories:
             self.trust,
             self.approvals,
             self.leases,
+            self.switches,
             self.desk,
             self.tokens,
             self.webhooks,
@@ -182,7 +204,7 @@ class Directories:
         """Start what expires, retires and catches up by the clock."""
         for run in (self.approvals.run, self.leases.run, self.tokens.run, self.index.run, self.delivering.run):
             tasks.start_soon(run)
-        for run in (self.trust.run, self.trust_changes.run):
+        for run in (self.trust.run, self.trust_changes.run, self.switches.run):
             tasks.start_soon(run)
 
     async def _agent_of_key(self, by: Principal, name: str) -> str:
@@ -231,6 +253,7 @@ class Directories:
             approval_views=self.approval_views,
             agents=self.agents,
             thresholds=self.thresholds,
+            switches=self.switches,
             trust=self.trust_changes,
             trust_history=TrustHistory(shelf=self.shelf, clock=self._clock, terms=self.trust.terms),
             keys=self.keys,

@@ -17,6 +17,7 @@ from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
 from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
+from gateway.services.switches import Switches
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
 from gateway.services.trust_changes import TrustChanges
@@ -36,6 +37,7 @@ class Services:
     approval_views: ApprovalViews
     agents: Agents
     thresholds: Thresholds
+    switches: Switches
     trust: TrustChanges
     trust_history: TrustHistory
     keys: Keys
