@@ -21,6 +21,7 @@ elsewhere on the ladder:
 13. a switch stops agent, upstream or tenant     → DENY  switched-off      (before 1: nothing is above a human's stop)
 14. the agent's circuit is open                  → DENY  circuit-open      (before 1)
 15. a lease covers all that escalates            → ALLOW  leased           (as 12)
+16. what it adds to a budget is no such number   → DENY  budget            (in place of every ALLOW and ESCALATE)
 
 There is no rung for a missing fact: whoever gathers facts and lacks one must not get here. An escalate rule needs no
 allow rule beside it: it is the operator's word that a human may allow the call (design, section 4, "Policies").
@@ -29,6 +30,7 @@ allow rule beside it: it is the operator's word that a human may allow the call 
 from dataclasses import replace
 
 from gateway.core.approvals import Granted
+from gateway.core.budgets import Uncountable, charges
 from gateway.core.call import Call
 from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason, Thresholds
 from gateway.core.facts import Facts
@@ -57,11 +59,16 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
     if declared is not None and not declared.permits(domain=intent.domain, intent_type=intent.type):
         text = f"The agent '{facts.principal.agent}' has not declared intents of type '{intent.type}'."
         return refuse(facts, Reason.AGENT_SCOPE, text, rung=11)
-    evaluation = evaluate(facts.bundle, policy_input(call, intent, facts))
+    given = policy_input(call, intent, facts)
+    evaluation = evaluate(facts.bundle, given)
     decision = _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest)
     if facts.lease is not None:
-        return _with_lease(decision, facts.lease, intent, facts.tier)
-    return decision if facts.approval is None else _with_yes(decision, facts.approval)
+        decision = _with_lease(decision, facts.lease, intent, facts.tier)
+    elif facts.approval is not None:
+        decision = _with_yes(decision, facts.approval)
+    if not facts.bundle.budgets or decision.effect is Effect.DENY:
+        return decision
+    return _charged(decision, facts, given)
 
 
 def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
@@ -76,6 +83,8 @@ def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
         session=facts.session,
         budgets=facts.budgets,
         counts=facts.counts,
+        first_use=facts.novel,
+        failures_in_row=facts.failures_in_row,
     )
 
 
@@ -160,6 +169,15 @@ def _with_lease(decision: Decision, lease: Leased, intent: Intent, tier: TrustTi
         explanation=f"A human has approved calls of this shape ({lease.id}).",
         approval=None,
     )
+
+
+def _charged(decision: Decision, facts: Facts, given: PolicyInput) -> Decision:
+    """Rung 16, and what a call that is allowed adds. No human is asked for a yes that could not be counted."""
+    found = charges(facts.bundle, given)
+    if isinstance(found, Uncountable):
+        text = f"What this call would add to the budget '{found.budget}' cannot be computed."
+        return replace(refuse(facts, Reason.BUDGET, text, rung=16), conditions=decision.conditions)
+    return replace(decision, charges=found) if found and decision.effect is Effect.ALLOW else decision
 
 
 def _judge_rules(evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str) -> Decision:

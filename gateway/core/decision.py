@@ -123,7 +123,8 @@ class Decision:
     `rung` is the number of the rung of `core/decide.py` that answered. `explanation` is one sentence for the agent
     and the human: it names the rule, never an argument's value. `rules` are the matched rules of the deciding effect
     first, then the others. `conditions` is the outcome of every applicable rule's condition, so that the verdict can
-    be recomputed where the arguments are no longer kept.
+    be recomputed where the arguments are no longer kept. `charges` is what an ALLOW adds to each budget that counts it
+    (`core/budgets.py`): 1 to a count, millionths to a sum.
     """
 
     effect: Effect
@@ -135,3 +136,4 @@ class Decision:
     rules: tuple[MatchedRule, ...] = ()
     approval: ApprovalTerms | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)
+    charges: Mapping[str, int] = field(default_factory=dict)

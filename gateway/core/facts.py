@@ -10,6 +10,7 @@ from datetime import datetime
 from gateway.core.agents import Restriction
 from gateway.core.approvals import Granted
 from gateway.core.audit.entry import Expect
+from gateway.core.budgets import Account
 from gateway.core.decision import Stop, Thresholds
 from gateway.core.leases import Leased
 from gateway.core.policy.compile import Bundle
@@ -41,7 +42,8 @@ class Facts:
     itself, None where it declared nothing. `approval` is a human's yes to this very call, where there is one, `lease`
     one to calls of its shape. `stop` is what forbids everything, whatever the call. `failures_in_row` counts the
     agent's failed and denied calls since its last that went well. `grounds` say what an earned tier rests on. `expects`
-    are the state rows that were read and must not have changed when the decision is recorded.
+    are the state rows that were read and must not have changed when the decision is recorded, `accounts` those of the
+    budgets, which a decision to allow rests on and adds to.
     """
 
     principal: Principal
@@ -59,5 +61,6 @@ class Facts:
     approval: Granted | None = None
     stop: Stop | None = None
     failures_in_row: int = 0
+    accounts: tuple[Account, ...] = ()
     grounds: Grounds | None = None
     lease: Leased | None = None

@@ -66,6 +66,7 @@ def recompute(
         session=given["session"],
         budgets=given["budgets"],
         counts=given["counts"],
+        failures_in_row=given.get("failuresInRow", 0),
         restriction=_restriction(given),
         approval=_approval(given),
         stop=_stop(given),
@@ -81,6 +82,7 @@ def recompute(
         "rules": ([rule["id"] for rule in told["rules"]], [rule.id for rule in decision.rules]),
         "risk": (recorded.entry["risk"], intent.risk),
         "intent": (recorded.body["intent"]["type"], intent.type),
+        "charges": (told.get("charges", {}), decision.charges),
     }
     differences = tuple(f"{what}: {was} → {now}" for what, (was, now) in pairs.items() if was != now)
     return Recomputation(seq=recorded.seq, intent_id=intent_id, differences=differences)

@@ -311,3 +311,65 @@ def test_nothing_is_above_a_stop(call: Call, reason: Reason, rung: int) -> None:
     decision = decide(call, INTENT, given)
     assert (decision.rung, decision.effect, decision.reason) == (rung, Effect.DENY, reason)
     assert (decision.explanation, decision.rules) == ("stopped", ())
+
+
+BUDGETS = """
+budgets:
+  bytes: {sum: size(args.path) + int(args.more), per: agent, window: 1d, match: {tools: [t]}}
+  calls: {count: calls, per: agent, window: 1m}
+"""
+
+
+def counting(*rules: str, **more: object) -> Facts:
+    given = facts(*rules)
+    text = "apiVersion: intended/v1\npolicySet: set\nrules:\n" + "".join(f"  - {rule}\n" for rule in rules) + BUDGETS
+    return replace(given, bundle=bundle(text), **more)
+
+
+COUNTED = replace(CALL, arguments={"path": "/x", "more": 1})
+
+
+def test_an_allowed_call_says_what_it_adds_to_each_budget() -> None:
+    """Ours: what was counted is on record with the decision, so that the sums can be made again."""
+    allowed = decide(COUNTED, INTENT, counting(ALLOW))
+    assert (allowed.effect, allowed.charges) == (Effect.ALLOW, {"bytes": 3_000_000, "calls": 1})
+    escalated = decide(COUNTED, INTENT, counting(ESCALATE))
+    assert (escalated.effect, escalated.charges) == (Effect.ESCALATE, {})
+    granted = Granted(id="apr_1", rules=frozenset((rule.id, rule.digest) for rule in escalated.rules))
+    approved = decide(COUNTED, INTENT, counting(ESCALATE, approval=granted))
+    assert (approved.reason, approved.charges) == (Reason.APPROVED, {"bytes": 3_000_000, "calls": 1})
+    assert decide(replace(CALL, method="roots/list", tool=None), INTENT, counting(ALLOW)).charges == {}
+
+
+@pytest.mark.parametrize("rules", [(ALLOW,), (ESCALATE,)])
+@pytest.mark.parametrize("arguments", [{"path": "/x"}, {"path": "/x", "more": -3}, {"path": "/x", "more": "?"}])
+def test_what_cannot_be_counted_is_denied_and_no_human_is_asked(
+    rules: tuple[str, ...], arguments: dict[str, object]
+) -> None:
+    """Rung 16: a call that runs uncounted, or gives back what others have spent, makes a limit worth nothing."""
+    decision = decide(replace(CALL, arguments=arguments), INTENT, counting(*rules))
+    assert (decision.effect, decision.reason, decision.rung) == (Effect.DENY, Reason.BUDGET, 16)
+    assert "'bytes'" in decision.explanation
+    assert decision.charges == {}
+
+
+def test_a_yes_does_not_make_countable_what_is_not() -> None:
+    """Ours: a human says yes to a call, not to its running uncounted."""
+    rules = decide(COUNTED, INTENT, counting(ESCALATE)).rules
+    granted = Granted(id="apr_1", rules=frozenset((rule.id, rule.digest) for rule in rules))
+    assert decide(CALL, INTENT, counting(ESCALATE, approval=granted)).reason is Reason.BUDGET
+
+
+def test_a_rule_that_forbids_is_told_before_what_cannot_be_counted() -> None:
+    """Ours: the operator's own word says more."""
+    assert decide(CALL, INTENT, counting(DENY, ALLOW)).reason is Reason.POLICY_DENY
+
+
+def test_conditions_read_whether_it_is_the_first_use_and_how_often_it_failed() -> None:
+    """Ours: both are facts of the decision, and decide alike when it is recomputed from them."""
+    first = "{id: first, effect: escalate, match: {tools: [t]}, when: call.first_use, reason: new}"
+    failing = "{id: failing, effect: deny, match: {tools: [t]}, when: agent.failures_in_row >= 5, reason: stop}"
+    given = facts(ALLOW, first, failing)
+    assert decide(CALL, INTENT, given).reason is Reason.POLICY_ALLOW
+    assert decide(CALL, INTENT, replace(given, novel=True)).reason is Reason.POLICY_ESCALATE
+    assert decide(CALL, INTENT, replace(given, failures_in_row=5)).reason is Reason.POLICY_DENY

@@ -15,6 +15,7 @@ from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.redact import redact
+from gateway.core.trust.model import VERSION
 
 __all__ = ["completed_body", "decided", "decided_body", "evaluation_input", "read_call", "shown_place", "timestamp"]
 
@@ -147,6 +148,7 @@ def _decision(decision: Decision) -> orjson.Fragment:
                     for rule in decision.rules
                 ],
                 "conditions": decision.conditions,
+                **({"charges": decision.charges} if decision.charges else {}),
             }
         )
     )
@@ -194,6 +196,8 @@ def _facts(facts: Facts) -> orjson.Fragment:
         "budgets": facts.budgets,
         "counts": facts.counts,
     }
+    if facts.failures_in_row:
+        rested_on["failuresInRow"] = facts.failures_in_row
     if facts.restriction is not None:
         declared = facts.restriction
         rested_on["restriction"] = {
@@ -204,7 +208,12 @@ def _facts(facts: Facts) -> orjson.Fragment:
         rested_on["approval"] = {"id": facts.approval.id, "rules": sorted(facts.approval.rules)}
     if facts.grounds is not None:
         grounds = facts.grounds
-        rested_on["trust"] = {"upTo": grounds.up_to, "start": grounds.start.name, "ceiling": grounds.ceiling.name}
+        rested_on["trust"] = {
+            "upTo": grounds.up_to,
+            "start": grounds.start.name,
+            "ceiling": grounds.ceiling.name,
+            "model": VERSION,
+        }
     if facts.stop is not None:
         rested_on["stop"] = {"reason": facts.stop.reason, "explanation": facts.stop.explanation}
     if facts.lease is not None:

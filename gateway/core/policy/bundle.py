@@ -91,10 +91,15 @@ class RuleIndex:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The rules that apply to calls of one kind, and what they say of each of them where none has a condition."""
+    """The rules that apply to calls of one kind, and what they say of each of them where none has a condition.
+
+    `charged` are the budgets that count such a call, `read` these and all that a condition reads.
+    """
 
     rules: tuple[Rule, ...]
     settled: Evaluation | None
+    charged: tuple["Budget", ...] = ()
+    read: tuple["Budget", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,7 @@ class Bundle:
     """A compiled set of policy files. Immutable: take it once per call, so that no call is judged by two versions.
 
     `digest` is the lower-case hex SHA-256 over the sorted (path, SHA-256) pairs of its files. `warnings` are for the
-    operator and are printed whenever the bundle comes into force.
+    operator and are printed whenever the bundle comes into force. `asks_first_use`: a condition reads that fact.
     """
 
     digest: str
@@ -129,5 +134,6 @@ class Bundle:
     warnings: tuple[str, ...] = ()
     index: MappingOf[str, RuleIndex] = field(default_factory=dict)
     engine: Engine | None = None
+    asks_first_use: bool = False
     plans: dict[tuple[object, ...], Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What `evaluate` has found to apply to calls of one kind; it follows from the rest, and ends with it."""

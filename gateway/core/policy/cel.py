@@ -40,9 +40,11 @@ _VARIABLES = {
     "call.tool": _STRING,
     "call.upstream": _STRING,
     "call.uri": _STRING,
+    "call.first_use": _BOOL,
     "agent.id": _STRING,
     "agent.tier": _INT,
     "agent.score": _INT,
+    "agent.failures_in_row": _INT,
     "intent.type": _STRING,
     "intent.domain": _STRING,
     "intent.effect": _STRING,
@@ -96,11 +98,15 @@ Outcome = bool | Fault
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition. `reads` has a bit for each root of variables that its text mentions."""
+    """A compiled condition. `reads` has a bit for each root of variables that its text mentions.
+
+    `facts` are the names of all budgets and counters that it can read, by the same reasoning: others may be among them.
+    """
 
     text: str
     reads: int
     _expression: Any = field(repr=False, compare=False)
+    facts: frozenset[str] = frozenset()
 
     def holds(self, activation: Any) -> Outcome:
         """Return True or False only where the engine says BOOL, else the Fault."""
@@ -111,6 +117,18 @@ class Condition:
                 result = value.value()
                 return result if result is True or result is False else Fault(_NO_RESULT)
             return Fault(_plain(value.plain_value()) if kind == _ERROR else _NO_RESULT)
+        except Exception as error:  # noqa: BLE001 - native code; whatever it raises must deny, not escape
+            return Fault(_plain(str(error)))
+
+    def number(self, activation: Any) -> int | float | Fault:
+        """Return the number only where the engine says INT or DOUBLE, else the Fault."""
+        try:
+            value = self._expression.eval(activation)
+            kind = value.type()
+            if kind in (_INT, _DOUBLE):
+                result = value.value()
+                return result if type(result) in (int, float) else Fault(_NO_NUMBER)
+            return Fault(_plain(value.plain_value()) if kind == _ERROR else _NO_NUMBER)
         except Exception as error:  # noqa: BLE001 - native code; whatever it raises must deny, not escape
             return Fault(_plain(str(error)))
 
@@ -125,6 +143,8 @@ class Engine:
         counts: Iterable[str] = (),
         session: Mapping[str, FactType] | None = None,
     ) -> None:
+        sums, counts = tuple(sums), tuple(counts)
+        self._facts = frozenset(sums + counts)
         variables = dict(_VARIABLES)
         variables |= {f"budget.{name}": _DOUBLE for name in sums}
         variables |= {f"count.{name}": _INT for name in counts}
@@ -139,7 +159,7 @@ class Engine:
             advice = "; compare it with something" if kind == _DYN else ""
             raise Invalid(ConditionProblem(message=f"a condition must be true or false, this is {kind.name()}{advice}"))
         self._check_patterns(text)
-        return Condition(text, _reads(text), expression)
+        return self._condition(text, expression)
 
     def amount(self, text: str) -> Condition:
         """Compile what one call adds to a budget: a number, or an argument of unknown type. Raises Invalid."""
@@ -147,7 +167,12 @@ class Engine:
         kind = expression.return_type()
         if kind not in (_INT, _DOUBLE, _DYN):
             raise Invalid(ConditionProblem(message=f"a budget sums numbers, this is {kind.name()}"))
-        return Condition(text, _reads(text), expression)
+        return self._condition(text, expression)
+
+    def number(self, amount: Condition, given: PolicyInput) -> int | float | Fault:
+        """Return what an `amount` comes to for a call, or the Fault that keeps it from being a number."""
+        activation = self.activation(given, amount.reads)
+        return activation if isinstance(activation, Fault) else amount.number(activation)
 
     def activation(self, given: PolicyInput, reads: int) -> Any:
         """Return the call's values for the engine, those that `reads` asks for, or the Fault that keeps them out."""
@@ -158,6 +183,11 @@ class Engine:
             return self._environment.Activation(values)
         except Exception as error:  # noqa: BLE001 - native code; whatever it raises must deny, not escape
             return Fault(_plain(str(error)))
+
+    def _condition(self, text: str, expression: Any) -> Condition:
+        reads = _reads(text)
+        facts = frozenset(name for name in self._facts if name in text) if reads & _COUNTED else frozenset()
+        return Condition(text, reads, expression, facts)
 
     def _compiled(self, text: str) -> Any:
         if "\0" in text:
@@ -192,10 +222,12 @@ def _gather(given: PolicyInput, reads: int) -> dict[str, Any] | Fault:
         values["call.tool"] = call.name
         values["call.upstream"] = call.upstream
         values["call.uri"] = call.uri
+        values["call.first_use"] = given.first_use
     if reads & _BIT["agent"]:
         values["agent.id"] = given.principal.named
         values["agent.tier"] = int(given.tier)
         values["agent.score"] = given.score
+        values["agent.failures_in_row"] = given.failures_in_row
     if reads & _BIT["intent"]:
         values["intent.type"] = intent.type
         values["intent.domain"] = intent.domain
@@ -214,7 +246,8 @@ def _gather(given: PolicyInput, reads: int) -> dict[str, Any] | Fault:
     return values if _clean(values) else Fault(_UNSOUND)
 
 
-_FACTS = _BIT["session"] | _BIT["budget"] | _BIT["count"]
+_COUNTED = _BIT["budget"] | _BIT["count"]
+_FACTS = _BIT["session"] | _COUNTED
 
 
 def _declared(given: PolicyInput) -> dict[str, Any]:
@@ -264,6 +297,7 @@ def _walk(value: Any) -> bool:
 
 _UNSOUND = "the call holds a value that no condition may see (NUL, a number out of range, too deep)"
 _NO_RESULT = "it gave neither true nor false"
+_NO_NUMBER = "it gave no number"
 
 _FAULTS = (
     ("Key not found", "an argument that it reads is missing; guard it with has(…)"),

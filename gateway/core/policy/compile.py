@@ -124,9 +124,10 @@ class _Compiler:
             budgets=tuple(budgets),
             policy_sets=tuple(dict.fromkeys(loaded.document.policySet for loaded in self._documents)),
             files=files,
-            warnings=own + _uncounted(self._documents) + warnings,
+            warnings=own + warnings,
             index={method: _index([r for r in rules if method in r.methods]) for method in GATED_METHODS},
             engine=self._engine,
+            asks_first_use=any(r.condition is not None and FIRST_USE in r.condition.text for r in rules),
         )
 
     def _report(
@@ -226,6 +227,9 @@ class _Compiler:
             return None
 
 
+FIRST_USE = "first_use"
+"""A condition that does not hold this word cannot ask whether a target is used for the first time."""
+
 _WORD_REMEDIES = {
     "intent type": "use an intent type of the taxonomy",
     "domain": "use a domain of the taxonomy",
@@ -246,15 +250,6 @@ def _names(loaded: LoadedDocument) -> Iterator[tuple[str, str, Steps]]:
         yield "budget", name, ("budgets", name)
     for number, mapping in enumerate(loaded.document.mappings or ()):
         yield "mapping", f"{mapping.upstream}/{mapping.tool}", ("mappings", number, "tool")
-
-
-def _uncounted(documents: Sequence[LoadedDocument]) -> tuple[str, ...]:
-    """A warning for each budget: nobody gathers their values yet, so that a condition that reads one always errs."""
-    return tuple(
-        f"{loaded.path}: budget '{name}' is declared but not counted by this version: conditions that read it deny"
-        for loaded in documents
-        for name in loaded.document.budgets or {}
-    )
 
 
 def _methods(match: MatchDocument) -> frozenset[str]:

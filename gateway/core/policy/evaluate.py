@@ -4,15 +4,16 @@ Reads nothing but its arguments and decides nothing: deny over escalate over all
 rule is skipped, also not where an earlier one has already settled the answer: an error in any of them must deny.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from gateway.core.decision import Effect, MatchedRule
-from gateway.core.policy.bundle import Bundle, Plan, Rule
+from gateway.core.policy.bundle import Budget, Bundle, Plan, Rule
 from gateway.core.policy.cel import Fault
 from gateway.core.policy.model import Evaluation, FailedRule, PolicyInput
 from gateway.core.principal import TrustTier
 
-__all__ = ["could_pass", "evaluate"]
+__all__ = ["could_pass", "evaluate", "plan"]
 
 PLANS_KEPT = 4096
 """Kinds of calls of which a bundle remembers what applies; one more, and all are looked up anew once."""
@@ -24,10 +25,10 @@ def evaluate(bundle: Bundle, given: PolicyInput) -> Evaluation:
     A condition that errs, gives no BOOL, or cannot be asked because the call holds what must not reach the engine
     (NUL, non-finite numbers …) makes its rule a FailedRule.
     """
-    plan = _plan(bundle, given)
-    if plan.settled is not None:
-        return plan.settled
-    return _evaluated(plan.rules, _activation(bundle, given, plan.rules))
+    planned = plan(bundle, given)
+    if planned.settled is not None:
+        return planned.settled
+    return _evaluated(planned.rules, _activation(bundle, given, planned.rules))
 
 
 def _evaluated(rules: tuple[Rule, ...], activation: Any) -> Evaluation:
@@ -72,9 +73,10 @@ def could_pass(
     return possible
 
 
-def _plan(bundle: Bundle, given: PolicyInput) -> Plan:
-    """What applies to calls of this kind: looked up once for a pinned tool, an agent and a judgement (4 µs a call).
+def plan(bundle: Bundle, given: PolicyInput) -> Plan:
+    """Return what applies to calls of this kind.
 
+    It is looked up once for a pinned tool, an agent and a judgement; for each call it would cost 4 µs.
     The key is everything that a `match` may ask for. Names and URIs that an agent chooses freely are not remembered.
     """
     call, intent = given.call, given.intent
@@ -83,18 +85,46 @@ def _plan(bundle: Bundle, given: PolicyInput) -> Plan:
         return _planned(bundle, given, codes)
     judged = (intent.type, intent.domain, intent.effect_class.value, *codes)
     place = (call.method, call.upstream, call.name, given.principal, int(given.tier), judged)
-    plan = bundle.plans.get(place)
-    if plan is None:
+    planned = bundle.plans.get(place)
+    if planned is None:
         if len(bundle.plans) >= PLANS_KEPT:
             bundle.plans.clear()
-        plan = bundle.plans[place] = _planned(bundle, given, codes)
-    return plan
+        planned = bundle.plans[place] = _planned(bundle, given, codes)
+    return planned
 
 
 def _planned(bundle: Bundle, given: PolicyInput, codes: list[str]) -> Plan:
     rules = tuple(_applicable(bundle, given, codes))
     asked = any(rule.condition is not None for rule in rules)
-    return Plan(rules=rules, settled=None if asked else _evaluated(rules, None))
+    charged = tuple(_charged(bundle, given, codes))
+    named: frozenset[str] = frozenset()
+    named = named.union(*(rule.condition.facts for rule in rules if rule.condition is not None))
+    named = named.union(*(budget.amount.facts for budget in charged if budget.amount is not None))
+    return Plan(
+        rules=rules,
+        settled=None if asked else _evaluated(rules, None),
+        charged=charged,
+        read=tuple(budget for budget in bundle.budgets if budget in charged or budget.name in named),
+    )
+
+
+def _charged(bundle: Bundle, given: PolicyInput, factors: list[str]) -> Iterator[Budget]:
+    """The budgets whose `match` the call meets."""
+    call, intent = given.call, given.intent
+    for budget in bundle.budgets:
+        match = budget.match
+        if (
+            call.method in budget.methods
+            and match.fits_intent(intent.type, intent.domain, intent.effect_class.value, factors)
+            and match.may_apply(
+                upstream=call.upstream,
+                name=call.name,
+                uri=call.uri,
+                agent=given.principal.named,
+                tier=given.tier,
+            )
+        ):
+            yield budget
 
 
 def _applicable(bundle: Bundle, given: PolicyInput, factors: list[str]) -> list[Rule]:

@@ -18,7 +18,8 @@ class PolicyInput:
     """Everything that a rule's match or condition may read (design, section 4, "CEL").
 
     `session` holds declared session facts, `budgets` and `counts` the values of the bundle's declared budgets and
-    counters; a declared one that is missing here makes the conditions that read it errors, and so denies.
+    counters; a declared one that is missing here makes the conditions that read it errors, and so denies. `first_use`
+    is True where this agent was never allowed the target before.
     """
 
     call: Call
@@ -30,6 +31,8 @@ class PolicyInput:
     session: Mapping[str, object] = field(default_factory=dict)
     budgets: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    first_use: bool = True
+    failures_in_row: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

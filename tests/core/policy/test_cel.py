@@ -382,6 +382,54 @@ def test_a_budget_sums_numbers_only() -> None:
         ENGINE.amount("call.tool")
 
 
+@pytest.mark.parametrize(
+    ("text", "amount", "number"),
+    [
+        ("args.amount", 3, 3),
+        ("args.amount", 2.5, 2.5),
+        ("args.amount", -1, -1),
+        ("double(args.amount) * 2.0", 3, 6.0),
+        ("double(args.amount)", "4", 4.0),
+        ("budget.refunds", 0, 10.0),
+    ],
+)
+def test_an_amount_is_a_number_of_the_call(text: str, amount: object, number: float) -> None:
+    """What a budget adds comes from the arguments, as they are and of their own type."""
+    found = ENGINE.number(ENGINE.amount(text), given({"amount": amount}, **FACTS))
+    assert (found, type(found)) == (number, type(number))
+
+
+@pytest.mark.parametrize("amount", ["x", "3", True, None, [], {}, {"a": 1}, math.nan, "a\0b"])
+def test_an_amount_that_is_no_number_is_a_fault(amount: object) -> None:
+    """Nothing but INT and DOUBLE is read back; a truth or a text must not count as one."""
+    assert isinstance(ENGINE.number(ENGINE.amount("args.amount"), given({"amount": amount}, **FACTS)), Fault)
+
+
+def test_an_amount_that_is_missing_or_of_another_kind_is_a_fault() -> None:
+    """An amount that cannot be computed is none at all."""
+    assert isinstance(ENGINE.number(ENGINE.amount("args.amount"), given({}, **FACTS)), Fault)
+    assert isinstance(ENGINE.number(ENGINE.amount("dyn(uint(1))"), given({}, **FACTS)), Fault)
+    broken = Condition("x", 0, None)
+    assert isinstance(broken.number(None), Fault)
+
+
+def test_a_condition_names_all_facts_that_it_can_read() -> None:
+    """What a condition reads is gathered for it, however it is written; what none reads is not."""
+    engine = Engine(sums=["a", "long_name"], counts=["b"])
+    assert engine.condition("budget.a > 1.0").facts >= {"a"}
+    assert engine.condition("budget\n . long_name > 1.0").facts >= {"long_name"}
+    assert engine.condition("count.b > 1").facts == {"b"}
+    assert engine.condition("args.b > 1").facts == frozenset()
+    assert engine.amount("budget.long_name").facts >= {"long_name"}
+
+
+def test_first_use_and_failures_in_a_row_can_be_asked_for() -> None:
+    """The first use of a tool, and an agent that only fails, are what an operator wants to see."""
+    assert outcome("call.first_use && agent.failures_in_row >= 5", first_use=True, failures_in_row=5) is True
+    assert outcome("call.first_use", first_use=False) is False
+    assert outcome("agent.failures_in_row >= 5", failures_in_row=4) is False
+
+
 # --- what reaches the engine ------------------------------------------------------------------------------------------
 
 

@@ -213,19 +213,17 @@ def test_warnings_of_files_and_of_the_reader_are_kept() -> None:
     assert compiled.warnings == ("p.yaml: Careful.", "below/: not read")
 
 
-def test_every_declared_budget_is_warned_about_until_somebody_counts_it() -> None:
-    """An operator must not learn from denied calls that a condition on it can only err."""
+def test_a_budget_is_nothing_to_warn_about() -> None:
+    """A warning that stands for ever is read by nobody."""
     kept = {"count": "calls", "per": "agent", "window": "1d"}
-    first = document(rule("a"), path="1.yaml", warning="Careful.", budgets={"calls": kept})
-    second = document(rule("b"), path="2.yaml", budgets={"more": {**kept}, "spent": {**kept}})
-    told = "is declared but not counted by this version: conditions that read it deny"
-    assert compile_bundle([second, first], warnings=["below/: not read"]).warnings == (
-        "1.yaml: Careful.",
-        f"1.yaml: budget 'calls' {told}",
-        f"2.yaml: budget 'more' {told}",
-        f"2.yaml: budget 'spent' {told}",
-        "below/: not read",
-    )
+    loaded = document(rule("a"), path="1.yaml", warning="Careful.", budgets={"calls": kept})
+    assert compile_bundle([loaded]).warnings == ("1.yaml: Careful.",)
+
+
+def test_a_bundle_knows_whether_anybody_asks_for_the_first_use() -> None:
+    """Only then must a first allowed call be the only first one."""
+    assert bundle(rule("a", when="!call.first_use"), rule("b")).asks_first_use
+    assert not bundle(rule("a", when="call.tool == 'x'"), rule("b")).asks_first_use
 
 
 def test_the_index_narrows_by_plain_names_and_keeps_the_order() -> None:

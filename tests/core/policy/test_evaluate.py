@@ -12,7 +12,7 @@ from gateway.core.call import PinnedTool
 from gateway.core.decision import Effect
 from gateway.core.intent.model import EffectClass
 from gateway.core.policy.cel import Engine
-from gateway.core.policy.evaluate import PLANS_KEPT, could_pass, evaluate
+from gateway.core.policy.evaluate import PLANS_KEPT, could_pass, evaluate, plan
 from gateway.core.policy.model import Evaluation, PolicyInput
 from gateway.core.principal import TrustTier
 from tests.core.policy.builders import bundle, given, rule
@@ -344,3 +344,30 @@ def test_what_a_bundle_remembers_is_bounded_and_no_part_of_its_value() -> None:
     assert 0 < len(policies.plans) <= PLANS_KEPT
     assert replace(policies) == policies
     assert replace(policies).plans == {}
+
+
+def test_a_plan_names_the_budgets_that_count_a_call_and_those_that_its_rules_read() -> None:
+    """A call waits for, and rests on, no budget that has nothing to do with it."""
+    counted = {"count": "calls", "per": "agent", "window": "1h"}
+    policies = bundle(
+        rule("a", when="count.mails < 3", match={"tools": ["read"]}),
+        rule("b", match={"tools": ["mail", "pay", "other"]}),
+        budgets={
+            "mails": {**counted, "match": {"tools": ["mail"]}},
+            "spent": {"sum": "args.n + int(budget.more)", "per": "agent", "window": "1h", "match": {"tools": ["pay"]}},
+            "more": {"sum": "args.n", "per": "agent", "window": "1h", "match": {"tools": ["more"]}},
+            "risky": {**counted, "match": {"factors": ["bulk"]}},
+            "mine": {**counted, "match": {"agents": ["somebody"]}},
+            "prompts": {**counted, "match": {"methods": ["prompts/get"]}},
+        },
+    )
+
+    def named(**more: object) -> tuple[list[str], list[str]]:
+        planned = plan(policies, given(**more))  # type: ignore[arg-type]
+        return [one.name for one in planned.charged], [one.name for one in planned.read]
+
+    assert named(name="read") == ([], ["mails"])
+    assert named(name="mail") == (["mails"], ["mails"])
+    assert named(name="pay") == (["spent"], ["spent", "more"])
+    assert named(name="other", factors=("bulk",)) == (["risky"], ["risky"])
+    assert named(name="other") == ([], [])

@@ -1,0 +1,252 @@
+"""Budgets: what has been spent in a sliding window, what a call adds, and the state row of one account. Pure.
+
+An account is one budget of one agent, upstream or tenant. It is kept in at most 61 buckets, each a 60th of the window
+wide, and a bucket counts until it lies wholly outside of the window: what is spent counts for the window and up to a
+60th of it longer, never shorter. Sums are whole millionths, so that adding makes no error (64 times 0.1 is 6.4).
+
+Whether a call goes with its budgets is said by conditions (`core/decide.py`); that no two calls spend the same rest is
+the transaction's (`services/budgets.py`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
+from hashlib import sha256
+from math import isfinite
+from typing import Final
+
+from gateway.core.audit.entry import Put, Unchanged
+from gateway.core.call import INTENT_METHOD, Call
+from gateway.core.policy.bundle import Budget, Bundle
+from gateway.core.policy.cel import Fault
+from gateway.core.policy.evaluate import plan
+from gateway.core.policy.model import PolicyInput
+from gateway.core.principal import Principal
+from gateway.core.value import value
+
+__all__ = [
+    "ACCOUNTS",
+    "Account",
+    "Spent",
+    "Tally",
+    "Uncountable",
+    "account_key",
+    "amount_of",
+    "charges",
+    "read_tally",
+    "spend",
+]
+
+ACCOUNTS: Final = "budget:"
+"""How the keys of all accounts begin."""
+
+BUCKETS: Final = 60
+"""Of one window."""
+
+MILLIONTHS: Final = 10**6
+
+MAX_AMOUNT: Final = 9 * 10**12
+"""What one call may add; in millionths it is a whole number of 64 bits, as an entry's body holds it."""
+
+MAX_PLAIN_CHARS: Final = 128
+"""A longer name goes by its digest: agents are named by programs, and a key is written with every call."""
+
+_DIGITS: Final = ".15g"
+"""So many digits of a fraction are what somebody wrote; the two after them are what binary fractions make of it."""
+
+
+# --- how much ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncountable:
+    """What a call would add to this budget is no number that can be added."""
+
+    budget: str
+
+
+def amount_of(number: int | float | Fault) -> int | None:
+    """Return the millionths of what one call adds, rounded up; None where it must not be added.
+
+    A negative amount would give back what others have spent.
+    """
+    if isinstance(number, Fault) or not isfinite(number) or not 0 <= number <= MAX_AMOUNT:
+        return None
+    if isinstance(number, int) or number.is_integer():
+        return int(number) * MILLIONTHS
+    return int((Decimal(format(number, _DIGITS)) * MILLIONTHS).to_integral_value(ROUND_CEILING))
+
+
+def charges(bundle: Bundle, given: PolicyInput) -> Mapping[str, int] | Uncountable:
+    """Return what the call adds to each budget that counts it, by name: 1 to a count, millionths to a sum."""
+    found: dict[str, int] = {}
+    for budget in plan(bundle, given).charged:
+        if budget.amount is None:
+            found[budget.name] = 1
+            continue
+        amount = None if bundle.engine is None else amount_of(bundle.engine.number(budget.amount, given))
+        if amount is None:
+            return Uncountable(budget=budget.name)
+        found[budget.name] = amount
+    return found
+
+
+# --- what has been spent ----------------------------------------------------------------------------------------------
+
+
+@value
+class Tally:
+    """What one account has spent, by buckets; those that are empty are left out.
+
+    `closed` are the buckets before the newest, oldest first, with their number since 1970 and what is in them; `before`
+    is their sum and `text` how a row keeps them. `last` is the number of the newest bucket, `spent` what is in it.
+    """
+
+    width_s: int = 1
+    closed: tuple[tuple[int, int], ...] = ()
+    before: int = 0
+    text: bytes = b""
+    last: int = 0
+    spent: int = 0
+
+    @property
+    def total(self) -> int:
+        """The sum of all buckets."""
+        return self.before + self.spent
+
+    def at(self, now_s: int, window_s: int) -> "Tally":
+        """Return what of it counts at this time in a window of this length.
+
+        A window of another length than before takes over what there is: each bucket counts as if all of it had come at
+        its end. What lies further ahead than a window, since the clock was set back, counts as of now.
+        """
+        width_s = -(-window_s // BUCKETS)
+        tally = self if self.width_s == width_s else _of(width_s, _rebucketed(self, width_s))
+        first = (now_s - window_s) // width_s
+        newest = now_s // width_s
+        if tally.last > newest + BUCKETS:
+            return _of(width_s, [(min(bucket, newest), amount) for bucket, amount in tally.buckets()])
+        if tally.closed and tally.closed[0][0] < first:
+            return _of(width_s, [one for one in tally.buckets() if one[0] >= first])
+        return tally if tally.last >= first else Tally(width_s=width_s)
+
+    def plus(self, now_s: int, amount: int) -> "Tally":
+        """Return it with an amount that is spent at this time."""
+        bucket = now_s // self.width_s
+        if bucket <= self.last or not self.total:
+            return replace(self, last=max(bucket, self.last), spent=self.spent + amount)
+        return Tally(
+            width_s=self.width_s,
+            closed=(*self.closed, (self.last, self.spent)),
+            before=self.before + self.spent,
+            text=b"%b %d:%d" % (self.text, self.last, self.spent),
+            last=bucket,
+            spent=amount,
+        )
+
+    def buckets(self) -> Iterator[tuple[int, int]]:
+        """Yield number and amount of each bucket, oldest first."""
+        yield from self.closed
+        if self.spent:
+            yield self.last, self.spent
+
+    def written(self) -> bytes:
+        """Return the row's value."""
+        return b"1 %d%b %d:%d" % (self.width_s, self.text, self.last, self.spent)
+
+
+def read_tally(held: bytes | None) -> Tally:
+    """Return what a row keeps. Raises ValueError where that is damaged."""
+    if held is None:
+        return Tally()
+    version, width_s, *buckets = held.split(b" ")
+    pairs = [(int(number), int(amount)) for number, amount in (bucket.split(b":") for bucket in buckets)]
+    numbers = [number for number, _ in pairs]
+    if version != b"1" or int(width_s) < 1 or numbers != sorted(set(numbers)) or any(one < 0 for _, one in pairs):
+        raise ValueError("no tally")
+    return _of(int(width_s), pairs)
+
+
+def _of(width_s: int, buckets: Iterable[tuple[int, int]]) -> Tally:
+    """Return the tally of some buckets in their order; those of the same number become one."""
+    merged: dict[int, int] = {}
+    for number, amount in buckets:
+        merged[number] = merged.get(number, 0) + amount
+    if not merged:
+        return Tally(width_s=width_s)
+    *closed, (last, spent) = merged.items()
+    return Tally(
+        width_s=width_s,
+        closed=tuple(closed),
+        before=sum(amount for _, amount in closed),
+        text=b"".join(b" %d:%d" % one for one in closed),
+        last=last,
+        spent=spent,
+    )
+
+
+def _rebucketed(tally: Tally, width_s: int) -> Iterator[tuple[int, int]]:
+    """Yield the amounts in buckets of another width, each where its own bucket ended."""
+    for number, amount in tally.buckets():
+        yield ((number + 1) * tally.width_s - 1) // width_s, amount
+
+
+# --- one account as a decision sees it --------------------------------------------------------------------------------
+
+
+@value
+class Account:
+    """One budget's account as a decision read it: the key of its row, what that holds, and what of it counts now."""
+
+    budget: Budget
+    key: str
+    held: bytes | None
+    tally: Tally
+
+    @property
+    def value(self) -> float:
+        """What has been spent, as conditions read it: a whole number of calls, or a sum."""
+        total = self.tally.total
+        return total if self.budget.amount is None else total / MILLIONTHS
+
+
+@value
+class Spent:
+    """What an allowed call rests on, and what it leaves."""
+
+    unchanged: tuple[Unchanged, ...]
+    puts: tuple[Put, ...]
+    tallies: tuple[Tally, ...]
+    """The meaning of each of `puts`."""
+
+
+def account_key(budget: Budget, principal: Principal, call: Call) -> str:
+    """Return the key of the account that the call's budget is about.
+
+    The length of the window and what is counted are no part of it: an account outlives a change of these.
+    """
+    kind = "count" if budget.amount is None else "sum"
+    place = f"{ACCOUNTS}{budget.name}:{kind}:{budget.per}"
+    if budget.per == "tenant":
+        return place
+    who = principal.agent if budget.per == "agent" else call.upstream
+    free = budget.per == "upstream" and call.method == INTENT_METHOD  # a program's own words, and perhaps secret
+    if free or len(who) > MAX_PLAIN_CHARS:
+        return f"{place}#{sha256(who.encode()).hexdigest()}"
+    return f"{place}:{who}"
+
+
+def spend(accounts: Sequence[Account], charged: Mapping[str, int], now: datetime) -> Spent:
+    """Return what an allowed call does to the accounts that its decision has read."""
+    now_s = int(now.timestamp())
+    changed = [
+        (account.key, account.tally.plus(now_s, charged[account.budget.name]))
+        for account in accounts
+        if charged.get(account.budget.name)
+    ]
+    return Spent(
+        unchanged=tuple(Unchanged(key=account.key, value=account.held) for account in accounts),
+        puts=tuple(Put(key=key, value=tally.written()) for key, tally in changed),
+        tallies=tuple(tally for _, tally in changed),
+    )
