@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from gateway import __version__
-from gateway.admin.application import App, OperatorApp
+from gateway.admin.application import App, MetricsApp, OperatorApp
 from gateway.api.app import rest_app
 from gateway.core.audit.entry import EntryDraft
 from gateway.core.intent.taxonomy import TAXONOMY
@@ -58,6 +58,8 @@ from gateway.services.tracing import DecisionSpans, TracedDispatch
 from gateway.settings import Settings
 from gateway.store.sqlite.store import SqliteStore, open_store
 from gateway.telemetry.clock import SystemClock
+from gateway.telemetry.exposition import Exposition
+from gateway.telemetry.metrics import Metrics
 from gateway.usecases import Directories
 
 __all__ = ["Gateway", "StartReport"]
@@ -109,9 +111,13 @@ class Gateway:
         self._named = named
         self._settings = settings
         self._local = local
-        self._observers = tuple(observers)
+        self._metrics = Metrics(names=settings.metrics.names)
+        self._observers: tuple[Observer, ...] = (self._metrics, *observers)
         self._clock = SystemClock()
         self._ids = RandomIds()
+        self._in_flight = InFlight(
+            per_agent=settings.limits.calls_per_agent, per_upstream=settings.limits.calls_per_upstream
+        )
         self._policy_path = policy_path(settings)
         self._policies = PolicyDirectory(self._policy_path, taxonomy=TAXONOMY, on_change=self._policies_changed)
         self._spans = make_spans(settings)
@@ -165,6 +171,11 @@ class Gateway:
         """The REST application as the operator at the command line sees it: for the admin socket, or in process."""
         return OperatorApp(self._rest)
 
+    @property
+    def monitored(self) -> App:
+        """The metrics of all tenants and the probes, for a port that this machine alone reaches."""
+        return MetricsApp(self._rest)
+
     def drain(self) -> None:
         """Begin to stop: unready from now on; streams and calls that only wait are ended, calls in flight go on."""
         self._readiness.drain()
@@ -214,6 +225,7 @@ class Gateway:
         store = await open_store(store_options(settings), self._clock, unclaimed=self._disown)
         stack.push_async_callback(store.aclose)
         self._store = store
+        store.follow(self._metrics.follow)
         known = self.known = Directories(
             store=store, settings=settings, clock=self._clock, ids=self._ids, local=self._local, upstreams=self._named
         )
@@ -238,7 +250,12 @@ class Gateway:
         )
         enforcement = self._enforcement(store)
         services = await known.services(
-            enforcement=enforcement, upstreams=self._upstreams, readiness=self._readiness, refusals=self._refusals
+            enforcement=enforcement,
+            upstreams=self._upstreams,
+            readiness=self._readiness,
+            refusals=self._refusals,
+            meter=Exposition(self._metrics, version=__version__, domain_of=_domain_of),
+            in_flight=self._in_flight,
         )
         self._rest = rest_app(services, front_limits(settings).wire)
         self._pages = known.pages(refusals=self._refusals)
@@ -271,9 +288,7 @@ class Gateway:
             taxonomy=TAXONOMY,
             clock=self._clock,
             ids=self._ids,
-            in_flight=InFlight(
-                per_agent=settings.limits.calls_per_agent, per_upstream=settings.limits.calls_per_upstream
-            ),
+            in_flight=self._in_flight,
             show_arguments=settings.audit.arguments == "redacted",
             observer=Observers(*self._observers)
             if self._spans is None
@@ -362,3 +377,9 @@ class Gateway:
         async with anyio.create_task_group() as group:
             for upstream in self._upstreams.values():
                 group.start_soon(upstream.aclose)
+
+
+def _domain_of(intent_type: str) -> str:
+    """Return the domain of an intent type, also of one that is known no more."""
+    known = TAXONOMY.get(intent_type)
+    return known.domain if known is not None else intent_type.partition(".")[0]

@@ -1,7 +1,8 @@
 """The HTTP servers around a gateway: uvicorn with bounds of our own, TLS where configured, a bounded drain.
 
-One listens on the port, for everybody; one on the unix socket in the data folder, for the operator. Owns both sockets
-and the signals. What is served is `app.py`'s. Waits for uvicorn's own tasks in asyncio's terms.
+One listens on the port, for everybody; one on the unix socket in the data folder, for the operator; and, where that is
+set, one on a loopback port for metrics. Owns the sockets and the signals. What is served is `app.py`'s. Waits for
+uvicorn's own tasks in asyncio's terms.
 """
 
 import asyncio
@@ -38,12 +39,13 @@ CUT_S = 5.0
 
 
 class Serving:
-    """A gateway that listens. `url` is its base, with the port that was really bound."""
+    """A gateway that listens. `url` is its base, with the port that was really bound; `metrics_url` is for metrics."""
 
     def __init__(self, settings: Settings, port: int, servers: Sequence[uvicorn.Server], gateway: Gateway) -> None:
         scheme = "http" if settings.tls_certificate is None else "https"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"{scheme}://{host}:{port}"
+        self.metrics_url = ""
         self._servers = servers
         self._gateway = gateway
 
@@ -91,18 +93,25 @@ async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[Serving
     public = _Server(_config(gateway, settings))
     admin = _Server(_admin_config(gateway, settings))
     with ExitStack() as sockets:
-        listener = sockets.enter_context(_bind(settings))
+        listener = sockets.enter_context(_bind(settings.host, settings.port, "port"))
         unix = bind(data_folder(settings))
         sockets.callback(unix.close)
-        served = Serving(settings, listener.getsockname()[1], (public, admin), gateway)
+        servers, listeners = [public, admin], [listener, unix.listener]
+        served = Serving(settings, listener.getsockname()[1], servers, gateway)
+        if settings.metrics.port is not None:
+            monitored = sockets.enter_context(_bind(settings.metrics.host, settings.metrics.port, "metrics.port"))
+            servers.append(_Server(_metrics_config(gateway, settings)))
+            listeners.append(monitored)
+            host, port = monitored.getsockname()[:2]
+            served.metrics_url = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
         gateway.known.links.serve(public_url(settings.model_copy(update={"port": listener.getsockname()[1]})))
         async with anyio.create_task_group() as group:
             # Without uvicorn's own signal handling: `serve` owns that.
-            group.start_soon(public._serve, [listener])
-            group.start_soon(admin._serve, [unix.listener])
+            for server, one in zip(servers, listeners, strict=True):
+                group.start_soon(server._serve, [one])
             try:
-                await public.ready.wait()
-                await admin.ready.wait()
+                for server in servers:
+                    await server.ready.wait()
                 yield served
             finally:
                 served.stop()
@@ -162,6 +171,13 @@ def _admin_config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
     return config
 
 
+def _metrics_config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
+    """Return how the port for metrics is served: within the same bounds, in the clear, since it is loopback."""
+    config = _bounded(gateway.monitored, settings, http=_protocol(settings))
+    config.load()
+    return config
+
+
 def _bounded(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -191,20 +207,23 @@ def _protocol(settings: Settings) -> type[asyncio.Protocol]:
     )
 
 
-def _bind(settings: Settings) -> socket.socket:
-    """Bind the one address of the gateway, so that a taken port is a clear error before anything is served."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _bind(host: str, port: int, field: str) -> socket.socket:
+    """Bind one address of the gateway, so that a taken port is a clear error before anything is served."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise _problem("port", f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+        raise _problem(field, f"cannot listen on {host}:{port}: {error.strerror}") from error
     listener.setblocking(False)
     return listener
 
 
 def _problem(field: str, message: str) -> ConfigurationError:
-    remedy = "choose another with --port (0 picks a free one)" if field == "port" else "name a PEM file that fits"
+    remedy = {
+        "port": "choose another with --port (0 picks a free one)",
+        "metrics.port": "choose another (0 picks a free one)",
+    }.get(field, "name a PEM file that fits")
     return ConfigurationError(Problem(source="settings", field=field, message=message, remedy=remedy))

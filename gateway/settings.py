@@ -35,6 +35,7 @@ __all__ = [
     "BreakerSettings",
     "HoldSettings",
     "LimitSettings",
+    "MetricsSettings",
     "RateSettings",
     "Settings",
     "ThresholdSettings",
@@ -369,6 +370,27 @@ class ValueSettings(Section):
         return value
 
 
+class MetricsSettings(Section):
+    """Where Prometheus asks, beside `/metrics` at the gateway's own address for keys of the role `admin`."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """A port for `/metrics` and the probes alone, without a key; 0 picks a free one, None: there is none. It tells of
+    every tenant, so it is for this machine."""
+    host: str = "127.0.0.1"
+    """The address of that port: a loopback one. From elsewhere ask at the gateway's own, with a key."""
+    names: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Distinct agents, and distinct intent types, of one tenant that metrics tell apart; further ones are `other`."""
+
+    @field_validator("host")
+    @classmethod
+    def loopback(cls, value: str) -> str:
+        """Refuse what strangers reach: labels name tenants and agents."""
+        if not _is_loopback(value):
+            msg = "must be a loopback address, as 127.0.0.1; from elsewhere ask for /metrics with a key of role admin"
+            raise ValueError(msg)
+        return value
+
+
 def _key_bytes(secret: SecretStr) -> bytes:
     """Read a key as base64 (either alphabet, padded or not) or hex. Raises ValueError, which does not repeat it."""
     text = secret.get_secret_value().strip()
@@ -427,6 +449,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     tokens: TokenSettings = TokenSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    metrics: MetricsSettings = MetricsSettings()
     value: ValueSettings = ValueSettings()
     tracing: TracingSettings = TracingSettings()
 

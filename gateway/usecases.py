@@ -38,11 +38,14 @@ from gateway.services.delivering import Delivering
 from gateway.services.desk import CallDesk
 from gateway.services.enforcement import Enforcement
 from gateway.services.holding import Holds
+from gateway.services.inflight import InFlight
 from gateway.services.intents import Intents
+from gateway.services.jobs import Jobs
 from gateway.services.keys import Keys
 from gateway.services.leases import Leases
 from gateway.services.links import Links
 from gateway.services.localagent import LocalAgent, LocalAuthentication
+from gateway.services.metering import Meter, Metering, Sources
 from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
@@ -87,6 +90,7 @@ class Directories:
         self._settings = settings
         self._clock = clock
         self._ids = ids
+        self.jobs = Jobs()
         self.agents = Agents(audit=store, state=store, clock=clock, ids=ids, taxonomy=TAXONOMY)
         self.keys = Keys(
             audit=store,
@@ -106,7 +110,7 @@ class Directories:
         )
         self.trust_changes = TrustChanges(trust=self.trust, audit=store, agents=self.agents, clock=clock, ids=ids)
         vault = Sealer(data_key(store_options(settings).key_file))
-        self.approvals = Approvals(audit=store, state=store, clock=clock, ids=ids, vault=vault)
+        self.approvals = Approvals(audit=store, state=store, clock=clock, ids=ids, vault=vault, jobs=self.jobs)
         self.leases = Leases(
             approvals=self.approvals,
             audit=store,
@@ -150,7 +154,7 @@ class Directories:
         # A program that embeds the gateway serves no page, unless it says where.
         base = public_url(settings) if local is None or settings.public_url is not None else ""
         self.links = Links(base, fixed=settings.public_url is not None)
-        limits = RateLimits(clock)
+        limits = self.limits = RateLimits(clock)
         self.authentication = (
             Authentication(keys=self.keys, limits=limits, sessions=self.people)
             if local is None
@@ -180,7 +184,9 @@ class Directories:
             clock=clock,
             ids=ids,
         )
-        self.delivering = Delivering(webhooks=self.webhooks, outbox=outbox, courier=courier, clock=clock)
+        self.delivering = Delivering(
+            webhooks=self.webhooks, outbox=outbox, courier=courier, clock=clock, jobs=self.jobs
+        )
 
     async def load(self) -> None:
         """Read everything; nothing may be asked before. Raises StoreError."""
@@ -225,7 +231,14 @@ class Directories:
         return ApprovalPages(services, key=self._ids.secret(), secure=secure)
 
     async def services(
-        self, *, enforcement: Enforcement, upstreams: Mapping[str, Upstream], readiness: Readiness, refusals: Refusals
+        self,
+        *,
+        enforcement: Enforcement,
+        upstreams: Mapping[str, Upstream],
+        readiness: Readiness,
+        refusals: Refusals,
+        meter: Meter,
+        in_flight: InFlight,
     ) -> Services:
         """Return the use cases of the REST API. Raises StoreError."""
         intents = Intents(
@@ -246,6 +259,7 @@ class Directories:
         )
         await intents.load(await self._store.tenants())
         transports = {name: "stdio" if one.url is None else "http" for name, one in self._settings.upstreams.items()}
+        trail = Trail(reader=self._store, index=self.index, audit=self._store, clock=self._clock, ids=self._ids)
         return Services(
             authentication=self.authentication,
             intents=intents,
@@ -260,7 +274,7 @@ class Directories:
             people=self.people,
             tokens=self.tokens,
             webhooks=self.webhooks,
-            audit=Trail(reader=self._store, index=self.index, audit=self._store, clock=self._clock, ids=self._ids),
+            audit=trail,
             connectors=Connectors(upstreams=upstreams, transports=transports, index=self.index, clock=self._clock),
             stats=Stats(
                 index=self.index,
@@ -269,7 +283,25 @@ class Directories:
                 currency=self._settings.value.currency,
             ),
             readiness=readiness,
+            metering=Metering(meter, self._sources(readiness, trail, in_flight)),
             refusals=refusals,
             links=self.links,
             clock=self._clock,
+        )
+
+    def _sources(self, readiness: Readiness, trail: Trail, in_flight: InFlight) -> Sources:
+        """Return what the metrics are read from."""
+        return Sources(
+            reader=self._store,
+            index=self.index,
+            approvals=self.approvals,
+            agents=self.agents,
+            standings=self.trust,
+            readiness=readiness,
+            deliveries=self.delivering,
+            in_flight=lambda: in_flight.count,
+            held=lambda: self.holds.by_tenant,
+            chains=lambda: trail.verified,
+            requests=lambda: self.limits.totals,
+            jobs=lambda: self.jobs.counts,
         )

@@ -11,7 +11,7 @@ from typing import Final
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from gateway.api import docs, ops, probes, ref
+from gateway.api import docs, metrics, ops, probes, ref
 from gateway.api.dialect import dialect_of
 from gateway.api.errors import UnknownPath, error_answer
 from gateway.api.operation import Operation, OperationRoute
@@ -45,7 +45,7 @@ class RestApp(Router):
 
 def rest_app(services: Services, limits: WireLimits) -> RestApp:
     """Return the ASGI app of everything that is not MCP."""
-    operations = (*ref.OPERATIONS, *ops.OPERATIONS, *probes.operations(services.clock))
+    operations = (*ref.OPERATIONS, *ops.OPERATIONS, *probes.operations(services.clock), *metrics.OPERATIONS)
     pages = docs.Pages()
     routes = [
         OperationRoute(

@@ -93,6 +93,7 @@ def openapi(routes: Iterable[object]) -> dict[str, Any]:
 
 def _described(route: OperationRoute) -> "APIRoute":
     """Return the route as FastAPI describes it."""
+    from fastapi.responses import JSONResponse, PlainTextResponse
     from fastapi.routing import APIRoute
 
     operation = route.operation
@@ -107,6 +108,7 @@ def _described(route: OperationRoute) -> "APIRoute":
         tags=[operation.tag] if operation.tag else [],
         status_code=operation.status,
         response_model=enveloped(operation, route.dialect),
+        response_class=PlainTextResponse if operation.text else JSONResponse,
         response_description="As asked.",
         responses=_responses(operation, route.dialect),
         openapi_extra=_extra(operation),

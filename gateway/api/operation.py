@@ -81,9 +81,9 @@ class Operation:
     """What one route is. `endpoint` takes the call, then by name `body`, `query` and the parameters of the path.
 
     `scope` None asks for a valid credential only; `public` asks for none. `answers` is the model of a success, `unwell`
-    that of a 503 which is no error; `also` are the errors beyond those that follow from the rest. `hidden` operations
-    are not in the OpenAPI document; one with `both_prefixes` is served under `/v1` too. A `versioned` one answers with
-    an `ETag`, and takes `If-Match` where it changes something.
+    that of a 503 which is no error; one with `text` answers plain text. `also` are the errors beyond those that follow
+    from the rest. `hidden` operations are not in the OpenAPI document; one with `both_prefixes` is served under `/v1`
+    too. A `versioned` one answers with an `ETag`, and takes `If-Match` where it changes something.
     """
 
     method: str
@@ -102,6 +102,7 @@ class Operation:
     hidden: bool = False
     both_prefixes: bool = False
     versioned: bool = False
+    text: bool = False
     tag: str = ""
 
     def model(self, name: str) -> type[BaseModel] | None:

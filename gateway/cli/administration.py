@@ -127,14 +127,24 @@ class Administration:
         """Remove what is at `path`. Raises GatewayError."""
         return await self._ask("DELETE", path)
 
-    async def _ask(self, method: str, path: str, **more: Any) -> Any:
+    async def text(self, path: str) -> str:
+        """Return the plain text at `path`. Raises GatewayError."""
+        answer = await self._answer("GET", path)
+        if answer.is_success:
+            return answer.text
+        raise _refusal(answer.status_code, None)
+
+    async def _answer(self, method: str, path: str, **more: Any) -> "httpx.Response":
         import httpx
 
         try:
-            answer = await self._client.request(method, path, headers={"x-tenant-id": self.tenant}, **more)
+            return await self._client.request(method, path, headers={"x-tenant-id": self.tenant}, **more)
         except httpx.HTTPError as error:
             msg = f"the gateway did not answer {method} {path} ({type(error).__name__}); it is not known what it did"
             raise Unavailable(msg) from error
+
+    async def _ask(self, method: str, path: str, **more: Any) -> Any:
+        answer = await self._answer(method, path, **more)
         try:
             found = answer.json()
         except ValueError as error:

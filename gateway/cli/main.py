@@ -16,6 +16,7 @@ from gateway.cli import (
     evaluate,
     health,
     keys,
+    metrics,
     options,
     run,
     schema,
@@ -45,6 +46,7 @@ app.command("check", cls=options.UpstreamCommand)(check.check)
 app.command("eval")(evaluate.evaluate)
 app.command("test")(cases.cases)
 app.command("health")(health.health)
+app.command("metrics")(metrics.metrics)
 app.command("schema")(schema.schema)
 app.command("version")(version.version)
 app.add_typer(keys.app, name="keys")

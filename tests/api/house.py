@@ -183,6 +183,16 @@ class ScriptedViews:
         return ApprovalView(approval=approval, seconds_left=60, votes=("key_3",), needed=1, details=self.details)
 
 
+class ScriptedMetering:
+    """Says whose metrics were asked for, and in which form."""
+
+    async def all(self, *, accept: str) -> tuple[bytes, str]:
+        return f"all as {accept}\n".encode(), "text/plain; charset=utf-8"
+
+    async def of(self, tenant: str, *, accept: str) -> tuple[bytes, str]:
+        return f"{tenant} as {accept}\n".encode(), "text/plain; charset=utf-8"
+
+
 @dataclass
 class House:
     """The application, what it stands on, and keys: `admin`, `other` (an admin elsewhere), one per role by `key`."""
@@ -284,6 +294,7 @@ async def opened() -> House:
         ),
         stats=Stats(index=index, approvals=approvals, clock=clock),
         readiness=Readiness(audit=store, policies=policies),
+        metering=ScriptedMetering(),  # type: ignore[arg-type]
         refusals=Refusals(audit=store, clock=clock, ids=ids),
         links=Links("http://127.0.0.1:8787"),
         clock=clock,

@@ -1,0 +1,35 @@
+"""`intended metrics`: the numbers that Prometheus would read, of all tenants, from the running gateway."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.administration import Administration, Place, administer
+from gateway.cli.output import say, visible
+
+__all__ = ["metrics"]
+
+
+def metrics(
+    prefix: Annotated[str, typer.Argument(help="Only metrics whose name begins so, as intended_approvals.")] = "",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+) -> None:
+    """Print the metrics of a running gateway, as Prometheus reads them."""
+
+    async def act(gateway: Administration) -> str:
+        return await gateway.text("/metrics")
+
+    place = Place(tenant="default", data=data_dir, state=state, config=config)
+    shown = [line for line in administer(place, act).splitlines() if _name(line).startswith(prefix)]
+    for line in shown:
+        print(visible(line))
+    if not shown:
+        say(f"no metric's name begins with {prefix}; without it all are shown")
+
+
+def _name(line: str) -> str:
+    """Return the name that a line is about: of a sample its first word, of a comment its third."""
+    return line.split(" ", 3)[2] if line.startswith("# ") else line

@@ -1,0 +1,182 @@
+"""What the gateway tells of itself in numbers: reads what is to be read, and says who may see what of it.
+
+Owns the readings and their bounds. What is counted as it happens is `telemetry/metrics.py`, the text
+`telemetry/exposition.py`. A reading that cannot be had is left out and counted: when something is wrong is when the
+other numbers are needed.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+import anyio
+
+from gateway.core.agents import Agent
+from gateway.core.principal import SYSTEM_TENANT, TrustTier
+from gateway.core.readings import AgentStanding, Readings
+from gateway.core.submission import IntentStatus
+from gateway.errors import StoreError
+from gateway.ports import AuditReader, IntentFilter, RecordIndex
+from gateway.services.readiness import OK, Readiness
+from gateway.services.stats import OpenApprovals
+
+__all__ = ["Meter", "Metering", "Sources", "Standings"]
+
+READ_S: Final = 5.0
+"""For one reading of the store; Prometheus itself waits ten seconds for all."""
+
+_Found = TypeVar("_Found")
+
+_log = logging.getLogger(__name__)
+
+
+class Meter(Protocol):
+    """Writes metrics (`telemetry/exposition.py`)."""
+
+    async def text(self, readings: Readings, *, tenant: str, accept: str) -> tuple[bytes, str]:
+        """Return the text and its content type; with a `tenant` only what that one's admin may see."""
+        ...
+
+
+class Stand(Protocol):
+    """Where an agent stands."""
+
+    @property
+    def tier(self) -> TrustTier:
+        """Its tier now."""
+        ...
+
+    @property
+    def score(self) -> int:
+        """0 to 100."""
+        ...
+
+
+class Standings(Protocol):
+    """Where the standing of agents is known (`services/trust.py`)."""
+
+    def shown(self, tenant: str, agent: str) -> Stand:
+        """Return the standing of an agent, without waiting."""
+        ...
+
+
+class Registered(Protocol):
+    """Where the registered agents are known (`services/agents.py`)."""
+
+    def list(self, tenant: str) -> Sequence[Agent]:
+        """Return a tenant's agents, newest first."""
+        ...
+
+
+class Backlog(Protocol):
+    """Where webhooks wait (`services/delivering.py`)."""
+
+    @property
+    def attempts(self) -> Mapping[tuple[str, str], int]:
+        """Attempts so far by (tenant, state of the delivery after it)."""
+        ...
+
+    async def backlog(self) -> Mapping[str, int]:
+        """Return how many deliveries of each tenant are still to be made. Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where the readings come from. What is a callable is asked anew each time."""
+
+    reader: AuditReader
+    index: RecordIndex
+    approvals: OpenApprovals
+    agents: Registered
+    standings: Standings
+    readiness: Readiness
+    deliveries: Backlog
+    in_flight: Callable[[], int]
+    held: Callable[[], Mapping[str, int]]
+    chains: Callable[[], Mapping[str, tuple[bool, float]]]
+    requests: Callable[[], Mapping[tuple[str, str], tuple[int, int]]]
+    jobs: Callable[[], Mapping[str, tuple[int, int]]]
+
+
+class Metering:
+    """Answers questions for the metrics."""
+
+    def __init__(self, meter: Meter, sources: Sources) -> None:
+        self._meter = meter
+        self._sources = sources
+        self._one_at_a_time = anyio.Lock()
+
+    async def all(self, *, accept: str) -> tuple[bytes, str]:
+        """Return everything, for the operator."""
+        return await self._text("", accept)
+
+    async def of(self, tenant: str, *, accept: str) -> tuple[bytes, str]:
+        """Return what a tenant's admin may see: everything, where the gateway serves no other tenant."""
+        return await self._text(tenant, accept)
+
+    async def _text(self, tenant: str, accept: str) -> tuple[bytes, str]:
+        # One after another, so that many who ask cost no more than one at any time.
+        async with self._one_at_a_time:
+            readings, tenants = await self._read(tenant)
+            alone = tenants is not None and tenants <= {tenant, SYSTEM_TENANT}
+            return await self._meter.text(readings, tenant="" if alone else tenant, accept=accept)
+
+    async def _read(self, tenant: str) -> tuple[Readings, frozenset[str] | None]:
+        """Return the readings of that tenant, or of all, and which tenants there are, if that is known."""
+        sources, look, report = self._sources, _Look(), self._sources.readiness.report()
+        tenants = await look.at(sources.reader.tenants())
+        asked = (tenant,) if tenant else tuple(one for one in tenants or () if one != SYSTEM_TENANT)
+        intents: dict[tuple[str, str, str], int] = {}
+        approvals: dict[str, int] = {}
+        for one in asked:
+            counts = await look.at(sources.index.intent_counts(one, _PENDING))
+            intents |= {(one, agent, kind): count for (agent, kind, _), count in (counts or {}).items()}
+            waiting = await look.at(sources.approvals.pending(one))
+            approvals |= {} if waiting is None else {one: waiting}
+        readings = Readings(
+            pending_intents=intents,
+            pending_approvals=approvals,
+            standings={one: self._standings(one) for one in asked},
+            in_flight=sources.in_flight(),
+            held=sources.held(),
+            chains=sources.chains(),
+            requests=sources.requests(),
+            deliveries=sources.deliveries.attempts,
+            backlog=await look.at(sources.deliveries.backlog()) or {},
+            jobs=sources.jobs(),
+            checks={name: check == OK for name, check in report.checks.items()},
+            ready=report.ready,
+            reloaded=report.checks["policies"] == OK,
+            unread=look.missing,
+        )
+        return readings, None if tenants is None else frozenset(tenants)
+
+    def _standings(self, tenant: str) -> tuple[AgentStanding, ...]:
+        """Return where the tenant's agents stand, the oldest first."""
+        return tuple(_standing(one, self._sources.standings) for one in self._sources.agents.list(tenant)[::-1])
+
+
+class _Look:
+    """Reads one thing after another, each within its time, and counts what it did not get."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+
+    async def at(self, answer: Awaitable[_Found]) -> _Found | None:
+        try:
+            with anyio.fail_after(READ_S):
+                return await answer
+        except (StoreError, TimeoutError) as error:
+            self.missing += 1
+            _log.warning("a reading for the metrics is missing: %s", str(error) or "no answer in time")
+            return None
+
+
+_PENDING: Final = IntentFilter(status=IntentStatus.PENDING)
+
+
+def _standing(agent: Agent, standings: Standings) -> AgentStanding:
+    stand = standings.shown(agent.tenant, agent.slug)
+    return AgentStanding(agent=agent.slug, tier=stand.tier, score=stand.score)
