@@ -38,7 +38,7 @@ SWITCH: Final = "switch:"
 SWITCHES_KEY: Final = "switches"
 """The row of a tenant that changes with each of its switches: what every decision expects to be as it was."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 class SwitchKind(StrEnum):

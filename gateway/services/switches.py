@@ -186,7 +186,7 @@ class Switches:
         if kind is SwitchKind.TENANT and name != principal.tenant:
             raise Forbidden("A tenant is stopped and let go by its own operators and admins only.")
         if not is_switch_name(name):
-            text = "must be a name: letters, digits and `_.:@-`, at most 128, a letter, digit or `_` first"
+            text = "must be a name: letters, digits and `_.-`, at most 128, a letter, digit or `_` first"
             raise InvalidRequest(FieldProblem(path=("name",), message=text))
         agent = self._agents.find(principal.tenant, name) if kind is SwitchKind.AGENT else None
         return kind, name if agent is None else agent.slug

@@ -42,6 +42,7 @@ from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
 from gateway.services.standing import Standing, Thresholds
 from gateway.services.stats import Stats
+from gateway.services.switches import Switches
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
 from gateway.services.trust import Terms, Trust
@@ -193,6 +194,13 @@ class ScriptedMetering:
         return f"{tenant} as {accept}\n".encode(), "text/plain; charset=utf-8"
 
 
+class NothingToCancel:
+    """No approvals to be cancelled when a switch is thrown; those of a house are scripted."""
+
+    async def cancel(self, tenant: str, stopped: Any) -> bool:
+        return True
+
+
 @dataclass
 class House:
     """The application, what it stands on, and keys: `admin`, `other` (an admin elsewhere), one per role by `key`."""
@@ -278,6 +286,7 @@ async def opened() -> House:
         trust=TrustChanges(trust=trust, audit=store, agents=agents, clock=clock, ids=ids),
         trust_history=TrustHistory(shelf=shelf, clock=clock, terms=terms),
         thresholds=Thresholds(**written, configured=caps),
+        switches=Switches(**written, agents=agents, cancels=NothingToCancel(), upstreams=("files",)),
         keys=keys,
         people=people,
         tokens=Tokens(signer=QuickSigner(), **written, issuer="intended-gateway"),
