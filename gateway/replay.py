@@ -1,6 +1,7 @@
-"""Recorded decisions made again, from the store alone: policies and tool definitions are on record with them.
+"""Recorded decisions and tiers made again, from the store alone: what they rest on is on record with them.
 
-Composes the read-only store, the policy compiler and `services/recompute.py` for the command line. Writes nothing.
+Composes the read-only store, the policy compiler, `services/recompute.py` and `services/trust_check.py` for the command
+line. Writes nothing.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -17,13 +18,16 @@ from gateway.errors import PolicyError
 from gateway.parts import data_folder
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import AuditReader
-from gateway.records import reading
+from gateway.records import database_path, reading
 from gateway.services.audit_query import RecordedDecision, decided
 from gateway.services.recompute import Recomputation, recompute
+from gateway.services.trust import ROWS
+from gateway.services.trust_check import TrustCheck, TrustReport
 from gateway.settings import Settings
 from gateway.store.sealing import Sealer, data_key
+from gateway.store.sqlite.trust import read_kept
 
-__all__ = ["replayed"]
+__all__ = ["replayed", "trust_reports"]
 
 
 @dataclass(slots=True)
@@ -51,6 +55,22 @@ async def replayed(settings: Settings, tenant: str, intent_id: str = "") -> Asyn
             decision = decided(entry)
             if decision is not None:
                 yield _recomputed(decision, on_record)
+
+
+async def trust_reports(settings: Settings, tenant: str | None = None) -> list[TrustReport]:
+    """Return what the log of each tenant, or of one, gives its agents, and what says otherwise. Raises StoreError."""
+    reports = []
+    async with reading(settings) as reader:
+        for one in await reader.tenants():
+            if one == SYSTEM_TENANT or tenant not in (None, one):
+                continue
+            head, _ = await reader.head(one)
+            rows = await reader.scan(one, ROWS)
+            check = TrustCheck(one, kept=read_kept(database_path(settings), one), rows=rows, rows_as_of=head)
+            async for entry in reader.read(one):
+                check.feed(entry)
+            reports.append(check.report())
+    return reports
 
 
 async def _entries(reader: AuditReader, tenant: str, intent_id: str) -> AsyncIterator[StoredEntry]:

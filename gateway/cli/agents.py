@@ -5,8 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, administer, segment, show, show_one
-from gateway.cli.output import Format, FormatOption
+from gateway.cli.administration import Administration, Place, TenantOption, administer, show, show_one
+from gateway.cli.output import Format, FormatOption, data
+from gateway.cli.trust import agent_path
+from gateway.cli.trust_text import history, told
+from gateway.errors import NotFound
 
 __all__ = ["app"]
 
@@ -18,6 +21,8 @@ COLUMNS = {
     "NAME": "name",
     "DOMAINS": "domains",
     "INTENT TYPES": "intentTypes",
+    "TIER": "trustTier",
+    "SCORE": "trustScore",
     "CREATED": "createdAt",
 }
 
@@ -62,12 +67,27 @@ def show_(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show everything about one agent."""
+    """Show everything about one agent: what it did, its trust over time, and what moved it."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    path = agent_path(agent)
 
     async def act(gateway: Administration) -> Any:
-        from gateway.core.agents import slug_of
+        found = {}
+        try:
+            found = await gateway.get(path)
+            found |= {"metrics": await gateway.get(f"{path}/metrics")}
+        except NotFound:  # not registered; by MCP it may have acted all the same
+            pass
+        return found | {"trust": await gateway.get(f"{path}/trust"), "past": await gateway.get(f"{path}/trust/history")}
 
-        return await gateway.get(f"/v1/agents/{segment(agent if agent.startswith('agt_') else slug_of(agent))}")
-
-    show_one(administer(place, act), output)
+    found = administer(place, act)
+    if output is not Format.TABLE:
+        data(found, output)
+        return
+    trust, past, metrics = found.pop("trust"), found.pop("past"), found.pop("metrics", {})
+    show_one(found or {"slug": trust["agent"]}, output)
+    if metrics:
+        statuses = ", ".join(f"{count} {status}" for status, count in metrics["intentsByStatus"].items() if count)
+        print(f"intents   {metrics['intentsTotal']}{f': {statuses}' if statuses else ''}")
+    for line in (*told(trust), *history(past)):
+        print(line)

@@ -23,6 +23,7 @@ from gateway.cli import (
     store,
     thresholds,
     tokens,
+    trust,
     users,
     version,
     webhooks,
@@ -56,6 +57,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(thresholds.app, name="thresholds")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(trust.app, name="trust")
 app.add_typer(audit.app, name="audit")
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")

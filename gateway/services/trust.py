@@ -35,7 +35,7 @@ from gateway.ports import Appended, Clock, Followed, KeptRecords, RecordShelf, S
 from gateway.services.standing import Standing
 from gateway.services.trusted import Trusted, given
 
-__all__ = ["Held", "Terms", "Trust", "trust_key"]
+__all__ = ["ROWS", "Held", "Terms", "Trust", "trust_key"]
 
 PAGE: Final = 2_000
 """Entries folded without a pause, some 10 ms of the event loop."""
@@ -46,7 +46,7 @@ AGAIN_S: Final = 1.0
 KEEP_S: Final = 20.0
 """Between two times that records are put by; a crash costs the next start the fold of what came after."""
 
-_ROWS: Final = "trust:"
+ROWS: Final = "trust:"
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Trust:
             if kept is not None:
                 self._restore(book, kept)
             await self._catch_up(book)
-            rows = {row.key: row.version for row in await self._state.scan(tenant, _ROWS)}
+            rows = {row.key: row.version for row in await self._state.scan(tenant, ROWS)}
             for agent, held in book.agents.items():
                 held.version = rows.get(trust_key(agent), 0)
         self.look()
@@ -416,7 +416,7 @@ class Trust:
 
 def trust_key(agent: str) -> str:
     """Return the key of the state row that each change of an agent's standing writes."""
-    return f"{_ROWS}{agent}"
+    return f"{ROWS}{agent}"
 
 
 def _put_by(book: _Book, agents: Iterable[str]) -> KeptRecords:

@@ -1,7 +1,7 @@
 """Changes of trust on record: what a record has earned or lost, and what a human says of it.
 
 Owns the `trust.changed` entries. Their reasons, which the chain hashes, are all that a stranger needs to fold them: the
-kind of change and its tier first, then what a change by the model rests on (`from`, `upTo`, `ceiling`), so that the
+kind of change and its tier, then what a change by the model rests on (`from`, `upTo`, `ceiling`, `model`), so that the
 model can be asked again. The body says it for people. Each writes the agent's row, which every decision on an earned
 tier expects: one that was made under another tier conflicts and is made anew.
 
@@ -23,6 +23,7 @@ from gateway.core.principal import CLI_CREDENTIAL, Principal, Role, TrustTier
 from gateway.core.redact import redact
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.core.trust.evidence import ChangeKind, EvidenceKind
+from gateway.core.trust.model import VERSION
 from gateway.core.trust.record import NEW, Cited, Record
 from gateway.core.trust.standing import Need, change_due, cites, needs, standing
 from gateway.errors import AgentNotFound, FieldProblem, Forbidden, InvalidRequest, StateConflict, StoreError
@@ -150,7 +151,12 @@ class TrustChanges:
             "upTo": held.seq,
             "at": timestamp(now),
         }
-        rests_on = (f"from={deserved.recorded.name}", f"upTo={held.seq}", f"ceiling={terms.ceiling.name}")
+        rests_on = (
+            f"from={deserved.recorded.name}",
+            f"upTo={held.seq}",
+            f"ceiling={terms.ceiling.name}",
+            f"model={VERSION}",
+        )
         draft = self._draft(
             tenant,
             agent,

@@ -18,7 +18,7 @@ from gateway.errors import StoreError
 from gateway.ports import Content, KeptRecords
 from gateway.store.sqlite.schema import read_only_address
 
-__all__ = ["FILE", "SqliteShelf"]
+__all__ = ["FILE", "SqliteShelf", "read_kept"]
 
 FILE: Final = "trust.sqlite3"
 VERSION: Final = 1
@@ -130,6 +130,23 @@ class SqliteShelf:
             connection.execute(f"PRAGMA {pragma}").fetchall()
         self._path.chmod(0o600)
         return connection
+
+
+def read_kept(store: Path, tenant: str) -> KeptRecords | None:
+    """Return what was put by, whatever it belongs to, without making or changing a file. Raises StoreError."""
+    path = store.parent / FILE
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(read_only_address(path), uri=True, timeout=LOCK_S)) as connection:
+            if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
+                return None
+            connection.execute("BEGIN")
+            row = connection.execute("SELECT seq, hash FROM kept WHERE tenant = ?", (tenant,)).fetchone()
+            records = dict(connection.execute("SELECT agent, record FROM records WHERE tenant = ?", (tenant,)))
+    except sqlite3.Error as error:
+        raise StoreError(f"the records of trust cannot be read ({type(error).__name__})") from error
+    return None if row is None else KeptRecords(seq=row[0], hash=row[1], records=records)
 
 
 def _hash_at(connection: sqlite3.Connection, tenant: str, seq: int) -> bytes | None:
