@@ -18,10 +18,11 @@ import anyio
 
 from gateway.core.approvals import Granted
 from gateway.core.audit.body import decided, shown_place, timestamp
-from gateway.core.audit.entry import EntryDraft, EntryType, Put
+from gateway.core.audit.entry import EntryDraft, EntryType, Put, Unchanged
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide, is_hidden, refuse
 from gateway.core.decision import Effect, Reason
+from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
@@ -29,6 +30,7 @@ from gateway.core.principal import Principal
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
+from gateway.services.budgets import OVERTAKEN, is_account
 from gateway.services.facts import FactSource, seen_key
 from gateway.services.forwarding import Forward, Forwarding, Prepare, heard
 from gateway.services.inflight import InFlight
@@ -42,7 +44,6 @@ from gateway.services.judged import (
     OutcomeKind,
     Presence,
     Rows,
-    Use,
 )
 from gateway.services.observing import Observer
 from gateway.services.running import Running
@@ -66,6 +67,11 @@ __all__ = [
 
 ATTEMPTS = 3
 """How often a call starts again because what its decision rested on changed meanwhile (design, section 3)."""
+
+
+_BUSY = (Reason.BUSY, "Too many calls are in flight; wait for some to end.")
+_OVERTAKEN = Rows()
+_CONTENTION = (Reason.CONTENTION, "What this decision rests on keeps changing; try later.")
 
 
 class _Changed(Exception):
@@ -240,50 +246,88 @@ class Enforcement:
         continues: str = "",
     ) -> Judged:
         """Return the judgement once it is durable. Raises StoreError where it is not."""
-        attempt = 0
+        attempt = overtaken = 0
         while True:
             attempt += 1
             begun = self._clock.monotonic()
-            facts = await self._facts.gather(principal, call)
-            if approval is not None:
-                facts = replace(facts, approval=approval)
-            context = IntentContext(mappings=facts.bundle.mappings, novel=facts.novel)
-            intent = classify(call, context, self._taxonomy)
-            if busy:
-                decision = refuse(facts, Reason.BUSY, "Too many calls are in flight; wait for some to end.")
-            elif attempt > ATTEMPTS:
-                decision = refuse(facts, Reason.CONTENTION, "What this decision rests on keeps changing; try later.")
-            else:
-                decision = decide(call, intent, facts)
-            judged = Judged(
-                principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
-            )
+            refusal = _BUSY if busy else _CONTENTION if attempt > ATTEMPTS else None
+            judged = await self._considered(principal, call, intent_id, approval, refusal)
             own = NO_ROWS
-            if decision.effect is Effect.ESCALATE and self._desk is not None:
+            if judged.decision.effect is Effect.ESCALATE and self._desk is not None:
                 judged, own = await self._hold(self._desk, replace(judged, continues=continues))
                 if judged.again is not None:
                     return judged
+                if own is _OVERTAKEN:
+                    continue
             given = NO_ROWS if rows is None else rows(judged)
             again = bool(continues) or approval is not None or judged.intent_id != intent_id
-            draft = self._decided(judged, own if given is NO_ROWS else own + given, again=again)
-            evaluated = self._clock.monotonic()
-            append = self._audit.append(draft) if judged.use is None else self._use_up(judged.use, draft)
-            conflict = await append
+            evaluated, conflict = await self._append(judged, own if given is NO_ROWS else own + given, again=again)
             if not isinstance(conflict, Conflict):
                 break
             if any(conflict.key == one.key for one in given.expects):
                 raise _Changed(conflict)
+            if is_account(conflict.key) and overtaken < OVERTAKEN:
+                overtaken += 1
+                attempt -= 1
             await self._facts.outdated(principal.tenant, conflict.key)
-        if facts.novel and judged.decision.effect is Effect.ALLOW:
+        if judged.facts.novel and judged.decision.effect is Effect.ALLOW:
             self._facts.remember(principal, call)
         self._tell(judged, begun, evaluated)
         return judged
+
+    async def _considered(
+        self,
+        principal: Principal,
+        call: Call,
+        intent_id: str,
+        approval: Granted | None,
+        refusal: tuple[Reason, str] | None,
+    ) -> Judged:
+        """Gather the facts and decide; where there is a `refusal`, that is the decision."""
+        facts = await self._facts.gather(principal, call)
+        if approval is not None:
+            facts = replace(facts, approval=approval)
+        intent = classify(call, IntentContext(mappings=facts.bundle.mappings, novel=facts.novel), self._taxonomy)
+        if refusal is not None:
+            decision = refuse(facts, *refusal)
+        else:
+            if facts.bundle.budgets:
+                facts = await self._facts.budgets.read(call, intent, facts)
+            decision = decide(call, intent, facts)
+        return Judged(
+            principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
+        )
+
+    async def _reconsidered(self, judged: Judged, facts: Facts) -> Judged:
+        """Decide again with what a human has said; budgets are read anew, for others went on meanwhile."""
+        if facts.bundle.budgets:
+            facts = await self._facts.budgets.read(judged.call, judged.intent, facts)
+        return replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
+
+    async def _append(self, judged: Judged, rows: Rows, *, again: bool) -> tuple[float, Appended | Conflict]:
+        """Append the decision, with what it spends of its budgets; also return when it was ready to be appended."""
+        if not judged.facts.accounts or judged.decision.effect is not Effect.ALLOW:
+            draft = self._decided(judged, rows, again=again)
+            evaluated = self._clock.monotonic()
+            return evaluated, await self._queued(judged, draft)
+        outcome = None
+        spent, queued = self._facts.budgets.spend(judged)
+        try:
+            draft = self._decided(judged, rows + Rows(unchanged=spent.unchanged, puts=spent.puts), again=again)
+            evaluated = self._clock.monotonic()
+            outcome = await self._queued(judged, draft)
+        finally:
+            self._facts.budgets.ended(queued, outcome)
+        return evaluated, outcome
 
     def _tell(self, judged: Judged, begun: float, evaluated: float) -> None:
         self._observer.decided(judged, evaluated_s=evaluated - begun, recorded_s=self._clock.monotonic() - evaluated)
 
     async def _hold(self, desk: Desk, judged: Judged) -> tuple[Judged, Rows]:
-        """Let an escalated call wait for its approval, or decide it again with what a human has said to it."""
+        """Let an escalated call wait for its approval, or decide it again with what a human has said to it.
+
+        It has to start again (`_OVERTAKEN`) where others have spent meanwhile what its lease would have let it have.
+        """
         held = await desk.hold(judged)
         judged = replace(judged, intent_id=held.intent_id)
         if held.over:
@@ -291,21 +335,29 @@ class Enforcement:
         if held.refused:
             return replace(judged, decision=refuse(judged.facts, Reason.REJECTED, held.refused)), NO_ROWS
         if held.leased is not None:
-            facts = replace(judged.facts, lease=held.leased)
-            decision = decide(judged.call, judged.intent, facts)
-            leased = replace(judged, facts=facts, decision=decision, approval_id=held.approval_id, use=held.use)
-            return leased, held.rows
-        if held.yes is not None and held.use is not None:
-            facts = replace(judged.facts, approval=held.yes.granted)
-            judged = replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
-            if judged.decision.effect is not Effect.ESCALATE:
-                return replace(judged, use=held.use), held.rows
+            judged = await self._reconsidered(judged, replace(judged.facts, lease=held.leased))
+        elif held.yes is not None and held.use is not None:
+            judged = await self._reconsidered(judged, replace(judged.facts, approval=held.yes.granted))
+        else:
+            return replace(judged, approval_id=held.approval_id), held.rows
+        effect = judged.decision.effect
+        if effect is Effect.ALLOW:
+            approval_id = held.approval_id if held.leased is not None else ""
+            return replace(judged, approval_id=approval_id, use=held.use), held.rows
+        if held.use is not None:
             desk.over(held.use, None)
-            held = desk.renew(judged, held.yes, held.rows.expects)
+        if effect is Effect.DENY:  # others have spent what was left: what the human has said may be used later
+            return judged, NO_ROWS
+        if held.yes is None:
+            return judged, _OVERTAKEN
+        held = desk.renew(judged, held.yes, held.rows.expects)
         return replace(judged, approval_id=held.approval_id), held.rows
 
-    async def _use_up(self, use: Use, draft: EntryDraft) -> Appended | Conflict:
-        """Append the decision that uses a yes up: its call runs from then on, until the desk hears that it is over."""
+    async def _queued(self, judged: Judged, draft: EntryDraft) -> Appended | Conflict:
+        """Append a decision. One that uses a yes up: its call runs from then on, until the desk hears it is over."""
+        use = judged.use
+        if use is None:
+            return await self._audit.append(draft)
         try:
             used = await self._audit.append(draft)
         except BaseException:
@@ -321,6 +373,7 @@ class Enforcement:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
         call, facts, decision = judged.call, judged.facts, judged.decision
         allowed = decision.effect is Effect.ALLOW
+        first = seen_key(judged.principal, call) if allowed and facts.novel else ""
         upstream, target = shown_place(call)
         body, whole = decided(
             call,
@@ -349,10 +402,10 @@ class Enforcement:
             evaluation_input=whole,
             opens=allowed and call.method != INTENT_METHOD,
             expects=rows.expects if decision.effect is Effect.DENY else facts.expects + rows.expects,
-            puts=(*rows.puts, Put(key=seen_key(judged.principal, call), value=b"1"))
-            if allowed and facts.novel
-            else rows.puts,
+            puts=rows.puts + ((Put(key=first, value=b"1"),) if first else ()),
             counts=rows.counts,
+            unchanged=rows.unchanged
+            + ((Unchanged(key=first, value=None),) if first and facts.bundle.asks_first_use else ()),
             domain=judged.intent.domain,
             intent_type=judged.intent.type,
             tier=facts.tier.name,

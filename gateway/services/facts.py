@@ -16,6 +16,7 @@ from gateway.core.facts import Facts
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.switches import SWITCHES_KEY
 from gateway.ports import Clock, PolicySource, StateStore
+from gateway.services.budgets import Budgets
 from gateway.services.standing import Standing
 from gateway.services.trusted import Given, Trusted
 
@@ -110,6 +111,7 @@ class FactSource:
         self._stops = stops
         self._circuits = circuits
         self._seen: set[tuple[str, str]] = set()
+        self.budgets = Budgets(state)
 
     async def gather(self, principal: Principal, call: Call) -> Facts:
         """Return the facts as they are now.
