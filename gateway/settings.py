@@ -35,6 +35,7 @@ __all__ = [
     "BreakerSettings",
     "HoldSettings",
     "LimitSettings",
+    "LogSettings",
     "MetricsSettings",
     "RateSettings",
     "Settings",
@@ -322,6 +323,15 @@ Amount = Annotated[
 """Units of a currency with at most two decimals. A thousand of the largest are still exact as a JSON number."""
 
 
+class LogSettings(Section):
+    """What the gateway says while it runs, on standard error: a line for each decision, and what goes wrong."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """JSON lines or lines for people; auto: for people where standard error is a terminal."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is told of the gateway's own. Decisions are `info`; libraries are heard from `warning` on."""
+
+
 class TracingSettings(Section):
     """Spans by OpenTelemetry, with the extra `intended-mcp-gateway[tracing]`. What is not set here (the service's name,
     headers for the collector, batches) comes from the standard `OTEL_*` variables."""
@@ -452,6 +462,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     value: ValueSettings = ValueSettings()
     tracing: TracingSettings = TracingSettings()
+    log: LogSettings = LogSettings()
 
     @field_validator("public_url")
     @classmethod

@@ -77,19 +77,22 @@ async def _serve(settings: "Settings") -> None:
     from gateway.app import Gateway
     from gateway.cli.start import announce
     from gateway.services.observing import DecisionsOnly
+    from gateway.services.tracing import trace_id
     from gateway.serving import serve
     from gateway.telemetry.decisions import DecisionLines
-    from gateway.telemetry.logging import configure_logging
+    from gateway.telemetry.logging import configure_logging, is_text
 
-    configure_logging()
-    lines = DecisionLines(sys.stderr, colours=None if "NO_COLOR" not in os.environ else False)
+    log = settings.log
+    configure_logging(wanted=log.format, level=log.level, trace_id=trace_id)
+    colours = None if "NO_COLOR" not in os.environ else False
+    lines = DecisionLines(sys.stderr, colours=colours, text=is_text(sys.stderr, log.format))
 
     @DecisionsOnly
     def observed(judged: "Judged") -> None:
-        lines.note(judged.call, judged.intent, judged.decision, judged.facts, judged.intent_id)
+        lines.note(judged.call, judged.intent, judged.decision, judged.facts, judged.intent_id, trace=trace_id())
 
     async with (
-        Gateway.open(settings, observers=[observed]) as gateway,
+        Gateway.open(settings, observers=[observed] if log.level in ("debug", "info") else []) as gateway,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(lines.run)

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from gateway.core.jsonvalue import JsonObject, JsonValue
 
-__all__ = ["REMOVED", "redact"]
+__all__ = ["REMOVED", "redact", "redact_line"]
 
 REMOVED = "[removed]"
 MAX_TEXT = 256
@@ -123,6 +123,12 @@ def redact(arguments: JsonObject) -> JsonObject:
     """Return what of `arguments` may be shown; the arguments themselves stay as they are."""
     left = [MAX_TOTAL]
     return _object(arguments, left, MAX_DEPTH)
+
+
+def redact_line(text: str) -> str:
+    """Return one line of a log without what has the shape of a secret; a long one is cut where it is searched to."""
+    clean = _without_secrets(text)
+    return clean if len(text) <= _WINDOW else f"{clean}… ({len(text)} characters)"
 
 
 def _value(value: JsonValue, left: list[int], depth: int) -> JsonValue:

@@ -21,6 +21,7 @@ from gateway.core.call import Call
 from gateway.core.decision import Decision, Effect
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
+from gateway.core.principal import DEFAULT_TENANT
 
 __all__ = ["DecisionLines"]
 
@@ -37,20 +38,23 @@ COLOURS = {Effect.ALLOW: "32", Effect.ESCALATE: "33", Effect.DENY: "31"}
 
 
 class DecisionLines:
-    """Collects lines and writes them to `stream`: coloured for a terminal, JSON elsewhere."""
+    """Collects lines and writes them to `stream`: for people on a terminal, JSON elsewhere, or as `text` says."""
 
-    def __init__(self, stream: TextIO, *, colours: bool | None = None) -> None:
+    def __init__(self, stream: TextIO, *, colours: bool | None = None, text: bool | None = None) -> None:
         self._stream = stream
         terminal = stream.isatty()
-        self._render: Callable[[tuple[object, ...]], str] = _plain if terminal else _json
-        if terminal and colours is not False:
+        for_people = terminal if text is None else text
+        self._render: Callable[[tuple[object, ...]], str] = _plain if for_people else _json
+        if for_people and terminal and colours is not False:
             self._render = _coloured
         self._waiting: list[tuple[object, ...]] = []
         self._lost = 0
         self._come = anyio.Event()
 
-    def note(self, call: Call, intent: Intent, decision: Decision, facts: Facts, intent_id: str) -> None:
-        """Leave the line of one decision; never waits."""
+    def note(
+        self, call: Call, intent: Intent, decision: Decision, facts: Facts, intent_id: str, *, trace: str = ""
+    ) -> None:
+        """Leave the line of one decision; never waits. `trace` is the id of the trace it belongs to, if any."""
         if len(self._waiting) >= LINES_KEPT:
             self._lost += 1
             return
@@ -61,11 +65,14 @@ class DecisionLines:
                 facts.now,
                 decision.effect,
                 *shown_place(call),
+                facts.principal.tenant,
                 facts.principal.agent,
+                facts.tier.name,
                 intent.risk,
                 decision.reason,
                 rule,
                 intent_id,
+                trace,
             )
         )
         self._come.set()
@@ -118,20 +125,36 @@ def _put_in_time(handle: int, data: bytes) -> None:
         data = data[os.write(handle, data[: select.PIPE_BUF]) :]
 
 
-NAMES = ("time", "effect", "upstream", "target", "agent", "risk", "reason", "rule", "intent")
+NAMES = (
+    "time",
+    "effect",
+    "upstream",
+    "target",
+    "tenant",
+    "agent",
+    "tier",
+    "risk",
+    "reason",
+    "rule",
+    "intent",
+    "trace",
+)
 
 
 def _json(line: tuple[object, ...]) -> str:
     """Return one line of ASCII: what JSON leaves as it is (C1 controls, U+2028) ends lines and moves cursors too."""
-    raw = orjson.dumps(dict(zip(NAMES, line, strict=True)))
+    # Most gateways make no traces: the last name is left out where there is none.
+    raw = orjson.dumps(dict(zip(NAMES, line if line[-1] else line[:-1], strict=False)))
     return (raw.decode() if raw.isascii() else json.dumps(orjson.loads(raw), separators=(",", ":"))) + "\n"
 
 
 def _plain(line: tuple[object, ...]) -> str:
-    now, effect, upstream, target, agent, risk, reason, rule, intent_id = line
+    now, effect, upstream, target, tenant, agent, _, risk, reason, rule, intent_id, trace = line
     moment = now.astimezone(UTC).strftime("%H:%M:%S")  # type: ignore[attr-defined]
     shown = _printable(f"{upstream} {target}")
-    return f"{moment} {effect:<8} {shown}  {rule or reason}  risk {risk}  {_printable(str(agent))}  {intent_id}\n"
+    who = _printable(str(agent) if tenant == DEFAULT_TENANT else f"{tenant}/{agent}")
+    traced = f"  trace {trace}" if trace else ""
+    return f"{moment} {effect:<8} {shown}  {rule or reason}  risk {risk}  {who}  {intent_id}{traced}\n"
 
 
 def _coloured(line: tuple[object, ...]) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.redact import REMOVED, redact
+from gateway.core.redact import REMOVED, redact, redact_line
 
 TEXT = st.text(max_size=40)
 VALUES = st.recursive(
@@ -199,3 +199,12 @@ def test_a_secret_is_found_wherever_it_stands(before: str, after: str, secret: s
 def test_hostile_text_takes_no_time(text: str) -> None:
     """Security, section 2 (ReDoS): every pattern is bounded, on a window of 1,024 characters."""
     assert len(redact({"t": text})["t"]) < 400
+
+
+def test_a_line_of_a_log_is_looked_through_and_cut() -> None:
+    """Longer ones are not searched to their end, so that they are not shown to it."""
+    assert "hunter22" not in redact_line("GET https://user:hunter22@x.example/ 503")
+    assert redact_line("policies reloaded, digest 0123456789ab") == "policies reloaded, digest 0123456789ab"
+    long = redact_line("word " * 1000)
+    assert long.endswith("… (5000 characters)")
+    assert len(long) < 1100

@@ -58,12 +58,51 @@ async def test_a_pipe_gets_json_with_names_and_codes_only() -> None:
         "effect": "ALLOW",
         "upstream": "default",
         "target": "notes://1",
+        "tenant": "default",
         "agent": "local",
+        "tier": "T4",
         "risk": entry.risk,
         "reason": "policy-allow",
         "rule": "allow-all",
         "intent": entry.intent_id,
     }
+
+
+@pytest.mark.parametrize("text", [True, False])
+async def test_the_form_is_as_the_operator_says_wherever_it_goes(text: bool) -> None:
+    """A terminal that is recorded as JSON, or a file that people read: without colours, which only a terminal has."""
+    for stream in (Terminal(), io.StringIO()):
+        world = World()
+        await judged(world)
+        lines = DecisionLines(stream, colours=False, text=text)
+        noted(lines, world)
+        (line,) = await written(lines, stream)
+        assert line.startswith("{") is not text
+        assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("text", [True, False])
+async def test_a_line_names_the_trace_where_there_is_one(text: bool) -> None:
+    """From a line to the spans of its call, without a search."""
+    world, stream = World(), io.StringIO()
+    await judged(world)
+    lines = DecisionLines(stream, text=text)
+    (one,) = world.judged
+    lines.note(one.call, one.intent, one.decision, one.facts, one.intent_id, trace="4bf9")
+    (line,) = await written(lines, stream)
+    assert line.endswith("trace 4bf9") if text else json.loads(line)["trace"] == "4bf9"
+
+
+async def test_a_line_for_people_names_the_tenant_where_there_are_several() -> None:
+    """As everywhere: TENANT/AGENT."""
+    world, stream = World(), io.StringIO()
+    await judged(world)
+    (one,) = world.judged
+    other = replace(one.facts, principal=replace(LOCAL, tenant="acme", agent="a\nb"))
+    lines = DecisionLines(stream, text=True)
+    lines.note(one.call, one.intent, one.decision, other, one.intent_id)
+    (line,) = await written(lines, stream)
+    assert "  acme/a\\nb  " in line
 
 
 async def test_a_rule_that_the_tier_overruled_is_not_named_as_the_cause() -> None:
