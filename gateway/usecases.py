@@ -28,6 +28,7 @@ from gateway.parts import (
 )
 from gateway.ports import Clock, Upstream
 from gateway.services.agents import Agents
+from gateway.services.approval_list import ApprovalList
 from gateway.services.approval_view import ApprovalViews
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
@@ -111,6 +112,8 @@ class Directories:
         self.trust_changes = TrustChanges(trust=self.trust, audit=store, agents=self.agents, clock=clock, ids=ids)
         vault = Sealer(data_key(store_options(settings).key_file))
         self.approvals = Approvals(audit=store, state=store, clock=clock, ids=ids, vault=vault, jobs=self.jobs)
+        wakeups = Wakeups()
+        self.approval_list = ApprovalList(approvals=self.approvals, state=store, wakeups=wakeups)
         self.leases = Leases(
             approvals=self.approvals,
             audit=store,
@@ -129,7 +132,7 @@ class Directories:
             clock=clock,
             ids=ids,
             vault=vault,
-            wakeups=Wakeups(),
+            wakeups=wakeups,
         )
         self.running = Running()
         self.switches = Switches(
@@ -172,7 +175,14 @@ class Directories:
         self.switches.on_throw(lambda tenant, switch: self.holds.look())
         database = data_folder(settings) / DATABASE
         self.index = SqliteIndex(database)
-        self.approval_views = ApprovalViews(approvals=self.approvals, reader=store, index=self.index, clock=clock)
+        self.approval_views = ApprovalViews(
+            approvals=self.approvals,
+            lists=self.approval_list,
+            leases=self.leases,
+            reader=store,
+            index=self.index,
+            clock=clock,
+        )
         outbox, courier = SqliteOutbox(database), Courier(settings.webhooks.allow_hosts)
         self.webhooks = Webhooks(
             audit=store,
@@ -264,7 +274,9 @@ class Directories:
             authentication=self.authentication,
             intents=intents,
             approvals=self.approvals,
+            approval_list=self.approval_list,
             approval_views=self.approval_views,
+            leases=self.leases,
             agents=self.agents,
             thresholds=self.thresholds,
             switches=self.switches,

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from gateway.ports import Clock
 from gateway.services.agents import Agents
+from gateway.services.approval_list import ApprovalList
 from gateway.services.approval_view import ApprovalViews
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
 from gateway.services.connectors import Connectors
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
+from gateway.services.leases import Leases
 from gateway.services.links import Links
 from gateway.services.metering import Metering
 from gateway.services.people import People
@@ -34,7 +36,9 @@ class Services:
     authentication: Authentication
     intents: Intents
     approvals: Approvals
+    approval_list: ApprovalList
     approval_views: ApprovalViews
+    leases: Leases
     agents: Agents
     thresholds: Thresholds
     switches: Switches

@@ -15,7 +15,18 @@ from gateway.core.differences import Difference
 from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.visible import quoted, visible
 
-__all__ = ["AgentRecord", "ApprovalView", "Compared", "Details", "Judgement", "sentence", "still_needed"]
+__all__ = [
+    "AgentRecord",
+    "Alike",
+    "ApprovalView",
+    "Compared",
+    "Details",
+    "Judgement",
+    "Listed",
+    "Offer",
+    "sentence",
+    "still_needed",
+]
 
 MAX_TOLD: Final = 80
 """Characters of one argument within the sentence."""
@@ -78,6 +89,44 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """How an approval stands among the others that await a human.
+
+    `group` names the calls of the same agent to the same target, `group_size` says how many of them wait, and `equal`
+    how many wait whose content is the same, whoever asks. `asked` is how often this very call was made, `waiting` how
+    many connections wait for its answer now. `target` is for people.
+    """
+
+    target: str = ""
+    group: str = ""
+    group_size: int = 1
+    equal: int = 1
+    asked: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One approval in a list."""
+
+    approval: Approval
+    alike: Alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a lease granted with an approval would hold fast, unless its approver loosens it.
+
+    `places` are (JSON pointer, value) of the arguments; `problem` says why there can be no lease.
+    """
+
+    problem: str = ""
+    places: tuple[tuple[str, str], ...] = ()
+    max_minutes: int = 0
+    max_uses: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
     """What is for those who decide, and not for who asked.
 
@@ -100,6 +149,7 @@ class Details:
     judgement: Judgement
     record: AgentRecord
     compared: Compared
+    offer: Offer = Offer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +163,7 @@ class ApprovalView:
     seconds_left: int
     votes: tuple[str, ...]
     needed: int
+    alike: Alike = Alike()
     details: Details | None = None
 
 

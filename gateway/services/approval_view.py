@@ -21,6 +21,7 @@ from gateway.core.presentation import (
     Compared,
     Details,
     Judgement,
+    Offer,
     sentence,
     still_needed,
 )
@@ -30,9 +31,11 @@ from gateway.core.rows import HeldApproval
 from gateway.core.visible import pretty, warnings
 from gateway.errors import NotFound, StoreError
 from gateway.ports import AuditReader, Clock, EntryFilter, IntentFilter, RecordIndex
+from gateway.services.approval_list import ApprovalList
 from gateway.services.approvals import Approvals, asked_for
 from gateway.services.audit_query import decisions, shown
 from gateway.services.authentication import require_scope
+from gateway.services.leases import Leases
 
 __all__ = ["LOOKED_THROUGH", "ApprovalViews"]
 
@@ -58,8 +61,19 @@ class _Asked:
 class ApprovalViews:
     """Looks at approvals; changes nothing, but that what is due expires."""
 
-    def __init__(self, *, approvals: Approvals, reader: AuditReader, index: RecordIndex, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        approvals: Approvals,
+        lists: ApprovalList,
+        leases: Leases,
+        reader: AuditReader,
+        index: RecordIndex,
+        clock: Clock,
+    ) -> None:
         self._approvals = approvals
+        self._lists = lists
+        self._leases = leases
         self._reader = reader
         self._index = index
         self._clock = clock
@@ -85,6 +99,7 @@ class ApprovalViews:
             seconds_left=max(int(left), 0) if pending else 0,
             votes=tuple(vote.credential for vote in held.votes),
             needed=still_needed(one.terms.approvers, len(held.votes), pending=pending),
+            alike=await self._lists.alike(held),
             details=None if asked_for(principal, held) else await self._details(principal, held),
         )
 
@@ -116,7 +131,15 @@ class ApprovalViews:
             judgement=judgement,
             record=await self._record(held, judgement.type),
             compared=await self._compared(held, asked),
+            offer=self._offer(held, asked),
         )
+
+    def _offer(self, held: HeldApproval, asked: _Asked) -> Offer:
+        if held.approval.state is not ApprovalState.PENDING:
+            return Offer(problem="it has its answer")
+        if asked.answers:
+            return Offer(problem="the call carries answers of an earlier round")
+        return self._leases.offer(held, asked.arguments if asked.exact else None)
 
     async def _asked(self, held: HeldApproval, *, exact: bool) -> _Asked:
         """Return the call that waits: exact while it is kept and may be seen, else as the audit shows it."""

@@ -42,6 +42,7 @@ from gateway.core.leases import (
     problems_of,
     told,
 )
+from gateway.core.presentation import Offer
 from gateway.core.principal import Principal, Scope
 from gateway.core.redact import redact
 from gateway.core.rows import About, HeldApproval
@@ -166,6 +167,22 @@ class Leases:
         """Return a lease of the principal's tenant. Raises NotFound and StoreError."""
         await self.sweep()
         return await self._view(principal, await self._wanted(principal.tenant, lease_id))
+
+    def offer(self, held: HeldApproval, arguments: JsonObject | None) -> Offer:
+        """Return what a lease with this approval would be.
+
+        `arguments` are the exact ones, None where they may not be seen or are gone.
+        """
+        problem = obstacle(held, self.bounds)
+        if not problem and arguments is None:
+            problem = "its exact arguments are for those who may answer, while it waits"
+        if problem or arguments is None:
+            return Offer(problem=problem)
+        return Offer(
+            places=tuple((one.path, one.value) for one in told(Shape(arguments=arguments), exact=True)),
+            max_minutes=self.bounds.minutes,
+            max_uses=self.bounds.uses,
+        )
 
     # --- granting and revoking ----------------------------------------------------------------------------------------
 

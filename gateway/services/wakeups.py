@@ -50,6 +50,11 @@ class Wakeups:
         """Return whether anybody waits for it."""
         return approval_id in self._watches
 
+    def count(self, approval_id: str) -> int:
+        """Return how many wait for it now."""
+        watch = self._watches.get(approval_id)
+        return 0 if watch is None else watch.watchers
+
     def wake(self, approval_id: str) -> None:
         """Wake all who wait for it: it has changed."""
         watch = self._watches.get(approval_id)

@@ -24,8 +24,10 @@ from gateway.core.decision import ApprovalTerms, Effect
 from gateway.core.decision import Thresholds as Caps
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.lease_rows import Lease
+from gateway.core.leases import Check, Leased, LeaseState, Told
 from gateway.core.message import WireLimits
-from gateway.core.presentation import ApprovalView, Details
+from gateway.core.presentation import Alike, ApprovalView, Details, Listed
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
 from gateway.ports import IntentFilter, Page
@@ -34,6 +36,7 @@ from gateway.services.authentication import Authentication
 from gateway.services.connectors import Connectors
 from gateway.services.intents import Submitted
 from gateway.services.keys import Keys
+from gateway.services.leases import LeaseTerms, LeaseView
 from gateway.services.links import Links
 from gateway.services.operator import operator
 from gateway.services.people import People
@@ -107,6 +110,31 @@ APPROVAL = Approval(
 )
 
 
+LEASE = LeaseView(
+    lease=Lease(
+        id="lse_1",
+        tenant="default",
+        agent="billing-agent",
+        upstream="files",
+        tool="write",
+        pin="p",
+        approval_id="apr_1",
+        intent_id="int_1",
+        requested_by="key_2",
+        human="",
+        granted="2026-03-22T14:30:00.000Z",
+        granted_by="key_9",
+        claimed="",
+        rationale="agreed",
+        expires="2026-03-22T14:40:00.000Z",
+        uses=10,
+        fact=Leased(id="lse_1", risk=40),
+    ),
+    used=3,
+    shape=(Told(path="/amount", check=Check.MAX, value="500"), Told(path="/to", check=Check.EQUALS, value='"ACME"')),
+)
+
+
 class ScriptedIntents:
     """Answers with `answers`, or raises `fails`; keeps what it was asked."""
 
@@ -172,6 +200,52 @@ class ScriptedApprovals:
         return self._answer()
 
 
+class ScriptedLists:
+    """The lists of `ScriptedApprovals`; `groups` are those that were asked for, `alike` what a test sets."""
+
+    def __init__(self, approvals: ScriptedApprovals) -> None:
+        self.approvals = approvals
+        self.groups: list[str] = []
+        self.alike = Alike(target="files/write", group="grp_1", group_size=3, equal=2, asked=4, waiting=1)
+
+    async def list(
+        self, principal: Principal, *, state: ApprovalState | None = None, group: str = "", page: int, page_size: int
+    ) -> Page[Listed]:
+        self.groups.append(group)
+        found = await self.approvals.list(principal, state=state, page=page, page_size=page_size)
+        return Page(items=tuple(Listed(approval=one, alike=self.alike) for one in found.items), total=found.total)
+
+
+class ScriptedLeases:
+    """As `ScriptedIntents`; what was asked is in `approved`, `lists` and `revoked`."""
+
+    def __init__(self, approvals: ScriptedApprovals) -> None:
+        self.approvals = approvals
+        self.answers = LEASE
+        self.approved: list[tuple[LeaseTerms, dict[str, Any]]] = []
+        self.lists: list[tuple[LeaseState | None, int, int]] = []
+        self.revoked: list[tuple[str, str]] = []
+
+    async def approve(self, principal: Principal, terms: LeaseTerms, **asked: Any) -> tuple[Approval, Lease]:
+        approval = await self.approvals.resolve(principal, **asked)
+        self.approved.append((terms, asked))
+        return approval, self.answers.lease
+
+    async def list(
+        self, principal: Principal, *, state: LeaseState | None = None, page: int, page_size: int
+    ) -> Page[LeaseView]:
+        self.lists.append((state, page, page_size))
+        return Page(items=(await self.show(principal, ""),), total=1)
+
+    async def show(self, principal: Principal, lease_id: str) -> LeaseView:
+        await self.approvals.show(principal, "")
+        return self.answers
+
+    async def revoke(self, principal: Principal, lease_id: str, *, reason: str = "") -> LeaseView:
+        self.revoked.append((lease_id, reason))
+        return await self.show(principal, lease_id)
+
+
 class ScriptedViews:
     """The views of `ScriptedApprovals`; `details` are what a test sets."""
 
@@ -181,7 +255,10 @@ class ScriptedViews:
 
     async def show(self, principal: Principal, approval_id: str) -> ApprovalView:
         approval = await self.approvals.show(principal, approval_id)
-        return ApprovalView(approval=approval, seconds_left=60, votes=("key_3",), needed=1, details=self.details)
+        alike = Alike(target="files/write", group="grp_1", group_size=3, equal=2, asked=4, waiting=1)
+        return ApprovalView(
+            approval=approval, seconds_left=60, votes=("key_3",), needed=1, alike=alike, details=self.details
+        )
 
 
 class ScriptedMetering:
@@ -212,6 +289,8 @@ class House:
     intents: ScriptedIntents
     approvals: ScriptedApprovals
     views: ScriptedViews
+    lists: ScriptedLists
+    leases: ScriptedLeases
     services: Services
     courier: ToldCourier
     admin: str = ""
@@ -272,7 +351,7 @@ async def opened() -> House:
     written: JsonObject = {"audit": store, "state": store, "clock": clock, "ids": ids}
     keys, people = Keys(**written, uses=store), People(**written)
     intents, approvals, courier = ScriptedIntents(), ScriptedApprovals(), ToldCourier()
-    views = ScriptedViews(approvals)
+    views, lists, leases = ScriptedViews(approvals), ScriptedLists(approvals), ScriptedLeases(approvals)
     caps = dict.fromkeys(TrustTier, Caps(allow_below=30, deny_from=80))
     agents, shelf, terms = Agents(**written, taxonomy=TAXONOMY), MemoryShelf(store), Terms()
     given = Standing(default=TrustTier.T0, agents={}, thresholds=caps)
@@ -281,7 +360,9 @@ async def opened() -> House:
         authentication=Authentication(keys=keys, limits=RateLimits(clock), sessions=people),
         intents=intents,  # type: ignore[arg-type]
         approvals=approvals,  # type: ignore[arg-type]
+        approval_list=lists,  # type: ignore[arg-type]
         approval_views=views,  # type: ignore[arg-type]
+        leases=leases,  # type: ignore[arg-type]
         agents=agents,
         trust=TrustChanges(trust=trust, audit=store, agents=agents, clock=clock, ids=ids),
         trust_history=TrustHistory(shelf=shelf, clock=clock, terms=terms),
@@ -316,6 +397,8 @@ async def opened() -> House:
         intents=intents,
         approvals=approvals,
         views=views,
+        lists=lists,
+        leases=leases,
         services=services,
         courier=courier,
     )

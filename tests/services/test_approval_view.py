@@ -9,6 +9,7 @@ from gateway.core.approvals import ApprovalState
 from gateway.core.audit.entry import EntryType
 from gateway.core.differences import Change, Difference
 from gateway.core.principal import ROLE_SCOPES, Principal, Role, Scope
+from gateway.core.refusal import DECISION_META
 from gateway.core.submission import Submission
 from gateway.errors import Forbidden, NotFound, StoreError
 from gateway.services import approval_view as module
@@ -35,7 +36,14 @@ def world(policy: str = ASK, **more: Any) -> World:
 
 
 def views(made: World) -> ApprovalViews:
-    return ApprovalViews(approvals=made.approvals, reader=made.store, index=MemoryIndex(made.store), clock=made.clock)
+    return ApprovalViews(
+        approvals=made.approvals,
+        lists=made.approval_list,
+        leases=made.leases,
+        reader=made.store,
+        index=MemoryIndex(made.store),
+        clock=made.clock,
+    )
 
 
 async def escalated(made: World, arguments: dict[str, Any] | None = None) -> str:
@@ -231,3 +239,51 @@ async def test_an_approval_without_its_decision_is_shown_to_nobody() -> None:
     chain[:] = [one for one in chain if EntryType.CALL_DECIDED.value.encode() not in one.content]
     with pytest.raises(StoreError, match="verify"):
         await views(made).show(HUMAN, approval_id)
+
+
+# --- a lease, and what belongs together -------------------------------------------------------------------------------
+
+
+async def test_an_approver_sees_what_a_lease_would_hold_fast() -> None:
+    """Who grants a shape must see it, to the last hidden character."""
+    made = world()
+    approval_id = await escalated(made, SECRET)
+    details = (await views(made).show(HUMAN, approval_id)).details
+    assert details is not None
+    assert details.offer.problem == ""
+    assert (details.offer.max_minutes, details.offer.max_uses) == (1440, 1000)
+    assert details.offer.places == (("/amount", "5"), ("/password", '"hunter2"'), ("/to", '"p\u0430ypal"'))
+
+
+async def test_where_there_can_be_no_lease_it_is_said_why() -> None:
+    """Several approvers, a reader, an answer, and answers of an earlier round: each for its own reason."""
+    made = world(TWO)
+    several = await escalated(made)
+    one = world()
+    simple = await escalated(one)
+    answers = {"name": "pay", "arguments": {}, "inputResponses": {"q": {"action": "accept"}}}
+    result = (await one.modern("tools/call", answers)).message["result"]
+    answered = str(result["_meta"][DECISION_META]["approval"])
+
+    async def problem(of: World, by: Principal, approval_id: str) -> str:
+        details = (await views(of).show(by, approval_id)).details
+        assert details is not None
+        assert details.offer.places == ()
+        return details.offer.problem
+
+    assert "2 approvers" in await problem(made, HUMAN, several)
+    assert "those who may answer" in await problem(one, VIEWER, simple)
+    assert "answers" in await problem(one, HUMAN, answered)
+    await resolve(one, HUMAN, simple)
+    assert "has its answer" in await problem(one, HUMAN, simple)
+
+
+async def test_a_view_tells_how_often_the_call_was_made_and_what_waits_beside_it() -> None:
+    """Who asks sees it too: it is what it did itself."""
+    made = world()
+    first = await escalated(made, {"amount": 5})
+    assert await escalated(made, {"amount": 5}) == first
+    await escalated(made, {"amount": 6})
+    for by in (HUMAN, replace(LOCAL, scopes=HUMAN.scopes)):
+        alike = (await views(made).show(by, first)).alike
+        assert (alike.target, alike.asked, alike.group_size, alike.equal, alike.waiting) == ("default/pay", 2, 2, 1, 0)

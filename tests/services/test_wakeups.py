@@ -47,3 +47,11 @@ def test_an_approval_is_watched_until_the_last_one_has_left() -> None:
             assert wakeups.watched("apr_1")
         assert wakeups.watched("apr_1")
     assert not wakeups.watched("apr_1")
+
+
+def test_who_waits_is_counted() -> None:
+    """People see whether anybody is still there for their answer."""
+    wakeups = Wakeups()
+    with wakeups.watch("apr_1"), wakeups.watch("apr_1"):
+        assert (wakeups.count("apr_1"), wakeups.count("apr_2")) == (2, 0)
+    assert wakeups.count("apr_1") == 0

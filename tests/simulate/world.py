@@ -25,6 +25,7 @@ from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import Mount, Spans
 from gateway.services.agents import Agents
+from gateway.services.approval_list import ApprovalList
 from gateway.services.approvals import Approvals
 from gateway.services.authority import Authority
 from gateway.services.breaker import Breakers
@@ -212,6 +213,7 @@ class World:
         self.switches = Switches(
             **own, agents=self.agents, cancels=Cancelling(self.approvals), upstreams=frozenset(self.upstreams)
         )
+        self.approval_list = ApprovalList(approvals=self.approvals, state=self.store, wakeups=self.wakeups)
         self.holds = Holds(
             approvals=self.approvals,
             desk=self.desk,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.api.operation import Operation
-from gateway.api.ops import agents, approvals, audit, intents, stats, trust
+from gateway.api.ops import agents, approvals, audit, intents, leases, stats, trust
 
 __all__ = ["OPERATIONS"]
 
@@ -13,5 +13,6 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *agents.OPERATIONS,
     *trust.OPERATIONS,
     *approvals.OPERATIONS,
+    *leases.OPERATIONS,
     *audit.OPERATIONS,
 )

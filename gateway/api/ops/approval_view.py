@@ -48,6 +48,22 @@ class RecordView(Answer):
     ofType: dict[str, int]
 
 
+class OfferedPlace(Answer):
+    """An argument that a lease would hold fast."""
+
+    path: str = Field(description="A JSON pointer into the arguments.")
+    value: str = Field(description="For people: hidden characters written out, long values cut.")
+
+
+class LeaseOffer(Answer):
+    """What a lease granted with this approval would be, unless it is loosened."""
+
+    problem: str = Field(description="Why there can be none; empty where there can.")
+    maxMinutes: int
+    maxUses: int
+    places: list[OfferedPlace]
+
+
 class DetailsView(Answer):
     """What would happen, why it waits, and what speaks for and against it."""
 
@@ -76,6 +92,7 @@ class DetailsView(Answer):
     rules: list[str]
     record: RecordView
     lastAllowed: ComparedView
+    lease: LeaseOffer
 
 
 def details_of(view: ApprovalView) -> JsonObject | None:
@@ -113,6 +130,12 @@ def _details(details: Details) -> JsonObject:
         "rules": judged.rules,
         "record": {"all": details.record.all, "ofType": details.record.of_type},
         "lastAllowed": _compared(details.compared),
+        "lease": {
+            "problem": details.offer.problem,
+            "maxMinutes": details.offer.max_minutes,
+            "maxUses": details.offer.max_uses,
+            "places": [{"path": path, "value": value} for path, value in details.offer.places],
+        },
     }
 
 

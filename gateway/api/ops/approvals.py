@@ -4,11 +4,13 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from gateway.api.fields import MAX_TEXT_CHARS, Answer, Asked, PageQuery, example, paged
+from gateway.api.fields import MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, PageQuery, example, paged
+from gateway.api.lease_fields import LeaseRequest, terms_of
 from gateway.api.operation import Call, Operation
 from gateway.api.ops.approval_view import DetailsView, details_of
 from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.presentation import Alike
 from gateway.core.principal import Scope
 from gateway.errors import AlreadyResolved, NotFound, StateConflict
 
@@ -24,6 +26,7 @@ class ApprovalsQuery(PageQuery):
     """Which approvals."""
 
     status: Status = Field(default="pending")
+    group: str = Field(default="", max_length=MAX_NAME_CHARS, description="Only those of this group.")
 
 
 class ResolveRequest(Asked):
@@ -32,6 +35,19 @@ class ResolveRequest(Asked):
     reason: str | None = Field(default=None, max_length=MAX_TEXT_CHARS, description="It is recorded.")
 
     model_config = example({"reason": "Amount exceeds approved limit"})
+
+
+class ApproveRequest(ResolveRequest):
+    """A yes, and whether it is meant for calls of the same shape too; the whole body may be left out."""
+
+    lease: LeaseRequest | None = Field(default=None, description="For tool calls that one approver decides.")
+
+    model_config = example(
+        {
+            "reason": "The nightly import",
+            "lease": {"minutes": 30, "uses": 20, "constraints": {"/path": {"prefix": "/srv/data/"}}},
+        }
+    )
 
 
 class ApprovalView(Answer):
@@ -53,7 +69,24 @@ class ApprovalView(Answer):
     resolution: str | None = Field(description="The reason that was given with the answer.")
 
 
-class ApprovalWithView(ApprovalView):
+class ApprovalAnswer(ApprovalView):
+    """An approval with its answer."""
+
+    leaseId: str | None = Field(description="The lease that was granted with the yes.")
+
+
+class ApprovalListed(ApprovalView):
+    """An approval among others."""
+
+    target: str = Field(description="What the call is aimed at, as `upstream/tool`.")
+    group: str = Field(description="The same for all of this agent's calls to this target; `?group=` lists them.")
+    groupSize: int = Field(description="How many of the group wait. Each is answered by itself.")
+    equal: int = Field(description="How many wait whose content is the same, whoever asks.")
+    asked: int = Field(description="How often this very call was made.")
+    waiting: int = Field(description="How many connections wait for the answer now.")
+
+
+class ApprovalWithView(ApprovalListed):
     """An approval with what a human needs for a yes or no."""
 
     secondsLeft: int = Field(description="Until it expires; 0 once it has its answer.")
@@ -66,7 +99,7 @@ class ApprovalWithView(ApprovalView):
 class ApprovalPage(Answer):
     """A page of approvals, newest first."""
 
-    items: list[ApprovalView]
+    items: list[ApprovalListed]
     total: int
     page: int
     pageSize: int
@@ -74,10 +107,11 @@ class ApprovalPage(Answer):
 
 async def list_approvals(call: Call, query: ApprovalsQuery) -> JsonObject:
     """The pending ones, unless `status` says otherwise."""
-    found = await call.services.approvals.list(
-        call.principal, state=_state(query.status), page=query.page, page_size=query.pageSize
+    found = await call.services.approval_list.list(
+        call.principal, state=_state(query.status), group=query.group, page=query.page, page_size=query.pageSize
     )
-    return paged([_view(call, one) for one in found.items], total=found.total, query=query)
+    items = [{**_view(call, one.approval), **_alike(one.alike)} for one in found.items]
+    return paged(items, total=found.total, query=query)
 
 
 async def get_approval(call: Call, id: str) -> JsonObject:
@@ -85,6 +119,7 @@ async def get_approval(call: Call, id: str) -> JsonObject:
     view = await call.services.approval_views.show(call.principal, id)
     return {
         **_view(call, view.approval),
+        **_alike(view.alike),
         "secondsLeft": view.seconds_left,
         "approvedBy": view.votes,
         "approversNeeded": view.needed,
@@ -93,9 +128,14 @@ async def get_approval(call: Call, id: str) -> JsonObject:
     }
 
 
-async def approve(call: Call, id: str, body: ResolveRequest) -> JsonObject:
-    """Allows that very call once, unchanged. Who submitted the intent may not."""
-    return await _resolve(call, id, body, approve=True)
+async def approve(call: Call, id: str, body: ApproveRequest) -> JsonObject:
+    """Allows that very call once, unchanged; with a lease also calls like it. Who submitted the intent may not."""
+    if body.lease is None:
+        return await _resolve(call, id, body, approve=True)
+    approval, lease = await call.services.leases.approve(
+        call.principal, terms_of(body.lease), approval_id=id, rationale=body.reason or ""
+    )
+    return {**_view(call, approval), "leaseId": lease.id}
 
 
 async def reject(call: Call, id: str, body: ResolveRequest) -> JsonObject:
@@ -107,7 +147,18 @@ async def _resolve(call: Call, approval_id: str, body: ResolveRequest, *, approv
     approval = await call.services.approvals.resolve(
         call.principal, approval_id=approval_id, approve=approve, rationale=body.reason or ""
     )
-    return _view(call, approval)
+    return {**_view(call, approval), "leaseId": None}
+
+
+def _alike(alike: Alike) -> JsonObject:
+    return {
+        "target": alike.target,
+        "group": alike.group,
+        "groupSize": alike.group_size,
+        "equal": alike.equal,
+        "asked": alike.asked,
+        "waiting": alike.waiting,
+    }
 
 
 def _view(call: Call, approval: Approval) -> JsonObject:
@@ -162,7 +213,7 @@ OPERATIONS: Final = (
         name="approve",
         summary="Approve an intent",
         endpoint=approve,
-        answers=ApprovalView,
+        answers=ApprovalAnswer,
         scope=Scope.APPROVALS_WRITE,
         body_optional=True,
         also=(NotFound, AlreadyResolved, StateConflict),
@@ -174,7 +225,7 @@ OPERATIONS: Final = (
         name="reject",
         summary="Reject an intent",
         endpoint=reject,
-        answers=ApprovalView,
+        answers=ApprovalAnswer,
         scope=Scope.APPROVALS_WRITE,
         body_optional=True,
         also=(NotFound, AlreadyResolved, StateConflict),

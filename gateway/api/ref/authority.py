@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from gateway.api.fields import MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, Managed, example
+from gateway.api.lease_fields import LeaseRequest, terms_of
 from gateway.api.operation import Call, Operation
 from gateway.core.approvals import Approval
 from gateway.core.audit.body import timestamp
@@ -43,6 +44,9 @@ class ApprovalRequest(Asked):
         default=None,
         max_length=MAX_NAME_CHARS,
         description="Who says so: stored as a claim beside the credential, which is the approver of record.",
+    )
+    lease: LeaseRequest | None = Field(
+        default=None, title="Lease", description="With a yes: calls of the same shape are allowed too, for a while."
     )
 
     model_config = example(
@@ -112,6 +116,7 @@ class ApprovalRecord(Answer):
     resolvedBy: str | None = Field(description="The credential of record.")
     approver: str | None = Field(description="Who the request said the approver was: a claim.")
     rationale: str | None
+    leaseId: str | None = Field(description="The lease that was granted with the yes.")
 
 
 class ThresholdsView(Answer):
@@ -136,15 +141,16 @@ async def record_approval(call: Call, body: ApprovalRequest) -> JsonObject:
     """The credential is the approver of record. Who submitted the intent may not answer it."""
     if body.intentId is None and body.escalationId is None:
         raise InvalidRequest(FieldProblem(path=("intentId",), message="intentId or escalationId is required"))
-    approval = await call.services.approvals.resolve(
-        call.principal,
-        approval_id=body.escalationId or "",
-        intent_id=body.intentId or "",
-        approve=body.decision == "approve",
-        rationale=body.rationale or "",
-        claimed=body.approver or "",
-    )
-    return _approval(approval)
+    which = {"approval_id": body.escalationId or "", "intent_id": body.intentId or ""}
+    said = {"rationale": body.rationale or "", "claimed": body.approver or ""}
+    yes = body.decision == "approve"
+    if body.lease is None:
+        approval = await call.services.approvals.resolve(call.principal, **which, approve=yes, **said)
+        return {**_approval(approval), "leaseId": None}
+    if not yes:
+        raise InvalidRequest(FieldProblem(path=("lease",), message="goes with the decision approve only"))
+    approval, lease = await call.services.leases.approve(call.principal, terms_of(body.lease), **which, **said)
+    return {**_approval(approval), "leaseId": lease.id}
 
 
 async def get_thresholds(call: Call) -> JsonObject:

@@ -1,7 +1,7 @@
 """What a human needs for a yes or no, in Ops' words."""
 
 from gateway.core.differences import Change, Difference
-from gateway.core.presentation import AgentRecord, Compared, Details, Judgement
+from gateway.core.presentation import AgentRecord, Compared, Details, Judgement, Offer
 from tests.api.house import opened
 
 DETAILS = Details(
@@ -36,6 +36,7 @@ DETAILS = Details(
         time="2026-03-22T14:00:00.000Z",
         differences=(Difference(path="amount", change=Change.CHANGED, before="1", after="5"),),
     ),
+    offer=Offer(places=(("/amount", "5"),), max_minutes=60, max_uses=20),
 )
 
 
@@ -58,6 +59,12 @@ async def test_an_approval_is_shown_with_what_would_happen_and_why() -> None:
     assert details["lastAllowed"]["differences"] == [
         {"path": "amount", "change": "changed", "before": "1", "after": "5"}
     ]
+    assert details["lease"] == {
+        "problem": "",
+        "maxMinutes": 60,
+        "maxUses": 20,
+        "places": [{"path": "/amount", "value": "5"}],
+    }
     assert (details["trustTier"], details["rules"]) == ("T1", ["ask"])
 
 

@@ -62,6 +62,7 @@ async def test_a_rejected_approval_is_shown_as_the_guide_calls_it() -> None:
         rationale="too much",
     )
     shown = (await house.post("/v1/approvals/apr_1/reject")).json()["data"]
+    assert shown.pop("leaseId") is None
     assert (shown["status"], shown["resolvedBy"], shown["resolution"]) == ("rejected", "key_9", "too much")
     assert shown.items() <= (await house.get("/v1/approvals/apr_1")).json()["data"].items()
 
@@ -80,3 +81,13 @@ async def test_what_cannot_be_resolved_is_told_in_the_guide_s_codes(fault: Excep
     house.approvals.fails = fault
     answer = await house.post("/v1/approvals/apr_1/approve")
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+async def test_a_list_says_what_belongs_together_how_often_it_was_asked_and_who_waits() -> None:
+    """People with fifty requests see at once that they are one; each is answered by itself all the same."""
+    house = await opened()
+    page = (await house.get("/v1/approvals?group=grp_1")).json()["data"]
+    told = {"target": "files/write", "group": "grp_1", "groupSize": 3, "equal": 2, "asked": 4, "waiting": 1}
+    assert told.items() <= page["items"][0].items()
+    assert house.lists.groups == ["grp_1"]
+    assert told.items() <= (await house.get("/v1/approvals/apr_1")).json()["data"].items()
