@@ -74,7 +74,9 @@ def changes() -> st.SearchStrategy[Change]:
     """Any change of standing, by the model or by a human."""
     tiered = st.builds(
         changed,
-        st.sampled_from((ChangeKind.PROMOTED, ChangeKind.DEMOTED, ChangeKind.CAPPED, ChangeKind.CEILING)),
+        st.sampled_from(
+            (ChangeKind.PROMOTED, ChangeKind.DEMOTED, ChangeKind.FADED, ChangeKind.CAPPED, ChangeKind.CEILING)
+        ),
         st.sampled_from(TrustTier),
         day=st.integers(0, 300),
     )

@@ -17,7 +17,17 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import TrustTier
 from gateway.core.value import value
 
-__all__ = ["Change", "ChangeKind", "Evidence", "EvidenceKind", "change_of", "day_of", "evidence_of", "read_chained"]
+__all__ = [
+    "BY_THE_MODEL",
+    "Change",
+    "ChangeKind",
+    "Evidence",
+    "EvidenceKind",
+    "change_of",
+    "day_of",
+    "evidence_of",
+    "read_chained",
+]
 
 
 class EvidenceKind(IntEnum):
@@ -46,6 +56,9 @@ class ChangeKind(StrEnum):
 
     PROMOTED = "promoted"
     DEMOTED = "demoted"
+    """The tier fell by what the agent did; it is not promoted for a while."""
+    FADED = "faded"
+    """The tier fell by time alone: what it rested on is too long ago."""
     CAPPED = "capped"
     """The tier came down to the ceiling: no fault of the agent's."""
     CEILING = "ceiling"
@@ -55,8 +68,8 @@ class ChangeKind(StrEnum):
     UNFROZEN = "unfrozen"
 
 
-_TIERED = frozenset({ChangeKind.PROMOTED, ChangeKind.DEMOTED, ChangeKind.CAPPED})
-"""Changes that name a tier, always."""
+BY_THE_MODEL = frozenset({ChangeKind.PROMOTED, ChangeKind.DEMOTED, ChangeKind.FADED, ChangeKind.CAPPED})
+"""Changes of the tier itself, which they always name; the others are a human's."""
 
 
 @value
@@ -152,7 +165,7 @@ def change_of(entry: EntryDraft, seq: int) -> Change | None:
     if word not in ChangeKind.__members__.values() or (rest and rest[0] not in TrustTier.__members__):
         return None
     kind, tier = ChangeKind(word), TrustTier[rest[0]] if rest else None
-    if tier is None and kind in _TIERED:
+    if tier is None and kind in BY_THE_MODEL:
         return None
     return Change(kind=kind, tier=tier, day=day_of(entry.time[:10]), time=entry.time, seq=seq, id=entry.id)
 

@@ -46,7 +46,8 @@ def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL)
         row = 0
     elif kind in _FAILURE:
         row, failed_at = row + 1, max(failed_at, evidence.time)
-    counts = record.counts
+    counts = list(record.counts)
+    counts[kind] += 1
     return Record(
         sums=sums,
         tier=record.tier,
@@ -56,7 +57,7 @@ def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL)
         frozen=record.frozen,
         failures_in_row=row,
         failed_at=failed_at,
-        counts=(*counts[:kind], counts[kind] + 1, *counts[kind + 1 :]),
+        counts=tuple(counts),
         good=good,
         worst=worst,
     )
@@ -118,18 +119,18 @@ def _better(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
 
 def _slight(today: Sums, evidence: Evidence, model: TrustModel) -> Sums:
     """Add a success that is harmless, repeated or the agent's own word, or a human's yes."""
+    # That a human agreed is no day on which the agent did anything well.
+    level = 0 if evidence.kind is EvidenceKind.APPROVED else 1
+    room = min(model.slight_a_day - today.slight_today, model.slight_fills - today.slight)
+    if room <= 0 and level <= today.level:
+        return today
     if evidence.kind is EvidenceKind.APPROVED:
         weight = _weight(evidence, model.approved_percent, model)
-        level = 0  # that a human agreed is no day on which the agent did anything well
     else:
         weight = max(_weight(evidence, 100, model), model.least_good)
-        level = 1
         if evidence.kind is EvidenceKind.CLAIMED:
             weight = weight * model.claimed_percent // 100
-    added = min(weight, model.slight_a_day - today.slight_today)
-    if not added and level <= today.level:
-        return today
-    return _raised(today, level, proven=0, slight=added, kinds=today.kinds, run=today.run)
+    return _raised(today, level, proven=0, slight=max(0, min(weight, room)), kinds=today.kinds, run=today.run)
 
 
 def _level(risk: int, steps: tuple[Step, ...]) -> int:

@@ -60,7 +60,7 @@ class TrustModel:
     least_good: int = UNIT // 100
     """What a success weighs at least, before it is taken for a claim."""
     slight_fills: int = 2 * UNIT
-    """Up to so much merit slight evidence counts at all; a score of 42, below what T2 takes to reach or to keep."""
+    """The most slight evidence there is, and the merit up to which it counts: a score of 42, below what T2 takes."""
     kinds: int = 32
     """Proven calls that are remembered (tool and arguments): one of them again is slight evidence."""
     claimed_percent: int = 10
@@ -97,16 +97,16 @@ class TrustModel:
     """Bad evidence that is kept; at the bottom there is nothing more to lose, and the way back must not be endless."""
 
     probation: int = 30
-    """Days after a demotion without any promotion."""
+    """Days after a demotion without any promotion; time alone, or a ceiling, bars nothing."""
     quiet: int = 14
     """Days after a strike without any promotion."""
     strike_percent: int = 10
     """A denial or a no that forfeits at least this share of all merit is a strike: from risk 34 on, and any no."""
     steps: tuple[Step, Step, Step, Step] = (
         Step(risk=0, score=22, days=3, dwell=3, keeps_score=15, keeps_days=0, newcomer=12),
-        Step(risk=30, score=50, days=10, dwell=14, keeps_score=45, keeps_days=5, newcomer=14),
-        Step(risk=45, score=70, days=20, dwell=30, keeps_score=60, keeps_days=10, newcomer=16),
-        Step(risk=60, score=85, days=30, dwell=60, keeps_score=82, keeps_days=15, newcomer=18),
+        Step(risk=30, score=50, days=10, dwell=14, keeps_score=45, keeps_days=6, newcomer=14),
+        Step(risk=45, score=70, days=20, dwell=30, keeps_score=60, keeps_days=14, newcomer=16),
+        Step(risk=60, score=85, days=30, dwell=60, keeps_score=82, keeps_days=20, newcomer=18),
     )
     """What T1 to T4 ask for. The risks are those that the tier below may do alone by the default thresholds."""
 

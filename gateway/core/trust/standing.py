@@ -63,7 +63,10 @@ def standing(
     `start` is the tier of an agent of whom nothing is known, `ceiling` that of all for whom no human set another one;
     it never lies below `start`.
     """
-    day = _day(now)
+    return _on(record, _day(now), ceiling, start, model)
+
+
+def _on(record: Record, day: int, ceiling: TrustTier, start: TrustTier, model: TrustModel) -> Standing:
     sums = aged(record.sums, day, model)
     score = score_of(sums, model)
     recorded = start if record.tier is None else record.tier
@@ -121,23 +124,25 @@ def change_due(
         return None
     if due.tier > due.recorded:
         return ChangeKind.PROMOTED, due
-    capped = due.tier == _ceiling(record, ceiling, start)
-    return (ChangeKind.CAPPED if capped else ChangeKind.DEMOTED), due
+    if due.tier == _ceiling(record, ceiling, start):
+        return ChangeKind.CAPPED, due
+    last = _on(record, record.sums.day, ceiling, start, model)
+    return (ChangeKind.DEMOTED if last.tier < last.recorded else ChangeKind.FADED), due
 
 
 def cites(record: Record, kind: ChangeKind) -> tuple[Cited, ...]:
     """Return the entries (seq, id) that a change of this kind rests on, oldest first; at most 8.
 
-    What falls because its evidence faded rests on the last there was.
+    What faded rests on the last that was good, which are too long ago.
     """
-    if kind is ChangeKind.PROMOTED:
+    if kind is ChangeKind.PROMOTED or kind is ChangeKind.FADED:
         return record.good
     return tuple(sorted({*record.worst, *record.good}))
 
 
 def fold(record: Record, told: Evidence | Change, model: TrustModel = DEFAULT_MODEL) -> Record:
     """Return the record with one more entry, be it evidence or a change."""
-    return after(record, told, model) if isinstance(told, Evidence) else after_change(record, told)
+    return after(record, told, model) if isinstance(told, Evidence) else after_change(record, told, model)
 
 
 def moves(

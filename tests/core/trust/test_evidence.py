@@ -118,6 +118,7 @@ def test_a_risk_beyond_its_bounds_is_taken_as_the_bound(written: int, taken: int
 CHANGES = [
     (ChangeKind.PROMOTED, TrustTier.T1),
     (ChangeKind.DEMOTED, TrustTier.T0),
+    (ChangeKind.FADED, TrustTier.T1),
     (ChangeKind.CAPPED, TrustTier.T2),
     (ChangeKind.CEILING, TrustTier.T4),
     (ChangeKind.CEILING, None),

@@ -67,6 +67,12 @@ def test_harmless_successes_are_slight_evidence_that_a_day_has_little_room_for()
     assert (sums.proven, sums.slight) == (0, DEFAULT_MODEL.slight_a_day)
 
 
+def test_slight_evidence_has_a_top() -> None:
+    """What is above it would count for nothing, and be a cushion for bad acts."""
+    told = [act(EXECUTED, risk=29, day=day) for day in range(200)]
+    assert max(lived(told[:days]).sums.slight for days in range(100, 200)) == DEFAULT_MODEL.slight_fills
+
+
 def test_the_same_call_again_is_slight_evidence_on_any_day() -> None:
     """A replay shows nothing that the first call did not show."""
     sums = lived([act(EXECUTED, risk=70, day=day, what=7) for day in range(3)]).sums

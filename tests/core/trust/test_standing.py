@@ -202,18 +202,30 @@ def test_what_comes_down_to_a_ceiling_is_capped_and_not_demoted() -> None:
 
 
 def test_what_falls_below_its_ceiling_is_demoted() -> None:
-    """Also where the ceiling fell at the same time."""
-    record = after_change(NEW, changed(ChangeKind.PROMOTED, T4))
-    due = change_due(record, on_day(150))
+    """Also where the ceiling fell at the same time, and where it is written some days later."""
+    record = after(worked(150), act(DENIED, risk=100, day=150, what=-1))
+    capped = after_change(record, changed(ChangeKind.CEILING, T3, day=150))
+    for late in (150, 160):
+        due = change_due(capped, on_day(late), ceiling=T4)
+        assert due is not None
+        assert (due[0], due[1].tier) == (ChangeKind.DEMOTED, T1)
+
+
+def test_what_falls_by_time_alone_has_faded_and_is_not_barred() -> None:
+    """Who was not there did nothing wrong; it has to show again what it can, and that is all."""
+    record = worked(150)
+    assert change_due(record, on_day(200), ceiling=T4) is None
+    due = change_due(record, on_day(280), ceiling=T4)
     assert due is not None
-    assert (due[0], due[1].tier) == (ChangeKind.DEMOTED, T1)
+    assert (due[0], due[1].tier, due[1].recorded) == (ChangeKind.FADED, T3, T4)
+    assert after_change(record, changed(due[0], due[1].tier, day=280)).barred == 0
 
 
 def test_a_change_cites_the_entries_that_it_rests_on() -> None:
     """A promotion the last good ones, anything else the bad ones with them, in the order of the chain."""
     record = after(worked(20), act(DENIED, risk=80, day=20, what=-1, seq=5))
     good = tuple((seq, f"evt_{seq}") for seq in (182, 190, 191, 192))
-    assert cites(record, ChangeKind.PROMOTED) == good
+    assert cites(record, ChangeKind.PROMOTED) == cites(record, ChangeKind.FADED) == good
     assert cites(record, ChangeKind.DEMOTED) == ((5, "evt_5"), *good)
 
 
