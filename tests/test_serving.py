@@ -28,7 +28,7 @@ from gateway.records import reading
 from gateway.services.operator import OPERATOR_KEY
 from gateway.services.operator import operator as operator_principal
 from gateway.serving import Serving, serve, serving
-from gateway.settings import Settings, UpstreamSettings
+from gateway.settings import MetricsSettings, Settings, UpstreamSettings
 
 
 class SlowUpstream:
@@ -286,3 +286,35 @@ async def test_what_lies_where_the_socket_belongs_stops_the_start(tmp_path: Path
         with pytest.raises(ConfigurationError, match=r"admin\.sock"):
             async with serving(gateway, settings):
                 pass
+
+
+async def test_a_port_for_metrics_is_served_where_it_is_set(tmp_path: Path) -> None:
+    """On loopback, without a key, and nothing else there; the agents' port keeps strangers out."""
+    settings = settings_in(tmp_path, metrics=MetricsSettings(port=0))
+    async with Gateway.open(settings) as gateway, serving(gateway, settings) as served, httpx.AsyncClient() as client:
+        answer = await client.get(served.metrics_url)
+        assert answer.status_code == 200
+        assert "intended_ready 1.0" in answer.text
+        base = served.metrics_url.removesuffix("/metrics")
+        assert (await client.get(f"{base}/readyz")).status_code == 200
+        assert (await client.get(f"{base}/keys")).status_code == 404
+        assert (await client.get(f"{served.url}/metrics")).status_code == 401
+
+
+async def test_without_the_setting_there_is_no_such_port(tmp_path: Path) -> None:
+    """Nothing listens that nobody asked for."""
+    settings = settings_in(tmp_path)
+    async with Gateway.open(settings) as gateway, serving(gateway, settings) as served:
+        assert served.metrics_url == ""
+
+
+async def test_a_port_for_metrics_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
+    """It names the setting."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = settings_in(tmp_path, metrics=MetricsSettings(port=taken.getsockname()[1]))
+        async with Gateway.open(settings) as gateway:
+            with pytest.raises(ConfigurationError, match="cannot listen"):
+                async with serving(gateway, settings):
+                    raise AssertionError

@@ -10,7 +10,16 @@ from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
 from gateway.errors import ConfigurationError
 from gateway.services.ratelimit import RATES
-from gateway.settings import RateSettings, Settings, TierSettings, TokenSettings, UpstreamSettings, ValueSettings
+from gateway.settings import (
+    MetricsSettings,
+    RateSettings,
+    Settings,
+    TierSettings,
+    TokenSettings,
+    TracingSettings,
+    UpstreamSettings,
+    ValueSettings,
+)
 
 
 @pytest.mark.parametrize(
@@ -205,3 +214,28 @@ def test_a_currency_is_a_code(currency: str) -> None:
     """ISO 4217."""
     with pytest.raises(ValidationError):
         ValueSettings(currency=currency)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["collector:4318", "ftp://x/", "http://user:pw@x/v1/traces", "http://", "http://a b/"]
+)
+def test_an_endpoint_of_spans_is_a_url_without_a_credential(endpoint: str) -> None:
+    """Settings are shown; a credential belongs into `OTEL_EXPORTER_OTLP_HEADERS`."""
+    with pytest.raises(ValidationError):
+        TracingSettings(exporter="otlp", endpoint=endpoint)
+
+
+def test_an_endpoint_without_its_exporter_is_refused() -> None:
+    """Somebody thinks that there are traces."""
+    with pytest.raises(ValidationError, match="does nothing without `exporter: otlp`"):
+        TracingSettings(endpoint="http://127.0.0.1:4318/v1/traces")
+    assert TracingSettings(exporter="otlp", endpoint="http://[::1]:4318/v1/traces").endpoint
+    assert TracingSettings().exporter == "none"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "example.org"])
+def test_the_port_for_metrics_is_for_this_machine(host: str) -> None:
+    """Its labels name tenants and agents, and it asks for no key."""
+    with pytest.raises(ValidationError, match="must be a loopback address"):
+        MetricsSettings(port=9100, host=host)
+    assert MetricsSettings(port=9100, host="::1").host == "::1"

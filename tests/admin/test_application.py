@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.admin.application import OperatorApp
+from gateway.admin.application import MetricsApp, OperatorApp
 from gateway.core.principal import Principal
 from gateway.services.operator import OPERATOR_KEY, operator
 
@@ -61,3 +61,33 @@ async def test_no_header_makes_an_operator() -> None:
     await asked(seen, forged)
     assert seen.principals == [None]
     assert not any(isinstance(one, Principal) for one in seen.principals)
+
+
+async def monitored(path: str, *, method: str = "GET", host: str = "127.0.0.1:9100") -> tuple[int, list[Any]]:
+    seen = Seen()
+    transport = httpx.ASGITransport(MetricsApp(seen))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.request(method, path, headers={"host": host})
+    return answer.status_code, seen.principals
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health", "/livez", "/readyz"])
+@pytest.mark.parametrize("host", ["127.0.0.1:9100", "localhost", "LOCALHOST:1", "[::1]:9100"])
+async def test_the_port_for_metrics_answers_as_to_the_operator(path: str, host: str) -> None:
+    """Of all tenants, without a key: it is bound to loopback."""
+    assert await monitored(path, host=host) == (200, [operator("default")])
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [("/keys", "GET"), ("/v1/stats", "GET"), ("/metrics", "POST"), ("/metrics/", "GET"), ("/mcp", "GET")],
+)
+async def test_nothing_else_is_reached_through_it(path: str, method: str) -> None:
+    """Else it would be an admin socket on TCP."""
+    assert await monitored(path, method=method) == (404, [])
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9100", "127.0.0.1.evil.example", "", "127.0.0.1:x"])
+async def test_a_page_under_another_name_does_not_read_it(host: str) -> None:
+    """DNS rebinding: a browser on this machine would send its page's own name."""
+    assert await monitored("/metrics", host=host) == (421, [])

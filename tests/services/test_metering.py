@@ -1,0 +1,185 @@
+"""Readings for the metrics: what is asked, what is left out when it cannot be had, and who may see what."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
+
+from gateway.core.agents import Agent, Restriction
+from gateway.core.principal import TrustTier
+from gateway.core.readings import AgentStanding, Readings
+from gateway.errors import StoreError
+from gateway.services import metering as module
+from gateway.services.metering import Metering, Sources
+from gateway.services.readiness import Readiness
+from gateway.services.trusted import given
+from tests.services.test_stats import House as Figures
+from tests.simulate.world import ALLOW_ALL, FixedPolicies
+
+
+class Meter:
+    """Keeps what it was to write."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Readings, str, str]] = []
+        self.at_once = self.most = 0
+
+    async def text(self, readings: Readings, *, tenant: str, accept: str) -> tuple[bytes, str]:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await anyio.lowlevel.checkpoint()
+        self.asked.append((readings, tenant, accept))
+        self.at_once -= 1
+        return b"text", "kind"
+
+
+class Agents:
+    def list(self, tenant: str) -> tuple[Agent, ...]:
+        names = ("newer", "older") if tenant == "acme" else ()
+        return tuple(
+            Agent(
+                tenant=tenant,
+                id=f"agt_{name}",
+                slug=name,
+                name=name,
+                description="",
+                restriction=Restriction(),
+                created="",
+            )
+            for name in names
+        )
+
+
+class Standings:
+    def shown(self, tenant: str, agent: str) -> Any:
+        return given(TrustTier.T1 if agent == "older" else TrustTier.T0)
+
+
+class Deliveries:
+    attempts: Mapping[tuple[str, str], int] = {("acme", "delivered"): 1}
+    down = False
+
+    async def backlog(self) -> Mapping[str, int]:
+        if self.down:
+            raise StoreError("the outbox is locked")
+        return {"acme": 2}
+
+
+class House:
+    def __init__(self) -> None:
+        self.figures = Figures()
+        self.meter, self.deliveries = Meter(), Deliveries()
+        self.metering = Metering(
+            self.meter,
+            Sources(
+                reader=self.figures.store,
+                index=self.figures.stats._index,
+                approvals=self.figures.waiting,
+                agents=Agents(),
+                standings=Standings(),
+                readiness=Readiness(audit=self.figures.store, policies=FixedPolicies(ALLOW_ALL)),
+                deliveries=self.deliveries,
+                in_flight=lambda: 1,
+                held=lambda: {"acme": 1},
+                chains=lambda: {"acme": (True, 5.0)},
+                requests=lambda: {("acme", ""): (3, 1)},
+                jobs=lambda: {"sweep": (2, 0)},
+            ),
+        )
+
+    async def read(self, tenant: str = "") -> tuple[Readings, str]:
+        asked = self.metering.of(tenant, accept="a") if tenant else self.metering.all(accept="a")
+        assert await asked == (b"text", "kind")
+        readings, shown, accept = self.meter.asked[-1]
+        assert accept == "a"
+        return readings, shown
+
+
+async def test_everything_is_read_for_the_operator() -> None:
+    """Of every tenant; `_system` has neither intents nor approvals."""
+    house = House()
+    await house.figures.decided("bot", effect="ESCALATE", kind="files.write")
+    await house.figures.decided("bot", tenant="other")
+    await house.figures.decided("x", tenant="_system")
+    readings, shown = await house.read()
+    assert readings == Readings(
+        pending_intents={("acme", "bot", "files.write"): 1},
+        pending_approvals={"acme": 3, "other": 3},
+        standings={
+            "acme": (
+                AgentStanding(agent="older", tier=TrustTier.T1, score=25),
+                AgentStanding(agent="newer", tier=TrustTier.T0, score=0),
+            ),
+            "other": (),
+        },
+        in_flight=1,
+        held={"acme": 1},
+        chains={"acme": (True, 5.0)},
+        requests={("acme", ""): (3, 1)},
+        deliveries={("acme", "delivered"): 1},
+        backlog={"acme": 2},
+        jobs={"sweep": (2, 0)},
+        checks={"audit": True, "policies": True, "tokens": True, "draining": True},
+        ready=True,
+        reloaded=True,
+    )
+    assert shown == ""
+
+
+async def test_a_tenants_admin_asks_for_its_own() -> None:
+    """And costs no more than its own."""
+    house = House()
+    await house.figures.decided("bot", effect="ESCALATE")
+    await house.figures.decided("bot", tenant="other", effect="ESCALATE")
+    readings, shown = await house.read("acme")
+    assert (set(readings.pending_approvals), set(readings.standings), shown) == ({"acme"}, {"acme"}, "acme")
+    assert {tenant for tenant, _, _ in readings.pending_intents} == {"acme"}
+
+
+async def test_who_is_alone_sees_everything() -> None:
+    """One organisation's gateway: there is nobody to hide anything from."""
+    house = House()
+    await house.figures.decided("bot")
+    await house.figures.decided("x", tenant="_system")
+    assert (await house.read("acme"))[1] == ""
+    assert (await house.read("new"))[1] == "new"
+
+
+async def test_what_cannot_be_read_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """When something is wrong is when the other numbers are needed; and nobody is told more than its own then."""
+    house = House()
+    await house.figures.decided("bot")
+    house.deliveries.down = True
+    readings, _ = await house.read()
+    assert (readings.backlog, readings.unread, readings.jobs) == ({}, 1, {"sweep": (2, 0)})
+    house.figures.store.unreadable = "disk"
+    readings, shown = await house.read("acme")
+    assert (readings.pending_intents, readings.unread, shown) == ({}, 3, "acme")
+    readings, shown = await house.read()
+    assert (readings.pending_approvals, readings.unread, shown) == ({}, 2, "")
+    assert "a reading for the metrics is missing: the outbox is locked" in caplog.text
+
+
+async def test_a_reading_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus itself waits ten seconds for all of it."""
+    monkeypatch.setattr(module, "READ_S", 0.01)
+    house = House()
+    await house.figures.decided("bot")
+
+    async def never(tenant: str) -> int:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(house.figures.waiting, "pending", never)
+    readings, _ = await house.read()
+    assert (readings.pending_approvals, readings.unread) == ({}, 1)
+
+
+async def test_questions_are_answered_one_after_another() -> None:
+    """Fifty that ask at once must not cost fifty at once."""
+    house = House()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(house.read)
+    assert (len(house.meter.asked), house.meter.most) == (5, 1)
