@@ -190,11 +190,6 @@ class Trust:
         held = self.held(tenant, agent)
         return (0, "") if held is None else (held.record.failures_in_row, held.record.failed_at)
 
-    def failures(self, tenant: str, agent: str) -> tuple[int, str]:
-        """Return how many failures an agent has in a row, and when the last was (RFC 3339). Raises as `trusted`."""
-        held = self.held(tenant, agent)
-        return (0, "") if held is None else (held.record.failures_in_row, held.record.failed_at)
-
     def pinned(self, tenant: str, agent: str) -> TrustTier | None:
         """Return the tier that configuration gives an agent for good; None where it earns its own."""
         pinned = self._standing.pinned(tenant, agent)

@@ -1,9 +1,9 @@
 """Changes of trust on record: what a record has earned or lost, and what a human says of it.
 
 Owns the `trust.changed` entries. Their reasons, which the chain hashes, are all that a stranger needs to fold them: the
-kind of change and its tier, then what a change by the model rests on (`from`, `upTo`, `ceiling`, `model`), so that the
-model can be asked again. The body says it for people. Each writes the agent's row, which every decision on an earned
-tier expects: one that was made under another tier conflicts and is made anew.
+kind of change and its tier, then what a change by the model rests on (`from`, `upTo`, `start`, `ceiling`, `model`), so
+that the model can be asked again. The body says it for people. Each writes the agent's row, which every decision on an
+earned tier expects: one that was made under another tier conflicts and is made anew.
 
 A demotion is in force before its entry (`services/trust.py`); the entry follows as soon as the store takes it.
 """
@@ -151,17 +151,18 @@ class TrustChanges:
             "upTo": held.seq,
             "at": timestamp(now),
         }
-        rests_on = (
-            f"from={deserved.recorded.name}",
-            f"upTo={held.seq}",
-            f"ceiling={terms.ceiling.name}",
-            f"model={VERSION}",
-        )
+        rests_on = {
+            "from": deserved.recorded.name,
+            "upTo": held.seq,
+            "start": terms.start.name,
+            "ceiling": terms.ceiling.name,
+            "model": VERSION,
+        }
         draft = self._draft(
             tenant,
             agent,
             now,
-            reasons=(kind.value, deserved.tier.name, *rests_on),
+            reasons=(kind.value, deserved.tier.name, *(f"{name}={one}" for name, one in rests_on.items())),
             body=orjson.dumps(body),
             version=version,
             row=(deserved.tier, held.record.ceiling, held.record.frozen),

@@ -199,10 +199,11 @@ class TrustCheck:
         if rests_on["model"] != str(VERSION):
             self._elsewhere += 1
             return
-        start, up_to = TrustTier[rests_on["from"]], int(rests_on["upTo"])
+        start, up_to = TrustTier[rests_on["start"]], int(rests_on["upTo"])
         before = agent.past.get(up_to)
-        if agent.record.tier is not None and agent.record.tier != start:
-            self._differ(change.seq, chained.agent, "change", f"from {start.name}", f"from {agent.record.tier.name}")
+        was = start if agent.record.tier is None else agent.record.tier
+        if rests_on["from"] != was.name:
+            self._differ(change.seq, chained.agent, "change", f"from {rests_on['from']}", f"from {was.name}")
         if before is None or agent.changed > up_to:
             self._differ(change.seq, chained.agent, "change", f"rests on entry {up_to}", "another record")
             return
