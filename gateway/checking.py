@@ -24,7 +24,7 @@ from gateway.errors import (
     UpstreamBroken,
     UpstreamError,
 )
-from gateway.parts import data_folder, describe, make_upstream, policy_path, state_folder
+from gateway.parts import data_folder, describe, make_upstream, policy_path, require_tracing, state_folder
 from gateway.policyfiles.files import load_bundle
 from gateway.ports import Outbound, Upstream, UpstreamSupport
 from gateway.records import database_path, reading, verify_chains
@@ -55,10 +55,11 @@ class Findings:
 
 
 async def check(settings: Settings) -> Findings:
-    """Look at settings, policies, store and upstreams, in this order. Raises nothing that is a finding."""
+    """Look at settings, policies, tracing, store and upstreams, in this order. Raises nothing that is a finding."""
     findings = Findings()
     await _check_address(settings, findings)
     _check_policies(settings, findings)
+    _check_tracing(settings, findings)
     await _check_store(settings, findings)
     await _check_upstreams(settings.upstreams, findings)
     return findings
@@ -100,6 +101,14 @@ def _check_policies(settings: Settings, findings: Findings) -> None:
         findings.problems.extend(error.problems)
     else:
         findings.notes.extend(explain_bundle(bundle))
+
+
+def _check_tracing(settings: Settings, findings: Findings) -> None:
+    try:
+        if settings.tracing.exporter != "none":
+            require_tracing()
+    except ConfigurationError as error:
+        findings.problems.extend(error.problems)
 
 
 async def _check_store(settings: Settings, findings: Findings) -> None:

@@ -4,6 +4,7 @@ Owns the translation and nothing that runs: `app.py` puts the parts together.
 """
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -52,6 +53,7 @@ __all__ = [
     "policy_path",
     "public_url",
     "recorded",
+    "require_tracing",
     "sealing_key",
     "standing",
     "state_folder",
@@ -135,10 +137,17 @@ def make_spans(settings: Settings) -> "OtelSpans | None":
     tracing = settings.tracing
     if tracing.exporter == "none":
         return None
-    try:
-        from gateway.telemetry.tracing import OtelSpans, console_processor, otlp_processor
+    require_tracing()
+    from gateway.telemetry.tracing import OtelSpans, console_processor, otlp_processor
 
-        processor = console_processor() if tracing.exporter == "console" else otlp_processor(tracing.endpoint)
+    processor = console_processor() if tracing.exporter == "console" else otlp_processor(tracing.endpoint)
+    return OtelSpans(processor, version=__version__, sample=tracing.sample)
+
+
+def require_tracing() -> None:
+    """Raise ConfigurationError where the extra `tracing` is not installed."""
+    try:
+        import_module("gateway.telemetry.tracing")
     except ImportError as error:
         raise ConfigurationError(
             Problem(
@@ -148,7 +157,6 @@ def make_spans(settings: Settings) -> "OtelSpans | None":
                 remedy="install intended-mcp-gateway[tracing]; or set `exporter: none`",
             )
         ) from error
-    return OtelSpans(processor, version=__version__, sample=tracing.sample)
 
 
 def place_of(upstream: UpstreamSettings) -> dict[str, str | int]:

@@ -237,3 +237,14 @@ async def test_pages_are_followed_and_what_cannot_be_pinned_is_told(tmp_path: Pa
     assert {problem.field for problem in findings.problems} == {"numbers"}
     assert "canonical" in findings.problems[0].message
     assert any(f"upstream x: {2 * checking.PAGES} tools" in note for note in findings.notes)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+async def test_tracing_without_its_extra_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, installed: bool
+) -> None:
+    """Found before the start that it would stop."""
+    if not installed:
+        monkeypatch.setitem(sys.modules, "gateway.telemetry.tracing", None)
+    findings = await check(settings_in(tmp_path, tracing={"exporter": "otlp"}))
+    assert ("intended-mcp-gateway[tracing]" in messages(findings)) is not installed

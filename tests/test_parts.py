@@ -1,5 +1,6 @@
 """Settings become the parts of the house, and nothing secret is told on the way."""
 
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from gateway.parts import (
     data_folder,
     describe,
     hold_terms,
+    make_spans,
     make_upstream,
+    make_upstreams,
     mounts,
+    place_of,
     policy_path,
     public_url,
     sealing_key,
@@ -25,7 +29,9 @@ from gateway.parts import (
 )
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount
-from gateway.settings import HoldSettings, Settings, TokenSettings, UpstreamSettings, ValueSettings
+from gateway.services.tracing import TracedUpstream
+from gateway.settings import HoldSettings, Settings, TokenSettings, TracingSettings, UpstreamSettings, ValueSettings
+from gateway.upstream.http import HttpUpstream
 
 URL = UpstreamSettings(url="http://127.0.0.1:9/mcp")
 
@@ -136,3 +142,48 @@ def test_links_begin_with_the_public_url_or_the_address_served(
 ) -> None:
     """An address that stands for all of them leads nowhere."""
     assert public_url(settings_in(tmp_path, **changes)) == origin
+
+
+def test_without_tracing_there_are_no_spans_and_upstreams_are_bare(tmp_path: Path) -> None:
+    """The default costs a call nothing: there is nothing around it."""
+    settings = settings_in(tmp_path)
+    assert make_spans(settings) is None
+    assert isinstance(make_upstreams(settings)["default"], HttpUpstream)
+
+
+@pytest.mark.parametrize("exporter", ["otlp", "console"])
+async def test_with_tracing_each_upstream_has_spans_around_it(tmp_path: Path, exporter: str) -> None:
+    """Under its own name."""
+    settings = settings_in(tmp_path, tracing=TracingSettings(exporter=exporter))
+    spans = make_spans(settings)
+    assert spans is not None
+    traced = make_upstreams(settings, spans)["default"]
+    assert isinstance(traced, TracedUpstream)
+    assert traced.id == "default"
+    await spans.aclose()
+
+
+def test_tracing_without_the_extra_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting without the traces that were asked for would be found out when they are needed."""
+    monkeypatch.setitem(sys.modules, "gateway.telemetry.tracing", None)
+    with pytest.raises(ConfigurationError, match=r"install intended-mcp-gateway\[tracing\]"):
+        make_spans(settings_in(tmp_path, tracing=TracingSettings(exporter="otlp")))
+
+
+@pytest.mark.parametrize(
+    ("upstream", "place"),
+    [
+        (UpstreamSettings(command="npx"), {"network.transport": "pipe"}),
+        (UpstreamSettings(url="https://x.example/mcp?key=s3cret"), {"server.address": "x.example", "server.port": 443}),
+        (UpstreamSettings(url="http://[::1]/mcp"), {"server.address": "::1", "server.port": 80}),
+        (UpstreamSettings(url="http://x.example:8080/mcp"), {"server.address": "x.example", "server.port": 8080}),
+    ],
+)
+def test_spans_tell_the_host_of_an_upstream_and_nothing_else_of_its_url(
+    upstream: UpstreamSettings, place: dict[str, Any]
+) -> None:
+    """Some servers have their key in it."""
+    http = {} if upstream.url is None else {"network.transport": "tcp", "network.protocol.name": "http"}
+    assert place_of(upstream) == http | place

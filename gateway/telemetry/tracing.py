@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
@@ -42,8 +43,6 @@ MAX_ATTRIBUTE_CHARS: Final = 4096
 
 def otlp_processor(endpoint: str | None) -> SpanProcessor:
     """Return what posts spans to a collector (OTLP over HTTP); None: where `OTEL_EXPORTER_OTLP_*` says, or loopback."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
     return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
 
 

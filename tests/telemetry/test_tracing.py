@@ -181,39 +181,45 @@ async def test_the_console_s_spans_go_to_standard_error(capfd: pytest.CaptureFix
     assert (out, json.loads(err)["name"]) == ("", "tools/call echo")
 
 
-async def test_a_collector_that_is_not_there_costs_a_call_nothing() -> None:
+async def test_a_collector_that_is_not_there_costs_a_call_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens on port 9; the call's span is dropped, and the log says so once in a while."""
+    monkeypatch.setattr(module, "END_S", 0.1)
     spans = OtelSpans(otlp_processor("http://127.0.0.1:9/v1/traces"), version="1")
     spans.server("tools/call echo", {}, parent=None, link=None).end()
     with anyio.fail_after(5):
         await spans.aclose()
 
 
-@pytest.mark.parametrize("era", ["handshake", "modern"])
+async def test_a_gateway_without_tracing_does_not_load_it() -> None:
+    """The SDK is a fifth of a second and some 10 MB; also without the extra there must be nothing to import."""
+    program = "import sys, gateway.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    with anyio.fail_after(30):
+        assert (await anyio.run_process([sys.executable, "-c", program], cwd=ROOT, check=False)).returncode == 0
+
+
 @pytest.mark.parametrize("transport", ["http", "stdio"])
-async def test_four_spans_of_one_call_nest_with_the_official_sdk_on_both_sides(
-    transport: str, era: str, tmp_path: Path
-) -> None:
-    """Agent's CLIENT, our SERVER, our CLIENT, the upstream's SERVER: each once, each under the one before it.
+async def test_four_spans_of_one_call_nest_with_the_official_sdk_on_both_sides(transport: str, tmp_path: Path) -> None:
+    """Agent, gateway in and out, upstream: each span once, each under the one before, in both eras.
 
     In a process of its own: the SDK's spans are those of the process's global provider.
     """
-    command = [sys.executable, "-m", "tests.telemetry.traced_world", transport, era, str(tmp_path)]
+    command = [sys.executable, "-m", "tests.telemetry.traced_world", transport, str(tmp_path)]
     with anyio.fail_after(60):
         done = await anyio.run_process(command, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr.decode()
     spans = {one["id"]: one for one in json.loads(done.stdout)}
     calls = [one for one in spans.values() if one["name"].endswith("tools/call echo")]
-    (leaf,) = [one for one in calls if one["scope"] == "mcp-python-sdk" and one["kind"] == "SERVER"]
-    chain = [leaf]
-    while chain[-1]["parent"] in spans:
-        chain.append(spans[chain[-1]["parent"]])
-    assert [(one["scope"], one["kind"]) for one in chain[::-1]] == [
-        ("agent", "INTERNAL"),
-        ("mcp-python-sdk", "CLIENT"),
-        ("gateway", "SERVER"),
-        ("gateway", "CLIENT"),
-        ("mcp-python-sdk", "SERVER"),
-    ]
-    assert len(calls) == 4
-    assert len({one["trace"] for one in chain}) == 1
+    for era in ("handshake", "modern"):
+        (root,) = [one for one in spans.values() if one["name"] == era]
+        chain = [root]
+        while under := [one for one in calls if one["parent"] == chain[-1]["id"]]:
+            chain += under
+        assert [(one["scope"], one["kind"]) for one in chain] == [
+            ("agent", "INTERNAL"),
+            ("mcp-python-sdk", "CLIENT"),
+            ("gateway", "SERVER"),
+            ("gateway", "CLIENT"),
+            ("mcp-python-sdk", "SERVER"),
+        ]
+        assert {one["trace"] for one in chain} == {root["trace"]}
+    assert len(calls) == 8

@@ -1,6 +1,6 @@
 """An agent, the gateway and an upstream, each with spans, as one program: prints every span as JSON.
 
-    python -m tests.telemetry.traced_world (http | stdio) (handshake | modern) FOLDER
+    python -m tests.telemetry.traced_world (http | stdio) FOLDER
     python -m tests.telemetry.traced_world upstream FILE          the stdio upstream, which appends its spans to FILE
 
 Agent and upstream are the official SDK's, whose spans are those of the process's global provider; the gateway's own
@@ -74,7 +74,7 @@ async def reached_by(transport: str, path: Path) -> AsyncIterator[UpstreamSettin
         yield UpstreamSettings(url=f"{address}/mcp")
 
 
-async def main(transport: str, era: str, folder: Path) -> None:
+async def main(transport: str, folder: Path) -> None:
     path = folder / "spans"
     global_provider(path)
     parts.make_spans = lambda _: tracing.OtelSpans(SimpleSpanProcessor(ToFile(path)), version="1")
@@ -92,10 +92,10 @@ async def main(transport: str, era: str, folder: Path) -> None:
             tracing={"exporter": "console"},
         )
         async with Gateway.open(whole) as opened, serving(opened, whole) as served:
-            mode = "legacy" if era == "handshake" else "auto"
-            async with Client(f"{served.url}/mcp", mode=mode) as client:
-                with trace.get_tracer("agent").start_as_current_span("work"):
-                    await client.call_tool("echo", {"text": "hi"})
+            for era, mode in (("handshake", "legacy"), ("modern", "auto")):
+                async with Client(f"{served.url}/mcp", mode=mode) as client:
+                    with trace.get_tracer("agent").start_as_current_span(era):
+                        await client.call_tool("echo", {"text": "hi"})
     print(json.dumps([json.loads(line) for line in path.read_text().splitlines()]))
 
 
@@ -110,4 +110,4 @@ if __name__ == "__main__":
         global_provider(Path(sys.argv[2]))
         upstream().run("stdio")
     else:
-        anyio.run(main, sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+        anyio.run(main, sys.argv[1], Path(sys.argv[2]))
