@@ -107,8 +107,7 @@ def _ops() -> Iterator[Row]:
     )
     yield from block("typescript/retry", OPS, 564, 583, test=TYPESCRIPT + "test_the_guides_retry_gets_through_a_limit")
     yield from block("answer/webhook", OPS, 607, 618, test=WEBHOOKS + "test_the_body_of_the_documents")
-    yield from table("webhook-event", OPS, 623, 628, test=WEBHOOKS + "test_an_event_of_the_documents_arrives")
-    yield from table("webhook-event", OPS, 629, 629, waits="trust")
+    yield from table("webhook-event", OPS, 623, 629, test=WEBHOOKS + "test_an_event_of_the_documents_arrives")
     yield from block(
         "code/verify-webhook",
         OPS,

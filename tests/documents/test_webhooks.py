@@ -26,7 +26,7 @@ from gateway.services.operator import operator
 from gateway.settings import Settings, TierSettings, WebhookSettings
 from gateway.store.sqlite.store import DATABASE, TAIL_ENTRIES, open_store
 from gateway.telemetry.clock import SystemClock
-from tests.documents.rows import OPS, REF, ROWS, Row, rows_of
+from tests.documents.rows import OPS, REF, Row, rows_of
 from tests.ecmascript import stringify
 from tests.webhooks.receiver import Got, Receiver, receiver
 
@@ -101,7 +101,7 @@ async def told(folder: Path) -> tuple[list[tuple[str, Got]], dict[str, str]]:
         for name, outcome in (("allowed", {"status": "completed"}), ("approved", {"status": "failed", "error": "x"})):
             answer = await client.post(f"/v1/intents/{intents[name]}/outcome", json=outcome)
             assert answer.status_code == 200, answer.text
-        await arrived(one, 18)
+        await arrived(one, 19)
         return [(made["secret"], got) for got in one.got], intents
 
 
@@ -226,8 +226,11 @@ def test_every_delivery_verifies_as_the_document_says(document: str, story: Any)
             assert hmac.compare_digest(one.headers["x-meritt-signature"], f"sha256={digest(secret, one.body)}")
 
 
-def test_the_row_that_waits_is_that_of_the_tiers() -> None:
-    """Tiers change with their own issue; the event's shape is in core/events.py."""
-    assert [row.id for row in ROWS if row.id.startswith("webhook-event") and row.waits] == [
-        "webhook-event/agent.trust.changed"
-    ]
+def test_a_change_of_tier_is_told_with_what_it_was(story: Any) -> None:
+    """The contract, section 5: who was trusted with everything and asked for what is forbidden, is not any more."""
+    got, _ = story
+    [data] = [one["data"] for one in events(got) if one["event"] == "agent.trust.changed"]
+    assert list(data) == ["agentId", "previousTier", "tier", "score"]
+    assert data["agentId"].startswith("agt_")
+    assert (data["previousTier"], data["tier"]) == ("T4", "T0")
+    assert 0 <= data["score"] < 20
