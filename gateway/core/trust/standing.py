@@ -5,6 +5,7 @@ folds in (`fold.py`). All of it depends on the UTC day of `now` and no finer tim
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway.core.principal import TrustTier
@@ -126,8 +127,19 @@ def change_due(
         return ChangeKind.PROMOTED, due
     if due.tier == _ceiling(record, ceiling, start):
         return ChangeKind.CAPPED, due
+    faded = _only_faded(record, due, _day(now), ceiling, start, model)
+    return (ChangeKind.FADED if faded else ChangeKind.DEMOTED), due
+
+
+def _only_faded(
+    record: Record, due: Standing, day: int, ceiling: TrustTier, start: TrustTier, model: TrustModel
+) -> bool:
+    """Say whether time alone lowers the tier: it held at the last entry, or would fall with nothing bad on record."""
     last = _on(record, record.sums.day, ceiling, start, model)
-    return (ChangeKind.DEMOTED if last.tier < last.recorded else ChangeKind.FADED), due
+    if last.tier >= last.recorded:
+        return True
+    clean = replace(record, sums=replace(record.sums, bad=0))
+    return day >= record.barred and _on(clean, day, ceiling, start, model).tier == due.tier
 
 
 def cites(record: Record, kind: ChangeKind) -> tuple[Cited, ...]:

@@ -4,10 +4,13 @@ from itertools import pairwise
 
 from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
+from gateway.core.trust.evidence import EvidenceKind
+from gateway.core.trust.fold import after
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT
-from gateway.core.trust.record import Sums
+from gateway.core.trust.record import Record, Sums
 from gateway.core.trust.standing import score_of
 from gateway.settings import DEFAULT_THRESHOLDS, TierSettings
+from tests.simulate.trust import act
 
 STEPS = DEFAULT_MODEL.steps
 
@@ -55,3 +58,14 @@ def test_what_a_tier_asks_for_can_be_done_alone_at_the_tier_below_it() -> None:
     caps: dict[TrustTier, Thresholds] = {tier: TierSettings().threshold(tier) for tier in DEFAULT_THRESHOLDS}
     for below, step in enumerate(STEPS):
         assert step.risk < caps[TrustTier(below)].allow_below
+
+
+def test_a_denial_of_risk_eighty_costs_the_highest_tier_from_the_best_record_there_can_be() -> None:
+    """No merit pays for it: a full day's evidence on every day for ever is what a record can hold at most."""
+    best = 0
+    for _ in range(2000):
+        best = (best * DEFAULT_MODEL.fade >> 32) + DEFAULT_MODEL.proven_a_day
+    day = act(EvidenceKind.DENIED).day
+    record = Record(sums=Sums(day=day, proven=best))
+    assert score_of(record.sums) > STEPS[3].score
+    assert score_of(after(record, act(EvidenceKind.DENIED, risk=80)).sums) < STEPS[3].keeps_score

@@ -221,6 +221,22 @@ def test_what_falls_by_time_alone_has_faded_and_is_not_barred() -> None:
     assert after_change(record, changed(due[0], due[1].tier, day=280)).barred == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "risk", "expected"),
+    [
+        (EXECUTED, 20, ChangeKind.FADED),
+        (DENIED, 20, ChangeKind.FADED),
+        (DENIED, 60, ChangeKind.DEMOTED),
+        (EvidenceKind.REJECTED, 0, ChangeKind.DEMOTED),
+    ],
+)
+def test_coming_back_after_a_long_time_is_no_fault(kind: EvidenceKind, risk: int, expected: ChangeKind) -> None:
+    """What is gone by then has faded, also where it is a new act that shows it; a strike is a fault on any day."""
+    due = change_due(after(worked(150), act(kind, risk=risk, day=280, what=-1)), on_day(280), ceiling=T4)
+    assert due is not None
+    assert due[0] is expected
+
+
 def test_a_change_cites_the_entries_that_it_rests_on() -> None:
     """A promotion the last good ones, anything else the bad ones with them, in the order of the chain."""
     record = after(worked(20), act(DENIED, risk=80, day=20, what=-1, seq=5))
