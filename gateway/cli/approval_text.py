@@ -4,13 +4,13 @@ Takes the answer of `GET /v1/approvals/{id}`. Nothing in a line acts on a termin
 (`core/visible.py`), and a text of one field begins no line of its own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.cli.output import visible as harmless
 from gateway.core.visible import visible
 
-__all__ = ["details_lines", "time_left"]
+__all__ = ["details_lines", "folded", "time_left"]
 
 Shown = Mapping[str, Any]
 
@@ -21,6 +21,7 @@ def details_lines(approval: Shown) -> list[str]:
     lines = [details["sentence"] if details else f"Approval {approval['id']}", "", *_standing(approval)]
     if details:
         lines += [*_what(details), *_why(details), *_who(approval, details), *_compared(details["lastAllowed"])]
+        lines += _lease(approval, details["lease"])
     else:
         lines += [f"Reason: {visible(str(approval['reason']))}"]
     return [harmless(line) for line in lines]
@@ -29,6 +30,13 @@ def details_lines(approval: Shown) -> list[str]:
 def time_left(seconds: int) -> str:
     """Return a duration as people say it."""
     return f"{seconds // 60} min {seconds % 60} s"
+
+
+def folded(rows: Sequence[Shown]) -> list[Shown]:
+    """Return one approval of each group, its oldest, which expires first; the rows are newest first."""
+    oldest = {row.get("group") or row["id"]: row for row in rows}
+    chosen = {row["id"] for row in oldest.values()}
+    return [row for row in rows if row["id"] in chosen]
 
 
 def _standing(approval: Shown) -> Iterator[str]:
@@ -44,6 +52,12 @@ def _standing(approval: Shown) -> Iterator[str]:
             yield f"Reason given: {visible(approval['resolution'])}"
     if approval["approvalUrl"]:
         yield f"Page: {approval['approvalUrl']}"
+    yield f"Asked {approval['asked']} times, {approval['waiting']} wait for it now"
+    if approval["groupSize"] > 1 or approval["equal"] > 1:
+        yield (
+            f"{approval['groupSize']} of this agent's calls of it wait, {approval['equal']} of equal content whoever"
+            " asks; each is answered by itself"
+        )
 
 
 def _what(details: Shown) -> Iterator[str]:
@@ -95,6 +109,22 @@ def _compared(compared: Shown) -> Iterator[str]:
     for one in compared["differences"]:
         between = " -> ".join(text for text in (one["before"], one["after"]) if text)
         yield f"  {one['change']} {one['path']}: {between}"
+
+
+def _lease(approval: Shown, offer: Shown) -> Iterator[str]:
+    """Say what a yes to calls of the same shape would hold fast."""
+    if approval["status"] != "pending":
+        return
+    yield ""
+    if offer["problem"]:
+        yield f"No lease can be granted: {offer['problem']}"
+        return
+    yield (
+        f"The same shape for a while: intended approvals approve {approval['id']} --for 10m --uses 10"
+        f" (at most {offer['maxMinutes']} min, {offer['maxUses']} uses)"
+    )
+    yield "These would have to be the same, and no others be there, unless --let PLACE=CHECK:VALUE says otherwise:"
+    yield from (f"  {visible(place['path'])} equals {place['value']}" for place in offer["places"])
 
 
 def _counts(counts: Shown) -> str:

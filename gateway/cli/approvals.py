@@ -1,18 +1,22 @@
 """`intended approvals`: what waits for a human, and the human's answer."""
 
+import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import options
+from gateway.cli import leases, options
 from gateway.cli.administration import Place, TenantOption, administer, segment, show
-from gateway.cli.approval_text import details_lines
-from gateway.cli.output import Format, FormatOption, data
+from gateway.cli.approval_text import details_lines, folded
+from gateway.cli.lease_terms import lease_body
+from gateway.cli.output import Format, FormatOption, data, say
 from gateway.errors import Unavailable
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Approvals: escalated calls that wait for a human.", no_args_is_help=True)
+app.add_typer(leases.app, name="leases")
 
 COLUMNS = {
     "ID": "id",
@@ -22,6 +26,7 @@ COLUMNS = {
     "REASON": "reason",
     "EXPIRES": "expiresAt",
 }
+LISTED = {**COLUMNS, "TARGET": "target", "ASKED": "asked", "WAITING": "waiting", "ALIKE": "groupSize"}
 
 ApprovalArgument = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its id: apr_...")]
 Reason = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
@@ -30,15 +35,24 @@ Reason = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
 @app.command("ls")
 def ls(
     status: Annotated[str, typer.Option(help="pending, approved, rejected, expired, cancelled or failed.")] = "pending",
+    group: Annotated[str, typer.Option(help="Only one group: an agent's calls of one tool.")] = "",
+    flat: Annotated[bool, typer.Option("--flat", help="Each in its line, groups too.")] = False,
     tenant: TenantOption = "default",
     data_dir: options.Data = None,
     state: options.State = None,
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """List what waits, newest first."""
+    """List what waits, newest first; on a terminal one line for each group, with its oldest."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    show(administer(place, lambda gateway: gateway.all("/v1/approvals", {"status": status})), output, COLUMNS)
+    query = {"status": status, "group": group}
+    found = administer(place, lambda gateway: gateway.all("/v1/approvals", query))
+    shown = found
+    if output is Format.TABLE and status == "pending" and not (group or flat) and _is_terminal():
+        shown = folded(found)
+    show(shown, output, LISTED)
+    if len(shown) < len(found):
+        say(f"{len(found)} wait, folded to {len(shown)} lines; --flat lists each. Each is answered by itself.")
 
 
 @app.command("show")
@@ -63,15 +77,27 @@ def show_(
 def approve(
     approval: ApprovalArgument,
     reason: Reason = None,
+    time: Annotated[str | None, typer.Option("--for", metavar="TIME", help="And calls like it, for 10m.")] = None,
+    uses: Annotated[int | None, typer.Option(help="And so many calls like it [default: 10].")] = None,
+    let: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE=CHECK:VALUE",
+            help="Where they may differ: args.path=prefix:/srv/data/, args.amount=max:500, also min, oneOf, equals,"
+            " any. May be repeated.",
+        ),
+    ] = None,
     tenant: TenantOption = "default",
     data_dir: options.Data = None,
     state: options.State = None,
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Say yes: that very call may run, once."""
+    """Say yes: that very call may run, once; with --for, --uses or --let also calls of its shape (a lease)."""
+    lease = lease_body(time, uses, let)
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    _resolve(f"/v1/approvals/{segment(approval)}/approve", {"reason": reason}, place, output)
+    columns = COLUMNS if lease is None else {**COLUMNS, "LEASE": "leaseId"}
+    _resolve(f"/v1/approvals/{segment(approval)}/approve", {"reason": reason, "lease": lease}, place, output, columns)
 
 
 @app.command("deny")
@@ -113,5 +139,12 @@ def _require_gateway(place: Place) -> None:
         raise Unavailable("no gateway is running on this data folder; start one, or see `intended approvals ls`")
 
 
-def _resolve(path: str, body: dict[str, Any], place: Place, output: Format) -> None:
-    show([administer(place, lambda gateway: gateway.post(path, body))], output, COLUMNS)
+def _is_terminal() -> bool:
+    """Return whether people read the list; programs get each line of it."""
+    return sys.stdout.isatty()
+
+
+def _resolve(
+    path: str, body: dict[str, Any], place: Place, output: Format, columns: Mapping[str, str] = COLUMNS
+) -> None:
+    show([administer(place, lambda gateway: gateway.post(path, body))], output, columns)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import anyio
 
 from gateway.cli.administration import Administration, segment
-from gateway.cli.approval_text import details_lines, time_left
+from gateway.cli.approval_text import details_lines, folded, time_left
 from gateway.cli.output import visible as harmless
 from gateway.cli.terminal import Terminal, terminal
 from gateway.core.visible import visible
@@ -26,6 +26,9 @@ MAX_REASON: Final = 500
 SHOWN: Final = 100
 """The newest that are listed; the gateway says how many there are in all."""
 
+EQUAL_CALLS: Final = {"minutes": 10, "uses": 10}
+"""The lease that a key grants: nothing may differ. Any other is typed (`intended approvals approve`)."""
+
 
 class Mode(Enum):
     """What the keys mean now."""
@@ -37,9 +40,9 @@ class Mode(Enum):
 
 
 _HELP: Final = {
-    Mode.LIST: "up/down choose   enter details   a approve   d deny   q quit",
+    Mode.LIST: "up/down choose   enter details   a approve   d deny   g groups   q quit",
     Mode.DETAILS: "up/down scroll   a approve   d deny   escape back   q quit",
-    Mode.APPROVE: "Approve this once?   y yes   any other key: no answer",
+    Mode.APPROVE: "Approve this once?   y yes   l and 10 equal calls in 10 min   others: no answer",
     Mode.DENY: "Deny. Reason (recorded), then enter; escape: no answer",
 }
 
@@ -58,6 +61,7 @@ class Watch:
     reason: str = ""
     said: str = ""
     over: bool = False
+    fold: bool = True
 
     async def poll(self) -> None:
         """Look what waits now."""
@@ -73,7 +77,9 @@ class Watch:
         if self.chosen not in ids:
             if self.mode is not Mode.LIST:
                 self.said = f"{self.chosen} no longer waits."
-            self.mode, self.chosen = Mode.LIST, ids[0] if ids else ""
+            self.mode, self.chosen = Mode.LIST, ""
+            listed = self._listed()
+            self.chosen = listed[0]["id"] if listed else ""
 
     async def press(self, keys: list[str]) -> None:
         """Do what the keys of one read mean. Several at once are text for a reason, and otherwise a paste: nothing."""
@@ -85,11 +91,11 @@ class Watch:
             return
         key, self.said = keys[0], ""
         if self.mode is Mode.APPROVE:
-            self.mode = Mode.DETAILS
-            if key == "y":
-                await self._answer("approve", {})
+            await self._approve(key)
         elif key == "q":
             self.over = True
+        elif key == "g":
+            self.fold = not self.fold
         elif key in ("up", "down", "k", "j"):
             self._move(-1 if key in ("up", "k") else 1)
         elif key == "escape":
@@ -101,8 +107,9 @@ class Watch:
         """Return the screen, with what the keys mean now at its end."""
         room = max(height - 4, 1)
         if self.mode is Mode.LIST:
-            body = [self._row(row) for row in self.rows] or ["Nothing waits for a human now."]
-            at = next((place for place, row in enumerate(self.rows) if row["id"] == self.chosen), 0)
+            rows = self._listed()
+            body = [self._row(row) for row in rows] or ["Nothing waits for a human now."]
+            at = next((place for place, row in enumerate(rows) if row["id"] == self.chosen), 0)
             first = max(0, at - room + 1)
         else:
             body, first = self.details, min(self.top, max(len(self.details) - room, 0))
@@ -115,13 +122,23 @@ class Watch:
     def _row(self, row: Mapping[str, Any]) -> str:
         mark = ">" if row["id"] == self.chosen else " "
         until = row["expiresAt"][11:19]
-        return f"{mark} {row['id']}  until {until}  {visible(row['agent'])}: {visible(row['reason'])}"
+        count = row.get("groupSize", 1)
+        alike = f"  ({count} alike)" if self.fold and count > 1 else ""
+        asked = f"  (asked {row['asked']} times)" if row.get("asked", 1) > 1 else ""
+        return f"{mark} {row['id']}  until {until}  {visible(row['agent'])}: {visible(row['reason'])}{alike}{asked}"
+
+    def _listed(self) -> list[Mapping[str, Any]]:
+        """Return what is listed: one of each group, where groups are folded, and always the one that is chosen."""
+        if not self.fold:
+            return self.rows
+        shown = {row["id"] for row in folded(self.rows)} | {self.chosen}
+        return [row for row in self.rows if row["id"] in shown]
 
     def _move(self, by: int) -> None:
         if self.mode is Mode.DETAILS:
             self.top = max(0, min(self.top + by, len(self.details) - 1))
             return
-        ids = [row["id"] for row in self.rows]
+        ids = [row["id"] for row in self._listed()]
         if self.chosen in ids:
             self.chosen = ids[max(0, min(ids.index(self.chosen) + by, len(ids) - 1))]
 
@@ -139,6 +156,11 @@ class Watch:
     async def _read(self) -> None:
         shown = await self.gateway.get(f"/v1/approvals/{segment(self.chosen)}")
         self.details = [f"{self.chosen}  {time_left(shown['secondsLeft'])} left", *details_lines(shown)]
+
+    async def _approve(self, key: str) -> None:
+        self.mode = Mode.DETAILS
+        if key in ("y", "l"):
+            await self._answer("approve", {} if key == "y" else {"lease": EQUAL_CALLS})
 
     async def _deny(self, key: str) -> None:
         if self.mode is not Mode.DENY:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.approval_text import details_lines
+from gateway.cli.approval_text import details_lines, folded
 from tests.api.house import opened
 from tests.api.ops.test_approval_view import DETAILS
 
@@ -39,6 +39,10 @@ async def test_everything_that_a_yes_or_no_needs_is_there() -> None:
         "Who asks: github-actions, tier T1, by key_7",
         "Its intents: 3 completed",
         "  changed amount: 1 -> 5",
+        "Asked 4 times, 1 wait for it now",
+        "3 of this agent's calls of it wait, 2 of equal content whoever asks; each is answered by itself",
+        "approvals approve apr_1 --for 10m --uses 10 (at most 60 min, 20 uses)",
+        "  /amount equals 5",
     ):
         assert words in text
 
@@ -77,3 +81,20 @@ async def test_nothing_acts_on_the_terminal() -> None:
     lines = details_lines(shown | {"agent": evil, "details": shown["details"] | texts | lists})
     text = "\n".join(lines)
     assert not {"\x1b", "\u202e", "\r"} & set(text)
+
+
+async def test_where_there_can_be_no_lease_it_is_said_why() -> None:
+    """And nothing of it once there is an answer."""
+    offer = {"problem": "the rule asks for 2 approvers", "places": [], "maxMinutes": 0, "maxUses": 0}
+    assert "No lease can be granted: the rule asks for 2 approvers" in await changed(lease=offer)
+    done = {"status": "approved", "resolvedBy": "ps_1", "resolvedAt": "then", "resolution": None}
+    assert "approvals approve" not in "\n".join(details_lines(await approval(**done)))
+    alone = "\n".join(details_lines(await approval(groupSize=1, equal=1)))
+    assert "each is answered by itself" not in alone
+
+
+def test_a_list_is_folded_to_the_oldest_of_each_group() -> None:
+    """The oldest expires first. What belongs to no group stays."""
+    rows = [{"id": "5", "group": "a"}, {"id": "4", "group": ""}, {"id": "3"}, {"id": "2", "group": "a"}, {"id": "1"}]
+    assert [row["id"] for row in folded(rows)] == ["4", "3", "2", "1"]
+    assert folded([]) == []

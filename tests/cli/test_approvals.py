@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cli import approvals as module
 from gateway.errors import NotFound, Unavailable
 from tests.cli.desk import Asked, command, desk
 
@@ -26,9 +27,17 @@ HELD = {
     "approversNeeded": 1,
     "approvedBy": [],
     "approvalUrl": "http://127.0.0.1:8787/approve/apr_1",
+    "target": "files/write",
+    "group": "grp_1",
+    "groupSize": 1,
+    "equal": 1,
+    "asked": 2,
+    "waiting": 1,
+    "leaseId": None,
     "details": None,
 }
-LINE = "apr_1\tpending\tbilling-agent\tint_1\trefunds need a human\t2026-11-22T13:00:00.000Z\n"
+ANSWERED = "apr_1\tpending\tbilling-agent\tint_1\trefunds need a human\t2026-11-22T13:00:00.000Z"
+LINE = f"{ANSWERED}\tfiles/write\t2\t1\t1\n"
 
 
 def test_what_waits_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +55,47 @@ def test_what_waits_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             tenant="acme",
         ),
     ]
+
+
+def test_groups_are_folded_on_a_terminal_and_never_for_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty calls of a loop are one line for people; a script misses none."""
+    rows = [HELD | {"id": f"apr_{number}", "groupSize": 3} for number in (4, 3, 2)] + [HELD | {"group": ""}]
+    page = {"data": {"items": rows, "total": 4}}
+    shown: list[str] = []
+    monkeypatch.setattr(module, "show", lambda items, form, columns: shown.extend(one["id"] for one in items))
+    with desk(monkeypatch, *[page] * 5) as asked:
+        assert "folded" not in command(tmp_path, "approvals", "ls").stderr
+        assert shown == ["apr_4", "apr_3", "apr_2", "apr_1"]
+        monkeypatch.setattr(module, "_is_terminal", lambda: True)
+        shown.clear()
+        assert "4 wait, folded to 2 lines" in command(tmp_path, "approvals", "ls").stderr
+        assert shown == ["apr_2", "apr_1"]
+        for more in (["--flat"], ["--group", "grp_1"], ["--output", "json"]):
+            shown.clear()
+            command(tmp_path, "approvals", "ls", *more)
+            assert len(shown) == 4
+    assert asked.asked[3].query["group"] == "grp_1"
+
+
+def test_a_yes_may_be_for_calls_of_the_same_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed is what is asked for; the answer names the lease."""
+    with desk(monkeypatch, {"data": HELD | {"status": "approved", "leaseId": "lse_1"}}) as asked:
+        typed = ["--for", "30m", "--uses", "20", "--let", "args.path=prefix:/srv/data/", "--reason", "import"]
+        done = command(tmp_path, "approvals", "approve", "apr_1", *typed)
+    assert done.stdout == ANSWERED.replace("pending", "approved") + "\tlse_1\n"
+    lease = {"minutes": 30, "uses": 20, "constraints": {"/path": {"prefix": "/srv/data/"}}}
+    assert asked.asked == [
+        Asked(method="POST", path="/v1/approvals/apr_1/approve", body={"reason": "import", "lease": lease})
+    ]
+
+
+def test_a_shape_that_cannot_be_read_approves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip of the finger must not become a plain yes."""
+    with desk(monkeypatch) as asked:
+        assert command(tmp_path, "approvals", "approve", "apr_1", "--let", "path=/srv").exit_code == 2
+    assert asked.asked == []
 
 
 def test_one_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +123,7 @@ def test_an_answer_is_given_with_its_reason(
     """Or without; a yes must never be sent for a no."""
     with desk(monkeypatch, {"data": HELD | {"status": "approved"}}) as asked:
         done = command(tmp_path, "approvals", word, "apr_1", *option)
-    assert done.stdout == LINE.replace("pending", "approved")
+    assert done.stdout == ANSWERED.replace("pending", "approved") + "\n"
     assert asked.asked == [Asked(method="POST", path=f"/v1/approvals/apr_1/{route}", body=body)]
 
 

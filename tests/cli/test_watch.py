@@ -34,6 +34,10 @@ class Desk:
             "approversNeeded": 1,
             "approvedBy": [],
             "approvalUrl": "",
+            "asked": 1,
+            "waiting": 0,
+            "groupSize": 1,
+            "equal": 1,
             "details": None,
         }
 
@@ -80,6 +84,28 @@ async def test_a_yes_takes_two_keys_and_shows_what_it_is_for() -> None:
     assert desk.answered == [("/v1/approvals/apr_1/approve", {})]
     assert state.said == "apr_1 is approved."
     assert (state.mode, state.chosen) == (Mode.LIST, "apr_2")
+    await press(state, "a", "l")
+    assert desk.answered[1] == ("/v1/approvals/apr_2/approve", {"lease": {"minutes": 10, "uses": 10}})
+
+
+async def test_groups_are_folded_to_their_oldest_and_unfolded_by_a_key() -> None:
+    """Fifty calls of a loop are one line; each is still answered by itself."""
+    alike = {"group": "grp_1", "groupSize": 3, "asked": 4}
+    state, desk = await watching(row(5, **alike), row(4), row(3, **alike), row(2, **alike), row(1))
+    assert state.chosen == "apr_4"
+    await press(state, "down")
+    listed = [line for line in state.lines(24) if "apr_" in line]
+    assert listed == [
+        "  apr_4  until 13:00:00  bot: money",
+        "> apr_2  until 13:00:00  bot: money  (3 alike)  (asked 4 times)",
+        "  apr_1  until 13:00:00  bot: money",
+    ]
+    await press(state, "g")
+    assert [one["id"] for one in state._listed()] == ["apr_5", "apr_4", "apr_3", "apr_2", "apr_1"]
+    assert state.chosen == "apr_2"
+    await press(state, "g", "a", "y")
+    assert desk.answered == [("/v1/approvals/apr_2/approve", {})]
+    assert state.chosen == "apr_4"
 
 
 @pytest.mark.parametrize("key", ["n", "enter", "a", "escape", " ", "Y"])
@@ -156,6 +182,10 @@ EXTRA = {
     "secondsLeft": 0,
     "requiredRole": "operator",
     "approversNeeded": 0,
+    "asked": 1,
+    "waiting": 0,
+    "groupSize": 1,
+    "equal": 1,
     "approvedBy": [],
     "approvalUrl": "",
     "resolvedBy": "ps_1",

@@ -1,0 +1,100 @@
+"""`intended approvals leases`: what humans have granted beyond single calls, and taking it back."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.administration import Place, TenantOption, administer, segment, show
+from gateway.cli.output import Format, FormatOption, data
+from gateway.cli.output import visible as harmless
+from gateway.core.visible import visible
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Leases: a yes to calls of one shape, for a number of them and a time.")
+
+COLUMNS = {
+    "ID": "id",
+    "STATUS": "status",
+    "AGENT": "agent",
+    "UPSTREAM": "upstream",
+    "TOOL": "tool",
+    "USED": "used",
+    "OF": "maxUses",
+    "EXPIRES": "expiresAt",
+    "BY": "grantedBy",
+}
+
+LeaseArgument = Annotated[str, typer.Argument(metavar="LEASE", help="Its id: lse_...")]
+
+
+@app.callback(invoke_without_command=True)
+def ls(
+    context: typer.Context,
+    status: Annotated[str, typer.Option(help="active, used-up, expired, revoked, tool-changed or all.")] = "active",
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the leases in force, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    show(administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status})), output, COLUMNS)
+
+
+@app.command("show")
+def show_(
+    lease: LeaseArgument,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show what a lease allows, and how much of it is left."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    found = administer(place, lambda gateway: gateway.get(f"/v1/leases/{segment(lease)}"))
+    if output is not Format.TABLE:
+        data(found, output)
+        return
+    print("\n".join(map(harmless, _lines(found))))
+
+
+@app.command("revoke")
+def revoke(
+    lease: LeaseArgument,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """End a lease at once."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    path = f"/v1/leases/{segment(lease)}" + (f"?reason={quote(reason, safe='')}" if reason else "")
+    show([administer(place, lambda gateway: gateway.delete(path))], output, COLUMNS)
+
+
+def _lines(lease: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a lease as lines; what an agent chose is written out."""
+    tool = "/".join(visible(lease[part]) for part in ("upstream", "tool"))
+    yield f"{lease['id']}: {visible(lease['agent'])} may call {tool}, risk {lease['maxRisk']} at most"
+    yield f"{lease['status'].capitalize()}: used {lease['used']} of {lease['maxUses']}, until {lease['expiresAt']}"
+    yield f"Granted by {visible(lease['grantedBy'])} at {lease['grantedAt']} with {lease['approvalId']}"
+    if lease["reason"]:
+        yield f"Reason given: {visible(lease['reason'])}"
+    if lease["endedAt"]:
+        why = f": {visible(lease['endReason'])}" if lease["endReason"] else ""
+        yield f"Ended by {visible(lease['endedBy'])} at {lease['endedAt']}{why}"
+    if lease["shape"] is None:
+        return
+    yield "Arguments, and no others:"
+    for place in lease["shape"]:
+        yield f"  {visible(place['path'])} {place['check']} {place['value']}".rstrip()
