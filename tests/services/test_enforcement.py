@@ -1,30 +1,23 @@
 """The straight line of one call: decided, durably recorded, forwarded at most once, durably completed."""
 
-from decimal import Decimal
-
 import anyio
 import anyio.lowlevel
-import orjson
 import pytest
 
 from gateway.core.approvals import Granted
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.call import Call
 from gateway.core.decision import Effect, Reason
-from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import Principal, Role, TrustTier
-from gateway.core.worth import amounts_of
-from gateway.errors import AuditUnavailable, SigningError, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from gateway.core.principal import TrustTier
+from gateway.errors import AuditUnavailable
 from gateway.ports import Conflict
-from gateway.services.enforcement import Completion, Outcome, OutcomeKind
+from gateway.services.enforcement import Completion, OutcomeKind
 from gateway.services.judged import NO_ROWS, Judged, Rows
+from tests.services.calling import ASK, OPERATOR, READ, Other, approved, opened_and_closed, take
 from tests.simulate.store import Moment
 from tests.simulate.world import LOCAL, FakeCaller, World
 
-READ = Call(
-    method="resources/read", upstream="default", name="", uri="notes://1", arguments={}, arguments_digest="0" * 64
-)
 DENY_ALL = """
 apiVersion: intended/v1
 policySet: test
@@ -40,36 +33,6 @@ rules:
   - {id: others, effect: allow, match: {methods: [resources/read]}, reason: fine}
 """
 ESCALATE = DENY_ALL.replace("effect: deny", "effect: escalate")
-
-
-class Other:
-    """The other side of a call: counts how often it was reached, and what was durable by then."""
-
-    def __init__(self, world: World, answer: JsonObject | Exception | None = None) -> None:
-        self.world = world
-        self.answer = answer or {"result": {"contents": []}}
-        self.durable: list[list[EntryType]] = []
-
-    async def __call__(self) -> JsonObject:
-        self.durable.append([draft.type for draft in self.world.entries()])
-        await anyio.lowlevel.checkpoint()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-    @property
-    def reached(self) -> int:
-        return len(self.durable)
-
-
-async def take(world: World, other: Other, call: Call = READ, caller: FakeCaller | None = None) -> Outcome:
-    return await world.enforcement.call(LOCAL, call, other, caller or FakeCaller())
-
-
-def opened_and_closed(world: World) -> tuple[list[str], list[str]]:
-    """Return the intents that were left to run, and those whose end is recorded."""
-    drafts = world.entries()
-    return [one.intent_id for one in drafts if one.opens], [one.intent_id for one in drafts if one.closes]
 
 
 async def test_an_allowed_call_is_durable_before_it_is_forwarded_and_its_end_before_the_answer() -> None:
@@ -129,150 +92,6 @@ async def test_nothing_reaches_the_upstream_when_a_fact_cannot_be_read() -> None
     other = Other(world)
     outcome = await take(world, other)
     assert (outcome.kind, outcome.reason, other.reached) == (OutcomeKind.UNRECORDED, Reason.FACTS_UNAVAILABLE, 0)
-
-
-async def test_an_answer_is_withheld_when_its_end_cannot_be_recorded() -> None:
-    """An answer without a record would be an act that nobody can prove."""
-    world = World()
-    world.store.break_append(where=lambda draft: draft.closes)
-    other = Other(world)
-    outcome = await take(world, other)
-    assert (outcome.kind, outcome.message, other.reached) == (OutcomeKind.WITHHELD, {}, 1)
-    assert outcome.may_have_run
-
-
-async def test_a_call_is_not_forwarded_once_its_caller_is_gone() -> None:
-    """Nobody is there to receive the answer, and the retry would run it twice."""
-    world = World()
-    caller = FakeCaller()
-    caller.left = True
-    other = Other(world)
-    outcome = await take(world, other, caller=caller)
-    assert (outcome.reason, outcome.may_have_run, other.reached) == (Completion.CALLER_GONE, False, 0)
-    assert opened_and_closed(world) == ([outcome.intent_id], [outcome.intent_id])
-
-
-async def test_a_caller_that_is_gone_while_the_store_fails_is_told_nothing_false() -> None:
-    """The call did not run, so the outcome must not say that it may have."""
-    world = World()
-    world.store.break_append(where=lambda draft: draft.closes)
-    caller = FakeCaller()
-    caller.left = True
-    outcome = await take(world, Other(world), caller=caller)
-    assert (outcome.kind, outcome.may_have_run) == (OutcomeKind.UNRECORDED, False)
-
-
-@pytest.mark.parametrize(
-    ("answer", "completion"),
-    [
-        ({"result": {"isError": True, "content": []}}, Completion.TOOL_ERROR),
-        ({"result": {"isError": False}}, Completion.OK),
-        ({"error": {"code": 1, "message": "no"}}, Completion.RPC_ERROR),
-    ],
-)
-async def test_the_completed_entry_says_how_the_upstream_answered(answer: JsonObject, completion: Completion) -> None:
-    """Trust and value rest on what became of a call, not on its decision."""
-    world = World()
-    outcome = await take(world, Other(world, answer))
-    assert (outcome.kind, outcome.message) == (OutcomeKind.ANSWERED, answer)
-    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (completion,)
-
-
-@pytest.mark.parametrize(
-    "error", [UpstreamTimeout("late", may_have_run=True), UpstreamUnreachable("down", may_have_run=False)]
-)
-async def test_an_upstream_that_fails_hurts_its_own_call_only(error: UpstreamTimeout | UpstreamUnreachable) -> None:
-    """The call ends with a clear outcome and a completed entry; the next call works."""
-    world = World()
-    failed = await take(world, Other(world, error))
-    assert (failed.kind, failed.may_have_run, failed.explanation) == (
-        OutcomeKind.FAILED,
-        error.may_have_run,
-        str(error),
-    )
-    assert world.bodies(EntryType.CALL_COMPLETED)[0]["completion"] == Completion.UPSTREAM_FAILED
-    assert (await take(world, Other(world))).kind is OutcomeKind.ANSWERED
-
-
-async def test_an_unforeseen_fault_is_raised_and_still_closes_the_call() -> None:
-    """A bug of ours must be loud, but it must not leave the call in doubt."""
-    world = World()
-    with pytest.raises(ZeroDivisionError):
-        await take(world, Other(world, ZeroDivisionError()))
-    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.FAULT,)
-
-
-async def test_what_a_call_is_to_carry_is_prepared_between_the_durable_allow_and_the_forwarding() -> None:
-    """A token for a decision that is not durable would be authority that nobody granted."""
-    world = World()
-    other = Other(world)
-    prepared: list[tuple[str, list[EntryType], int]] = []
-
-    async def prepare(judged: Judged) -> None:
-        prepared.append((judged.intent_id, [draft.type for draft in world.entries()], other.reached))
-
-    outcome = await world.enforcement.call(LOCAL, READ, other, FakeCaller(), prepare=prepare)
-    assert outcome.kind is OutcomeKind.ANSWERED
-    assert prepared == [(outcome.intent_id, [EntryType.CALL_DECIDED], 0)]
-    assert other.reached == 1
-
-
-async def test_a_call_that_cannot_be_given_its_token_reaches_nobody() -> None:
-    """It did not run, and its end says so."""
-    world = World()
-    other = Other(world)
-
-    async def prepare(judged: Judged) -> None:
-        raise SigningError("no key")
-
-    outcome = await world.enforcement.call(LOCAL, READ, other, FakeCaller(), prepare=prepare)
-    assert (outcome.kind, outcome.reason, outcome.may_have_run) == (OutcomeKind.FAILED, Completion.UNSIGNED, False)
-    assert (outcome.explanation, other.reached) == ("No authority token: no key.", 0)
-    assert opened_and_closed(world) == ([outcome.intent_id], [outcome.intent_id])
-
-
-async def test_a_fault_while_a_call_is_prepared_is_raised_and_closes_the_call() -> None:
-    """A bug of ours must be loud, but it must not leave the call in doubt."""
-    world = World()
-    other = Other(world)
-
-    async def prepare(judged: Judged) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await world.enforcement.call(LOCAL, READ, other, FakeCaller(), prepare=prepare)
-    [completed] = world.bodies(EntryType.CALL_COMPLETED)
-    assert (completed["completion"], completed["mayHaveRun"], other.reached) == (Completion.FAULT, False, 0)
-
-
-async def test_a_caller_that_leaves_while_its_call_is_prepared_is_not_served() -> None:
-    """The last look is just before the first byte."""
-    world = World()
-    caller, other = FakeCaller(), Other(world)
-
-    async def prepare(judged: Judged) -> None:
-        caller.left = True
-
-    outcome = await world.enforcement.call(LOCAL, READ, other, caller, prepare=prepare)
-    assert (outcome.reason, other.reached) == (Completion.CALLER_GONE, 0)
-
-
-async def test_a_cancelled_call_closes_its_entry() -> None:
-    """A caller that hangs up cannot suppress an audit entry."""
-    world = World()
-    reached = anyio.Event()
-
-    async def hang() -> JsonObject:
-        reached.set()
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(world.enforcement.call, LOCAL, READ, hang, FakeCaller())
-        with anyio.fail_after(5):
-            await reached.wait()
-        group.cancel_scope.cancel()
-    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.CANCELLED,)
 
 
 async def test_a_call_cancelled_while_its_decision_is_recorded_is_closed_and_not_forwarded() -> None:
@@ -378,13 +197,6 @@ INTENT = Call(
     method="intent", upstream="github", name="read the report", uri="", arguments={}, arguments_digest="0" * 64
 )
 MARK = Rows(expects=(Expect(key="mark", version=0),), puts=(Put(key="mark", value=b"1"),))
-ASK = """
-apiVersion: intended/v1
-policySet: test
-rules:
-  - {id: ask, effect: escalate, match: {methods: ["*"]}, reason: a person should look}
-"""
-OPERATOR = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
 
 
 async def test_a_submitted_intent_is_decided_and_left_open_by_nothing() -> None:
@@ -489,13 +301,6 @@ async def test_an_intent_is_decided_again_with_the_yes_that_it_is_given() -> Non
     assert (again.decision.reason, again.intent_id) == (Reason.APPROVED, first.intent_id)
 
 
-async def approved(world: World, other: Other) -> Outcome:
-    """Let one call escalate, and say yes to it."""
-    first = await take(world, other)
-    await world.approvals.resolve(OPERATOR, approval_id=first.approval_id, approve=True)
-    return first
-
-
 async def test_a_call_that_its_human_has_rejected_is_denied_under_its_intent() -> None:
     """The no is on record as a decision, and reaches nobody."""
     world = World(policy=ASK)
@@ -547,90 +352,3 @@ async def test_a_yes_that_could_not_be_used_leaves_no_attempt_behind(failing: bo
                 for _ in range(3):
                     tasks.start_soon(take, world, other)
     assert (other.reached, world.desk._attempts) == (0 if failing else 1, {})
-
-
-async def test_an_approved_call_that_has_begun_runs_to_its_end_though_it_is_cancelled() -> None:
-    """A human's yes is worth one execution: a client that gives up waiting must find its outcome."""
-    world = World(policy=ASK)
-    begun, go_on = anyio.Event(), anyio.Event()
-    await approved(world, Other(world))
-
-    async def slow() -> JsonObject:
-        begun.set()
-        await go_on.wait()
-        return {"result": {"contents": ["done"]}}
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            scope = anyio.CancelScope()
-
-            async def run() -> None:
-                with scope:
-                    await world.enforcement.call(LOCAL, READ, slow, FakeCaller())
-
-            tasks.start_soon(run)
-            await begun.wait()
-            scope.cancel()
-            await anyio.lowlevel.checkpoint()
-            go_on.set()
-    assert [entry.reasons for entry in world.entries(EntryType.CALL_COMPLETED)] == [(Completion.OK,)]
-    again = await take(world, Other(world))
-    assert again.message == {"result": {"contents": ["done"]}}
-
-
-async def test_an_approved_call_that_is_cancelled_before_it_has_begun_does_not_run() -> None:
-    """Nothing is forwarded once the caller is gone."""
-    world = World(policy=ASK)
-    other = Other(world)
-    await approved(world, other)
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        await take(world, other)
-    assert other.reached == 0
-    assert world.entries(EntryType.CALL_COMPLETED)[0].reasons == (Completion.CALLER_GONE,)
-    told = await take(world, other)
-    assert (told.kind, told.may_have_run, other.reached) == (OutcomeKind.FAILED, False, 0)
-
-
-# --- value ------------------------------------------------------------------------------------------------------------
-
-CREDITED = {"cents": 250, "type": "other", "currency": "USD"}
-
-
-def worth_something() -> World:
-    return World(amounts=amounts_of(TAXONOMY, "USD", dict.fromkeys(TAXONOMY.by_id, Decimal("2.50"))))
-
-
-async def test_a_call_that_completed_earns_the_amount_of_its_type() -> None:
-    """The credit is in the record, so that it stays when the amounts change; and on the draft for who counts."""
-    world = worth_something()
-    await take(world, Other(world))
-    decided, completed = world.entries()
-    kind = TAXONOMY.by_id[world.judged[0].intent.type].value
-    assert orjson.loads(completed.body)["value"] == CREDITED | {"type": kind or "other"}
-    assert (completed.value_cents, completed.value_type) == (250, kind or "other")
-    assert (decided.value_cents, "value" in orjson.loads(decided.body)) == (0, False)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"error": {"code": -32000, "message": "no"}},
-        {"result": {"isError": True, "content": []}},
-        {"result": {"resultType": "input_required", "requestState": "s"}},
-        UpstreamBroken("no answer", may_have_run=True),
-    ],
-)
-async def test_a_call_that_did_not_do_what_it_was_for_earns_nothing(answer: JsonObject | Exception) -> None:
-    """Never for what failed; and one that asks for more input is not over."""
-    world = worth_something()
-    await take(world, Other(world, answer))
-    (completed,) = world.entries(EntryType.CALL_COMPLETED)
-    assert (completed.value_cents, completed.value_type, "value" in orjson.loads(completed.body)) == (0, "", False)
-
-
-async def test_a_type_without_an_amount_earns_nothing() -> None:
-    """Its entry says nothing of value at all, as before there were amounts."""
-    world = World(amounts=amounts_of(TAXONOMY, "USD", {"billing.send_invoice": Decimal(1)}))
-    await take(world, Other(world))
-    assert "value" not in orjson.loads(world.entries(EntryType.CALL_COMPLETED)[0].body)

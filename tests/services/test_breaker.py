@@ -1,0 +1,118 @@
+"""The breaker of each agent: what its record says, by the rule, and what stopped calls are told."""
+
+import pytest
+
+from gateway.core.audit.entry import EntryType
+from gateway.core.breaker import BreakerTerms
+from gateway.core.decision import Effect, Reason
+from gateway.core.principal import Principal
+from gateway.core.switches import SwitchKind
+from gateway.errors import StoreError
+from gateway.services.breaker import Breakers
+from gateway.services.judged import OutcomeKind
+from gateway.services.operator import operator
+from tests.services.calling import ASK, READ, Other, approved, take
+from tests.simulate.world import FakeCaller, FakeClock, FakeFailures, World
+
+TERMS = BreakerTerms(failures=3, cool_down_s=60)
+NOON = "2026-11-22T12:00:00.000Z"
+
+
+def made(failures: int, last: str = NOON) -> World:
+    world = World(breaker=TERMS)
+    world.failures.of["default", "local"] = (failures, last)
+    return world
+
+
+async def test_an_agent_that_fails_in_a_row_is_stopped_and_told_until_when() -> None:
+    """A loop costs its upstream one answer a minute instead of a thousand."""
+    world = made(3)
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.reason, other.reached) == (OutcomeKind.DENIED, Reason.CIRCUIT_OPEN, 0)
+    assert "until 2026-11-22T12:01:00.000Z" in outcome.explanation
+    (entry,) = world.entries()
+    assert (entry.type, entry.effect, entry.reasons) == (EntryType.CALL_DECIDED, Effect.DENY, ("circuit-open",))
+
+
+async def test_calls_pass_again_after_a_while_and_the_first_failure_stops_anew() -> None:
+    """Half open: nobody has to reset it, and nobody has to be trusted that it is well."""
+    world = made(3)
+    other = Other(world)
+    world.clock.advance(60)
+    assert (await take(world, other)).kind is OutcomeKind.ANSWERED
+    world.failures.of["default", "local"] = (4, "2026-11-22T12:01:00.000Z")
+    assert (await take(world, other)).reason == Reason.CIRCUIT_OPEN
+    world.failures.of["default", "local"] = (0, "2026-11-22T12:01:00.000Z")
+    assert (await take(world, other)).kind is OutcomeKind.ANSWERED
+    assert other.reached == 2
+
+
+@pytest.mark.parametrize(("failures", "last"), [(2, NOON), (3, ""), (0, "")])
+async def test_below_the_number_nobody_is_stopped(failures: int, last: str) -> None:
+    """Agents try things out."""
+    world = made(failures, last)
+    assert (await take(world, Other(world))).kind is OutcomeKind.ANSWERED
+
+
+async def test_an_agents_failures_stop_that_agent_only() -> None:
+    """A breaker must be no weapon: of another agent, or of one of the same name in another tenant."""
+    world = made(50)
+    for who in (
+        Principal(tenant="default", agent="other", credential="key_1"),
+        Principal(tenant="acme", agent="local", credential="key_2"),
+    ):
+        other = Other(world)
+        await world.enforcement.call(who, READ, other, FakeCaller())
+        assert other.reached == 1
+
+
+async def test_a_switch_is_told_before_a_circuit() -> None:
+    """Waiting would not help."""
+    world = made(3)
+    await world.switches.throw(operator("default"), SwitchKind.AGENT, "local", reason="amok")
+    assert (await take(world, Other(world))).reason == Reason.SWITCHED_OFF
+
+
+async def test_a_record_that_is_not_known_stops_everything() -> None:
+    """A missing fact is no default."""
+    world = made(3)
+
+    def failures(tenant: str, agent: str) -> tuple[int, str]:
+        raise StoreError("trust is not known")
+
+    world.failures.failures = failures  # type: ignore[method-assign]
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.reason, other.reached) == (OutcomeKind.UNRECORDED, Reason.FACTS_UNAVAILABLE, 0)
+
+
+def test_an_open_circuit_is_shown_as_long_as_it_is_open() -> None:
+    """Whoever looks at an agent that stands still sees why."""
+    clock, failures = FakeClock(), FakeFailures()
+    breakers = Breakers(failures=failures, clock=clock, terms=TERMS)
+    assert breakers.circuit("default", "local") is None
+    failures.of["default", "local"] = (7, NOON)
+    found = breakers.circuit("default", "local")
+    assert found is not None
+    assert (found.failures, found.until.isoformat()) == (7, "2026-11-22T12:01:00+00:00")
+    clock.advance(60)
+    assert breakers.circuit("default", "local") is None
+
+
+def test_without_a_breaker_no_record_is_read() -> None:
+    """Zero failures: there is none."""
+    breakers = Breakers(failures=None, clock=FakeClock(), terms=BreakerTerms(failures=0))  # type: ignore[arg-type]
+    assert breakers.stop("default", "local", FakeClock().now()) is None
+
+
+async def test_a_yes_is_not_used_up_while_the_circuit_is_open() -> None:
+    """A minute later the same call runs, without asking its human again."""
+    world = World(policy=ASK, breaker=TERMS)
+    other = Other(world)
+    await approved(world, other)
+    world.failures.of["default", "local"] = (3, NOON)
+    assert (await take(world, other)).reason == Reason.CIRCUIT_OPEN
+    world.clock.advance(60)
+    assert (await take(world, other)).kind is OutcomeKind.ANSWERED
+    assert other.reached == 1
