@@ -652,3 +652,32 @@ async def test_a_submitted_intent_opens_an_approval_of_its_own_each_time() -> No
         first.args_digest,
     )
     assert await made.approvals.current("other", first.approval_id) is None
+
+
+# --- cancelled --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_approval_that_is_cancelled_is_closed_with_the_reason_and_nobody_can_answer_it() -> None:
+    """What it was about has been switched off: a yes would have no sense, and its call finds no approval any more."""
+    world = World(upstreams=[FakeUpstream(tools=[PAY])], policy=ASK)
+    await world.call("pay", {"amount": 5})
+    (approval_id,) = world.approvals.open("default")
+    assert world.approvals.open("other") == ()
+    held = await world.approvals.current("default", approval_id)
+    assert held is not None
+    assert await world.approvals.cancel(held, by="usr_1", why="switched off: amok")
+    assert not await world.approvals.cancel(held, by="usr_1", why="again"), "it has changed since"
+    found = await world.approvals.show(HUMAN, approval_id)
+    assert (found.state, found.resolved_by, found.rationale) == (
+        ApprovalState.CANCELLED,
+        "usr_1",
+        "switched off: amok",
+    )
+    with pytest.raises(AlreadyResolved):
+        await world.approvals.resolve(HUMAN, approval_id=approval_id, approve=True)
+    row = await world.store.get("default", intent_key(found.intent_id))
+    assert row is not None
+    assert read_intent(row.value, row.version).status is IntentStatus.REJECTED
+    assert world.approvals.open("default") == ()
+    await world.call("pay", {"amount": 5})
+    assert world.approvals.open("default") not in ((), (approval_id,))

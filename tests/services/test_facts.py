@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.agents import Restriction
+from gateway.core.audit.entry import Expect
 from gateway.core.call import Call
-from gateway.core.decision import Thresholds
+from gateway.core.decision import Reason, Stop, Thresholds
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.errors import StoreError
 from gateway.services import facts as module
-from gateway.services.facts import FactSource, Standing, seen_key
+from gateway.services.facts import Circuits, FactSource, Standing, Stops, seen_key
 from tests.simulate.world import LOCAL, World
 
 CALL = Call(method="tools/call", upstream="u", name="t", uri="", arguments={}, arguments_digest="")
@@ -24,9 +25,16 @@ rules:
 CAPS = {tier: Thresholds(allow_below=tier * 20, deny_from=101) for tier in TrustTier}
 
 
-def source(world: World) -> FactSource:
+def source(world: World, *, stops: Stops | None = None, circuits: Circuits | None = None) -> FactSource:
     standing = Standing(default=TrustTier.T0, agents={"local": TrustTier.T3}, thresholds=CAPS)
-    return FactSource(policies=world.policies, state=world.store, clock=world.clock, standing=standing)
+    return FactSource(
+        policies=world.policies,
+        state=world.store,
+        clock=world.clock,
+        standing=standing,
+        stops=stops,
+        circuits=circuits,
+    )
 
 
 async def test_an_agents_own_tier_goes_before_the_default() -> None:
@@ -134,3 +142,65 @@ def test_a_submitted_intent_is_known_by_the_digest_of_its_words() -> None:
     assert "deploy" not in key
     other = replace(intent, upstream="git", name="hub" + intent.name)
     assert len({key, seen_key(LOCAL, other), seen_key(LOCAL, replace(intent, name="read"))}) == 3
+
+
+# --- what forbids everything ------------------------------------------------------------------------------------------
+
+
+class Stopping:
+    """Switches and circuits as a test says."""
+
+    def __init__(self, *, switch: Stop | None = None, circuit: Stop | None = None) -> None:
+        self.switch, self.circuit = switch, circuit
+        self.reread_of: list[str] = []
+        self.asked: list[tuple[str, ...]] = []
+
+    def stop(self, tenant: str, agent: str, upstream: object) -> Stop | None:
+        if isinstance(upstream, str):
+            self.asked.append((tenant, agent, upstream))
+            return self.switch
+        return self.circuit
+
+    def expects(self, tenant: str) -> tuple[Expect]:
+        return (Expect(key="switches", version=7),)
+
+    async def reread(self, tenant: str) -> None:
+        self.reread_of.append(tenant)
+
+
+OFF = Stop(reason=Reason.SWITCHED_OFF, explanation="off")
+OPEN = Stop(reason=Reason.CIRCUIT_OPEN, explanation="open")
+
+
+@pytest.mark.parametrize(
+    ("switch", "circuit", "found"), [(None, None, None), (OFF, None, OFF), (None, OPEN, OPEN), (OFF, OPEN, OFF)]
+)
+async def test_a_switch_and_an_open_circuit_are_facts(
+    switch: Stop | None, circuit: Stop | None, found: Stop | None
+) -> None:
+    """A human's word goes before what passes by itself; what was read must still hold when it is recorded."""
+    stops = Stopping(switch=switch, circuit=circuit)
+    own = source(World(), stops=stops, circuits=stops)
+    facts = await own.gather(LOCAL, CALL)
+    assert facts.stop == found
+    assert Expect(key="switches", version=7) in facts.expects
+    assert stops.asked == [("default", "local", "u")]
+    assert own.stopped(LOCAL, CALL) == switch
+
+
+async def test_without_switches_and_circuits_nothing_is_stopped() -> None:
+    """`intended eval` judges without a gateway."""
+    own = source(World())
+    facts = await own.gather(LOCAL, CALL)
+    assert (facts.stop, facts.expects, own.stopped(LOCAL, CALL)) == (None, (), None)
+    await own.outdated("default", "switches")
+
+
+async def test_switches_that_proved_out_of_date_are_read_again_and_nothing_else_is() -> None:
+    """A decision is made anew for many reasons, and only one of them is a switch."""
+    stops = Stopping()
+    own = source(World(), stops=stops)
+    await own.outdated("acme", "approval:apr_1")
+    assert stops.reread_of == []
+    await own.outdated("acme", "switches")
+    assert stops.reread_of == ["acme"]

@@ -9,7 +9,9 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.submission import Submission
+from gateway.core.switches import SwitchKind
 from gateway.services.audit_query import RecordedDecision, decisions
+from gateway.services.operator import operator
 from gateway.services.recompute import Recomputation, recompute
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, World, bundle, tool
@@ -144,3 +146,12 @@ async def test_a_decision_that_rests_on_a_yes_is_recomputed_with_it() -> None:
     assert (first.entry["effect"], second.entry["effect"]) == ("ESCALATE", "ALLOW")
     assert again(world, first, None).same
     assert again(world, second, None).same
+
+
+async def test_a_call_that_was_switched_off_is_recomputed_as_such() -> None:
+    """The switch is a fact on record; without it the same call would have been allowed."""
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])])
+    await world.switches.throw(operator("default"), SwitchKind.AGENT, "local", reason="amok")
+    decision = await recorded(world, {"q": "short"})
+    assert decision.body["decision"]["rung"] == 13
+    assert again(world, decision).same
