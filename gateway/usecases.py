@@ -234,6 +234,8 @@ class Directories:
             people=self.people,
             approvals=self.approvals,
             views=self.approval_views,
+            lists=self.approval_list,
+            leases=self.leases,
             refusals=refusals,
             links=self.links,
         )

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.console.guard import cookie_header, form_token, is_ours, is_token, session_of
+from gateway.console.lease_form import MAX_FIELDS, terms_of
 from gateway.console.pages import INDEX, STYLE, approval_page, list_page, login_page, message_page
 from gateway.core.approvals import ApprovalState
 from gateway.core.principal import Principal
@@ -33,9 +34,11 @@ from gateway.errors import (
     StoreError,
     Unauthenticated,
 )
+from gateway.services.approval_list import ApprovalList
 from gateway.services.approval_view import ApprovalViews
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication, require_scope
+from gateway.services.leases import Leases
 from gateway.services.links import Links
 from gateway.services.people import People
 from gateway.services.refusals import Refusals
@@ -82,6 +85,8 @@ class ConsoleServices:
     people: People
     approvals: Approvals
     views: ApprovalViews
+    lists: ApprovalList
+    leases: Leases
     refusals: Refusals
     links: Links
 
@@ -140,7 +145,7 @@ class ApprovalPages:
             view = await self._services.views.show(principal, place)
             return _response(approval_page(view, token=token, me=principal.credential))
         require_scope(principal, Permission.APPROVALS_READ)
-        found = await self._services.approvals.list(principal, state=ApprovalState.PENDING, page=1, page_size=LISTED)
+        found = await self._services.lists.list(principal, state=ApprovalState.PENDING, page=1, page_size=LISTED)
         return _response(list_page(found.items, found.total, token))
 
     async def _act(self, request: Request, place: str) -> Response:
@@ -160,12 +165,15 @@ class ApprovalPages:
         if form.get("do") == "logout":
             await self._services.people.close_session(principal)
             return _response(b"", status=303, location=path, cookie=cookie_header("", secure=self._secure))
-        if form.get("do") not in ("approve", "deny") or not place:
+        if form.get("do") not in ("approve", "deny", "lease") or not place:
             raise _UNKNOWN
         require_scope(principal, Permission.APPROVALS_WRITE)
-        await self._services.approvals.resolve(
-            principal, approval_id=place, approve=form["do"] == "approve", rationale=form.get("reason", "").strip()
-        )
+        said = form.get("reason", "").strip()
+        if form["do"] == "lease":
+            await self._services.leases.approve(principal, terms_of(form), approval_id=place, rationale=said)
+        else:
+            yes = form["do"] == "approve"
+            await self._services.approvals.resolve(principal, approval_id=place, approve=yes, rationale=said)
         return _response(b"", status=303, location=path)
 
     def _principal(self, session: str) -> Principal:
@@ -191,7 +199,7 @@ class ApprovalPages:
         if reading.cancelled_caught or len(body) > MAX_FORM_BYTES or kind != _FORM:
             raise Forbidden("This is no form of ours.")
         try:
-            pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=8, errors="strict")
+            pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
         except ValueError as error:
             raise Forbidden("This form cannot be read.") from error
         form = dict(pairs)

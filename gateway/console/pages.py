@@ -6,9 +6,10 @@ Pure: values in, markup out. Owns the words and their order: what would happen f
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from gateway.console.lease_form import lease_form
 from gateway.console.markup import Html, joined, tag
-from gateway.core.approvals import Approval, ApprovalState
-from gateway.core.presentation import ApprovalView, Compared, Details
+from gateway.core.approvals import ApprovalState
+from gateway.core.presentation import ApprovalView, Compared, Details, Listed
 from gateway.core.visible import visible
 
 __all__ = ["INDEX", "STYLE", "approval_page", "list_page", "login_page", "message_page"]
@@ -63,16 +64,12 @@ def login_page(path: str, problem: str = "") -> bytes:
     )
 
 
-def list_page(waiting: Sequence[Approval], total: int, token: str) -> bytes:
-    """Return the approvals that wait, newest first."""
-    rows = [
-        tag(
-            "li",
-            tag("a", one.id, href=f"{INDEX}{one.id}"),
-            f" {visible(one.agent)}: {visible(one.reason)} (until {one.expires})",
-        )
-        for one in waiting
-    ]
+def list_page(waiting: Sequence[Listed], total: int, token: str) -> bytes:
+    """Return the approvals that wait, newest first; of a group the oldest, with the others folded behind it."""
+    groups: dict[str, list[Listed]] = {}
+    for one in waiting:
+        groups.setdefault(one.alike.group or one.approval.id, []).append(one)
+    rows = [_group(members) for members in groups.values()]
     more = f"The newest {len(waiting)} of {total}." if total > len(waiting) else ""
     return _page(
         "Approvals",
@@ -80,6 +77,25 @@ def list_page(waiting: Sequence[Approval], total: int, token: str) -> bytes:
         tag("ul", *rows) if rows else tag("p", "Nothing waits for a human now."),
         tag("p", more) if more else None,
         _logout(INDEX, token),
+    )
+
+
+def _group(members: Sequence[Listed]) -> Html:
+    *newer, oldest = members
+    if not newer:
+        return tag("li", _line(oldest))
+    more = tag("ul", *(tag("li", _line(one)) for one in newer))
+    summary = tag("summary", f"{len(newer)} more calls of {visible(oldest.alike.target)} by this agent")
+    return tag("li", _line(oldest), tag("details", summary, more))
+
+
+def _line(one: Listed) -> Html:
+    approval, alike = one.approval, one.alike
+    times = f", asked {alike.asked} times" if alike.asked > 1 else ""
+    waits = f", {alike.waiting} wait now" if alike.waiting else ""
+    return joined(
+        tag("a", approval.id, href=f"{INDEX}{approval.id}"),
+        f" {visible(approval.agent)}: {visible(approval.reason)} (until {approval.expires}{times}{waits})",
     )
 
 
@@ -92,6 +108,7 @@ def approval_page(view: ApprovalView, *, token: str, me: str) -> bytes:
         "Approval",
         tag("h1", title),
         _standing(view),
+        _alike(view),
         *((_what(details), _why(view, details), _who(view, details), _compared(details.compared)) if details else ()),
         _answer(view, path, token, me),
         _logout(path, token),
@@ -117,6 +134,16 @@ def _standing(view: ApprovalView) -> Html:
         role="status",
         class_="state",
     )
+
+
+def _alike(view: ApprovalView) -> Html | None:
+    """Say what waits beside it; nothing but its own page answers it."""
+    alike = view.alike
+    said = [f"Asked {alike.asked} times"] if alike.asked > 1 else []
+    said += [f"{alike.waiting} connections wait for it now"] if alike.waiting else []
+    said += [f"{alike.group_size} calls of it by this agent wait"] if alike.group_size > 1 else []
+    said += [f"{alike.equal} of equal content, whoever asks"] if alike.equal > 1 else []
+    return tag("p", f"{'; '.join(said)}. Each is answered by itself.") if said else None
 
 
 def _what(details: Details) -> Html:
@@ -213,7 +240,7 @@ def _answer(view: ApprovalView, path: str, token: str, me: str) -> Html:
     if view.details is None:
         return tag("p", "You asked for this, or act for the same agent: somebody else must answer.", role="status")
     said = me in view.votes
-    return tag(
+    answer = tag(
         "form",
         tag("p", "You have said yes; another approver must say yes too.", role="status") if said else None,
         tag("input", type="hidden", name="token", value=token),
@@ -224,6 +251,7 @@ def _answer(view: ApprovalView, path: str, token: str, me: str) -> Html:
         method="post",
         action=path,
     )
+    return joined(answer, None if said else lease_form(view.details.offer, path=path, token=token))
 
 
 def _logout(path: str, token: str) -> Html:

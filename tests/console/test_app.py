@@ -9,8 +9,10 @@ import pytest
 
 from gateway.console.app import CSP, MAX_FORM_BYTES
 from gateway.core.approvals import ApprovalState
-from gateway.core.principal import Role
+from gateway.core.leases import Check, Constraint
+from gateway.core.principal import Principal, Role
 from gateway.errors import StoreError
+from gateway.services.leases import LeaseTerms
 from gateway.services.operator import operator
 from tests.console.desk import BASE, FORM, TENANT, Browser, Desk, desk
 from tests.console.test_markup import Reader
@@ -453,3 +455,38 @@ async def test_a_reason_that_cannot_be_recorded_is_refused(made: Desk) -> None:
     jane: Browser = await made.log_in("jane")
     answer = await jane.answer(approval, "approve", "x" * 5000)
     assert (answer.status_code, await made.state(approval)) == (400, PENDING)
+
+
+# --- a lease ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lease_is_granted_by_its_own_form(made: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the use case that REST and the command line call."""
+    granted: list[Any] = []
+
+    async def approve(principal: Principal, terms: LeaseTerms, **more: Any) -> None:
+        granted.append((principal.credential[:3], terms, more))
+
+    monkeypatch.setattr(made.gateway.known.leases, "approve", approve)
+    approval = await made.ask()
+    jane = await made.log_in("jane")
+    token = await jane.token(approval)
+    form = {"token": token, "do": "lease", "minutes": "30", "uses": "20", "reason": " agreed "}
+    loosened = {"path.0": "/amount", "check.0": "max", "value.0": "500"}
+    answer = await jane.send(approval, form | loosened)
+    assert answer.status_code == 303
+    terms = LeaseTerms(minutes=30, uses=20, constraints=(Constraint(path="/amount", check=Check.MAX, value=500),))
+    assert granted == [("ps_", terms, {"approval_id": approval, "rationale": "agreed"})]
+    assert (await jane.send(approval, form | {"token": "0"})).status_code == 403
+    assert (await jane.send(approval, form | {"minutes": "soon"})).status_code == 400
+    assert len(granted) == 1
+
+
+async def test_a_lease_that_cannot_be_granted_leaves_the_approval_waiting(made: Desk) -> None:
+    """A submitted intent has none; the page says so, and a form that asks for it approves nothing."""
+    approval = await made.ask()
+    jane = await made.log_in("jane")
+    assert "No lease can be granted with it: there are leases for tool calls only" in (await jane.look(approval)).text
+    form = {"token": await jane.token(approval), "do": "lease", "minutes": "10", "uses": "10"}
+    answer = await jane.send(approval, form)
+    assert (answer.status_code, await made.state(approval)) == (400, ApprovalState.PENDING)

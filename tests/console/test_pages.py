@@ -7,7 +7,7 @@ import pytest
 from gateway.console.pages import approval_page, list_page, login_page, message_page
 from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.decision import ApprovalTerms
-from gateway.core.presentation import ApprovalView, Compared
+from gateway.core.presentation import Alike, ApprovalView, Compared, Listed
 from tests.api.ops.test_approval_view import DETAILS
 from tests.console.test_markup import Reader
 
@@ -53,7 +53,7 @@ def test_an_approval_says_what_why_who_and_what_is_new() -> None:
         "changed amount 1 5",
     ):
         assert words in text
-    assert buttons(approval_page(VIEW, token="t", me="ps_1")) == ["approve", "deny", "logout"]
+    assert buttons(approval_page(VIEW, token="t", me="ps_1")) == ["approve", "deny", "lease", "logout"]
 
 
 def test_what_is_not_known_is_said_so() -> None:
@@ -132,10 +132,36 @@ def test_the_login_says_nothing_of_what_is_behind_it() -> None:
 
 def test_the_list_names_what_waits() -> None:
     """And how much of it there is."""
-    _, text = read(list_page([PENDING], 3, "t"))
+    _, text = read(list_page([Listed(approval=PENDING, alike=Alike())], 3, "t"))
     assert "apr_1 bot: Rule 'ask' asks. (until 2026-03-22T15:30:00.000Z)" in text
     assert "The newest 1 of 3." in text
     assert "Nothing waits" in read(list_page([], 0, "t"))[1]
+
+
+def test_a_list_folds_the_calls_of_one_tool_behind_the_oldest() -> None:
+    """A loop of an agent is one line; each call is still answered on its own page."""
+    group = Alike(target="files/write", group="grp_1", group_size=3, asked=4, waiting=2)
+    waiting = [
+        Listed(approval=replace(PENDING, id=id_), alike=alike)
+        for id_, alike in (("apr_4", group), ("apr_3", Alike()), ("apr_2", group), ("apr_1", group))
+    ]
+    elements, text = read(list_page(waiting, 4, "t"))
+    links = [one[1]["href"] for one in elements if one[0] == "a"]
+    assert links[:4] == ["/approve/apr_1", "/approve/apr_4", "/approve/apr_2", "/approve/apr_3"]
+    assert "2 more calls of files/write by this agent" in text
+    assert "(until 2026-03-22T15:30:00.000Z, asked 4 times, 2 wait now)" in text
+    assert not [one for one in elements if one[0] == "button" and one[1].get("value") == "approve"]
+
+
+def test_a_page_says_how_often_the_call_was_made_and_what_waits_beside_it() -> None:
+    """So that one yes is not taken for many."""
+    alike = Alike(asked=4, waiting=2, group_size=3, equal=2)
+    _, text = read(approval_page(replace(VIEW, alike=alike), token="t", me="ps_1"))
+    assert (
+        "Asked 4 times; 2 connections wait for it now; 3 calls of it by this agent wait;"
+        " 2 of equal content, whoever asks. Each is answered by itself."
+    ) in text
+    assert "answered by itself" not in read(approval_page(VIEW, token="t", me="ps_1"))[1]
 
 
 def test_a_message_may_lead_back() -> None:
