@@ -77,19 +77,19 @@ async def _serve(settings: "Settings") -> None:
     from gateway.app import Gateway
     from gateway.cli.start import announce
     from gateway.services.observing import DecisionsOnly
-    from gateway.services.tracing import trace_id
+    from gateway.services.traces import TRACE_ID
     from gateway.serving import serve
     from gateway.telemetry.decisions import DecisionLines
     from gateway.telemetry.logging import configure_logging, is_text
 
     log = settings.log
-    configure_logging(wanted=log.format, level=log.level, trace_id=trace_id)
+    configure_logging(wanted=log.format, level=log.level, trace_id=TRACE_ID.get)
     colours = None if "NO_COLOR" not in os.environ else False
     lines = DecisionLines(sys.stderr, colours=colours, text=is_text(sys.stderr, log.format))
 
     @DecisionsOnly
     def observed(judged: "Judged") -> None:
-        lines.note(judged.call, judged.intent, judged.decision, judged.facts, judged.intent_id, trace=trace_id())
+        lines.note(judged.call, judged.intent, judged.decision, judged.facts, judged.intent_id, trace=TRACE_ID.get())
 
     async with (
         Gateway.open(settings, observers=[observed] if log.level in ("debug", "info") else []) as gateway,

@@ -48,6 +48,7 @@ from gateway.services.judged import (
 from gateway.services.observing import Observer
 from gateway.services.running import Running
 from gateway.services.scope import new_scope
+from gateway.services.traces import TRACE_ID
 
 __all__ = [
     "NO_ROWS",
@@ -382,6 +383,7 @@ class Enforcement:
             facts,
             show_arguments=self._show_arguments,
             approval_id=judged.approval_id,
+            trace=TRACE_ID.get(),
         )
         return EntryDraft(
             tenant=judged.principal.tenant,

@@ -49,8 +49,9 @@ from gateway.ports import (
 from gateway.services.conversation import Conversation
 from gateway.services.dispatch import Dispatch, Reply
 from gateway.services.judged import Judged, Outcome
+from gateway.services.traces import TRACE_ID
 
-__all__ = ["ARRIVAL", "NOWHERE", "Arrival", "DecisionSpans", "TracedDispatch", "TracedUpstream", "trace_id"]
+__all__ = ["ARRIVAL", "NOWHERE", "Arrival", "DecisionSpans", "TracedDispatch", "TracedUpstream"]
 
 UNTRACED: Final = frozenset({"ping", "subscriptions/listen"})
 """Says nothing, or stays open for hours."""
@@ -81,13 +82,6 @@ class _Served:
 
 
 _SERVED: ContextVar[_Served | None] = ContextVar("served", default=None)
-
-
-def trace_id() -> str:
-    """Return the id of the trace that the request at hand belongs to; empty where there is none."""
-    served = _SERVED.get()
-    context = None if served is None else served.span.context
-    return "" if context is None else context.trace_id
 
 
 class TracedDispatch(Dispatch):
@@ -142,12 +136,9 @@ class TracedDispatch(Dispatch):
             "intended.agent": principal.agent,
         }
         span = self._spans.server(span_name(method, params), attributes, parent=context_of(params), link=arrival.link)
-        was = _SERVED.set(_Served(method, span))
-        try:
-            with _ending(span):
-                yield span
-        finally:
-            _SERVED.reset(was)
+        context = span.context
+        with _within(_Served(method, span), "" if context is None else context.trace_id), _ending(span):
+            yield span
 
 
 class DecisionSpans:
@@ -213,7 +204,8 @@ class TracedUpstream:
 
     async def connect(self, *, version: str, params: JsonObject, relay: Relay) -> UpstreamSession:
         """As `ports.Upstream.connect`."""
-        with self.asking("initialize", params, version) as (_, traced):
+        # What listens for the session outlives the request that opened it, and belongs to no request.
+        with self.asking("initialize", params, version) as (_, traced), _within(None, ""):
             session = await self._inner.connect(version=version, params=traced, relay=relay)
         return _TracedSession(session, self)
 
@@ -261,6 +253,17 @@ class _TracedSession:
     async def aclose(self) -> None:
         """As `ports.UpstreamSession.aclose`."""
         await self._inner.aclose()
+
+
+@contextmanager
+def _within(served: _Served | None, trace_id: str) -> Iterator[None]:
+    """Let what runs here, and what it starts, belong to a request, or to none."""
+    before, before_id = _SERVED.set(served), TRACE_ID.set(trace_id)
+    try:
+        yield
+    finally:
+        TRACE_ID.reset(before_id)
+        _SERVED.reset(before)
 
 
 @contextmanager

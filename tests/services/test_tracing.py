@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
+from gateway.core.audit.entry import EntryType
 from gateway.core.tracing import Attributes, TraceContext
 from gateway.errors import UpstreamBroken, UpstreamTimeout
 from gateway.ports import Span
-from gateway.services.tracing import ARRIVAL, Arrival, TracedUpstream, trace_id
+from gateway.services.traces import TRACE_ID
+from gateway.services.tracing import ARRIVAL, Arrival, TracedUpstream
+from tests.simulate.relay import RecordingRelay
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, FakeCaller, World, tool
 
@@ -127,6 +130,28 @@ async def test_the_spans_tell_by_the_conventions_what_was_asked_and_decided() ->
     }
 
 
+async def test_the_record_of_a_decision_names_its_trace() -> None:
+    """From the audit, or a SIEM, to the spans of the call."""
+    made, _ = world()
+    await made.call("echo", {}, meta={"traceparent": PARENT})
+    assert made.bodies(EntryType.CALL_DECIDED)[0]["trace"] == TRACE
+
+
+async def test_what_listens_for_a_session_belongs_to_no_request() -> None:
+    """It outlives the request that opened the session, and hears things hours later."""
+    spans = FakeSpans()
+    seen: list[str] = []
+
+    class Noticing(FakeUpstream):
+        async def connect(self, **given: object) -> object:
+            seen.append(TRACE_ID.get())
+            return await super().connect(**given)  # type: ignore[arg-type]
+
+    traced = TracedUpstream(Noticing(), spans, {})
+    await traced.connect(version="2025-11-25", params={}, relay=RecordingRelay())
+    assert seen == [""]
+
+
 async def test_arguments_are_told_where_the_operator_wants_them_once() -> None:
     """Redacted, on the span of the request."""
     made, spans = world(arguments_in_spans=True)
@@ -208,7 +233,8 @@ async def test_without_tracing_the_agent_s_context_passes_untouched() -> None:
     await made.call("echo", {}, meta={"traceparent": PARENT, "tracestate": "a=1"})
     (reached,) = made.upstream().calls()
     assert (reached.params["_meta"]["traceparent"], reached.params["_meta"]["tracestate"]) == (PARENT, "a=1")
-    assert trace_id() == ""
+    assert TRACE_ID.get() == ""
+    assert "trace" not in made.bodies(EntryType.CALL_DECIDED)[0]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +307,7 @@ async def test_what_an_upstream_asks_in_mid_call_does_not_change_what_the_span_t
     """It is a decision of its own, about another method."""
 
     async def asking(received: object, relay: object) -> dict:
-        seen.append(trace_id())
+        seen.append(TRACE_ID.get())
         await relay.request("elicitation/create", {"message": "sure?", "requestedSchema": {}})  # type: ignore[attr-defined]
         return {"content": []}
 

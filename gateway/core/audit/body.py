@@ -49,11 +49,18 @@ def evaluation_input(call: Call, facts: Facts) -> bytes:
 
 
 def decided(
-    call: Call, intent: Intent, decision: Decision, facts: Facts, *, show_arguments: bool, approval_id: str = ""
+    call: Call,
+    intent: Intent,
+    decision: Decision,
+    facts: Facts,
+    *,
+    show_arguments: bool,
+    approval_id: str = "",
+    trace: str = "",
 ) -> tuple[bytes, bytes]:
     """Return body and evaluation input of one decided entry: what they share is encoded once.
 
-    `approval_id` names the approval that an escalated call waits for.
+    `approval_id` names the approval that an escalated call waits for, `trace` the trace that it belongs to.
     """
     rested_on = _facts(facts)
     called = _called(call, redact(call.arguments) if show_arguments else None)
@@ -66,6 +73,8 @@ def decided(
     shown = {"call": called, "decision": _decision(decision), "intent": _intent(intent), "facts": rested_on}
     if approval_id:
         shown["approvalId"] = approval_id
+    if trace:
+        shown["trace"] = trace
     body = orjson.dumps(shown)
     return body, _evaluation_input(call, rested_on)
 

@@ -185,3 +185,13 @@ def test_a_declaration_and_a_yes_are_facts_on_record() -> None:
     assert told["approval"] == {"id": "apr_1", "rules": [["ask", "d"]]}
     assert told["lease"] == {"id": "lse_1", "rules": [["ask", "d"]], "risk": 7, "factors": ["payment"], "tier": 2}
     assert told["stop"] == {"reason": "switched-off", "explanation": "stopped"}
+
+
+def test_a_decision_names_its_trace_where_there_is_one() -> None:
+    """Most gateways make none, and their entries are as they were."""
+    given = facts(ALLOW)
+    intent = classify(CALL, IntentContext())
+    decision = decide(CALL, intent, given)
+    traced, _ = decided(CALL, intent, decision, given, show_arguments=False, trace="4bf9")
+    plain, _ = decided(CALL, intent, decision, given, show_arguments=False)
+    assert orjson.loads(traced) == orjson.loads(plain) | {"trace": "4bf9"}
