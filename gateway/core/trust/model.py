@@ -27,8 +27,8 @@ class Step:
 
     `risk` is the least risk of the successes that count for it; 0: any. `days` are the separate days with such a
     success, faded, `score` the score, and `dwell` the days at the tier below before it is reached. `keeps_days` and
-    `keeps_score` are what it takes to stay. `newcomer` is the score at which an agent stays that was given this tier as
-    its first (`tiers.default`) and has not earned it.
+    `keeps_score` are what it takes to stay. `newcomer` is the score, without anything slight, at which an agent stays
+    that was given this tier as its first (`tiers.default`) and has not earned it.
     """
 
     risk: int

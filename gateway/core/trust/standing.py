@@ -87,9 +87,11 @@ def score_of(sums: Sums, model: TrustModel = DEFAULT_MODEL) -> int:
 
     Slight evidence counts only as far as it fills merit up to `slight_fills`.
     """
-    merit = max(sums.proven, min(sums.proven + sums.slight, model.slight_fills))
-    base = model.prior * model.base_percent
-    return (100 * merit + base) // (merit + sums.bad + model.prior)
+    return _expected(max(sums.proven, min(sums.proven + sums.slight, model.slight_fills)), sums.bad, model)
+
+
+def _expected(merit: int, bad: int, model: TrustModel) -> int:
+    return (100 * merit + model.prior * model.base_percent) // (merit + bad + model.prior)
 
 
 def needs(
@@ -181,7 +183,7 @@ def moves(
 def _keeps(sums: Sums, score: int, below: int, start: TrustTier, model: TrustModel) -> bool:
     """Say whether the evidence is enough for the tier above `below`, or not too much against one that was given."""
     step = model.steps[below]
-    if below < start and score >= step.newcomer:
+    if below < start and _expected(sums.proven, sums.bad, model) >= step.newcomer:
         return True
     return score >= step.keeps_score and sums.days[below] >= step.keeps_days * UNIT
 
@@ -193,7 +195,7 @@ def _ripe(record: Record, sums: Sums, score: int, day: int, start: TrustTier, mo
     if record.frozen or day < record.barred or day - record.since < step.dwell:
         return False
     if recorded < start:
-        return score >= step.newcomer
+        return _expected(sums.proven, sums.bad, model) >= step.newcomer
     return score >= step.score and sums.days[recorded] >= step.days * UNIT
 
 
@@ -201,10 +203,13 @@ def _needs(record: Record, sums: Sums, score: int, day: int, start: TrustTier, m
     """Yield what `_ripe` asks for, one by one."""
     recorded = start if record.tier is None else record.tier
     step = model.steps[recorded]
-    asked = step.newcomer if recorded < start else step.score
     yield Need(what="not frozen", has="frozen" if record.frozen else "free", asks="free", met=not record.frozen)
-    yield Need(what="score", has=str(score), asks=str(asked), met=score >= asked)
-    if recorded >= start:
+    if recorded < start:
+        proven = _expected(sums.proven, sums.bad, model)
+        what = "score without what is slight"
+        yield Need(what=what, has=str(proven), asks=str(step.newcomer), met=proven >= step.newcomer)
+    else:
+        yield Need(what="score", has=str(score), asks=str(step.score), met=score >= step.score)
         counted = sums.days[recorded]
         what = f"separate days with a success of risk {step.risk} or more" if step.risk else "separate days"
         has = f"{counted // (UNIT // 10) / 10:.1f}"

@@ -374,3 +374,13 @@ def test_the_day_is_that_of_utc() -> None:
     east = timezone(timedelta(hours=14))
     late = on_day(16).replace(hour=23)
     assert standing(record, late) == standing(record, late.astimezone(east))
+
+
+def test_harmless_acts_do_not_keep_a_tier_that_was_given() -> None:
+    """They cost nothing, and would be a cushion for bad acts."""
+    bad = [act(DENIED, risk=90, day=40, what=-number) for number in range(1, 3)]
+    idle = standing(lived(bad), on_day(40), start=T2)
+    busy = lived([*(act(EXECUTED, risk=29, day=day) for day in range(41)), *bad])
+    assert standing(busy, on_day(40), start=T2).tier == idle.tier == T0
+    again = lived([act(EXECUTED, risk=29, day=day) for day in range(41, 60)], lived(bad))
+    assert standing(again, on_day(60), start=T2).tier is T0
