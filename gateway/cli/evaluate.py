@@ -11,6 +11,7 @@ from gateway.cli.exits import Exit
 from gateway.cli.output import Format, FormatOption, data, visible
 
 if TYPE_CHECKING:
+    from gateway.core.policy.bundle import Bundle
     from gateway.services.explain import Explanation
 
 __all__ = ["evaluate", "explanation"]
@@ -35,6 +36,11 @@ def evaluate(
     method: Annotated[str, typer.Option(help="The MCP method, or `intent` for a REST one.")] = "tools/call",
     uri: Annotated[str, typer.Option(help="The resource, for resources/read.")] = "",
     definition: Annotated[Path | None, typer.Option(help="The tool as its upstream lists it (JSON file).")] = None,
+    budget: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SPENT", help="What a budget has spent already [default: nothing].")
+    ] = None,
+    used_before: Annotated[bool, typer.Option("--used-before", help="The agent was allowed this before.")] = False,
+    failures: Annotated[int, typer.Option(min=0, help="The agent's failures in a row.")] = 0,
     policies: options.Policies = None,
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
@@ -46,8 +52,10 @@ def evaluate(
     from gateway.services.explain import Question
 
     checked = _method(method, tool, uri)
+    spent = [_spent(text) for text in budget or ()]
     settings = options.settle(options.Flags(policies=policies), config).settings
     bundle = bundle_of(settings)
+    budgets, counts = _given(bundle, spent)
     question = Question(
         principal=principal(agent),
         tier=tier_of(agent, settings, _tier(tier)),
@@ -57,8 +65,10 @@ def evaluate(
         uri=uri,
         arguments=_arguments(arguments),
         definition=_definition(definition, tool),
-        budgets={budget.name: 0.0 for budget in bundle.budgets if budget.amount is not None},
-        counts={budget.name: 0 for budget in bundle.budgets if budget.amount is None},
+        novel=not used_before,
+        budgets=budgets,
+        counts=counts,
+        failures_in_row=failures,
     )
     judged = judge_once(question, settings, bundle)
     explained = explanation(judged)
@@ -84,6 +94,8 @@ def explanation(judged: "Explanation") -> dict[str, Any]:
             for rule in decision.rules
         ],
         "conditions": dict(decision.conditions),
+        "budgets": {**facts.budgets, **facts.counts},
+        "charges": dict(decision.charges),
         "faults": dict(judged.faults),
         "intent": {
             "type": intent.type,
@@ -194,6 +206,36 @@ def _object(raw: bytes, hint: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise typer.BadParameter('write a JSON object, as \'{"path": "/tmp/x"}\'', param_hint=hint)
     return value
+
+
+def _spent(text: str) -> tuple[str, float]:
+    """Read one `NAME=SPENT`."""
+    name, _, number = text.partition("=")
+    try:
+        spent = float(number)
+    except ValueError:
+        spent = -1.0
+    if not 0 <= spent < float("inf"):
+        raise typer.BadParameter("write the name and what was spent of it, as refunds=900", param_hint="--budget")
+    return name, spent
+
+
+def _given(bundle: "Bundle", given: list[tuple[str, float]]) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the values of all declared budgets and counters, nothing spent but what is given."""
+    from gateway.core.budgets import nothing_counted, nothing_spent
+    from gateway.core.policy.document import nearest
+
+    budgets, counts = nothing_spent(bundle), nothing_counted(bundle)
+    for name, spent in given:
+        if name in budgets:
+            budgets[name] = spent
+        elif name in counts and spent.is_integer():
+            counts[name] = int(spent)
+        else:
+            what = f"'{name}' counts calls" if name in counts else f"no budget is called '{name}'"
+            hint = nearest(name, {**budgets, **counts})
+            raise typer.BadParameter(f"{what}{'' if name in counts else hint}", param_hint="--budget")
+    return budgets, counts
 
 
 def _tier(text: str | None) -> Any:

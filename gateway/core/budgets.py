@@ -34,6 +34,8 @@ __all__ = [
     "account_key",
     "amount_of",
     "charges",
+    "nothing_counted",
+    "nothing_spent",
     "read_tally",
     "spend",
 ]
@@ -190,6 +192,16 @@ def _rebucketed(tally: Tally, width_s: int) -> Iterator[tuple[int, int]]:
     """Yield the amounts in buckets of another width, each where its own bucket ended."""
     for number, amount in tally.buckets():
         yield ((number + 1) * tally.width_s - 1) // width_s, amount
+
+
+def nothing_spent(bundle: Bundle) -> dict[str, float]:
+    """Return the declared sums before the first call."""
+    return {budget.name: 0.0 for budget in bundle.budgets if budget.amount is not None}
+
+
+def nothing_counted(bundle: Bundle) -> dict[str, int]:
+    """Return the declared counts before the first call."""
+    return {budget.name: 0 for budget in bundle.budgets if budget.amount is None}
 
 
 # --- one account as a decision sees it --------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Question:
     novel: bool = True
     budgets: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    failures_in_row: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ def explain(
         novel=question.novel,
         budgets=question.budgets,
         counts=question.counts,
+        failures_in_row=question.failures_in_row,
     )
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=question.novel), taxonomy)
     decision = decide(call, intent, facts)

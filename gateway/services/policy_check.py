@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.core.audit.canonical import digest
+from gateway.core.budgets import nothing_counted, nothing_spent
 from gateway.core.call import INTENT_METHOD, Call, PinnedTool, Review, Told
 from gateway.core.decision import Decision, Thresholds
 from gateway.core.facts import Facts
@@ -122,7 +123,7 @@ def _differences(
     """What is not as the case wants it; and, if anything is not, how the call was judged."""
     expect = case.expect
     known = {rule.matched.id for rule in bundle.rules}
-    found = []
+    found = [f"the policies declare no budget '{name}'" for name in _unknown(bundle, case)]
     if decision.effect != expect.effect:
         found.append(f"expected {expect.effect}, got {decision.effect} ({decision.reason}): {decision.explanation}")
     if expect.reason is not None and decision.reason != expect.reason:
@@ -137,6 +138,13 @@ def _differences(
         factors = ", ".join(factor.code for factor in intent.factors) or "none"
         rules = ", ".join(sorted(held)) or "none"
         yield f"judged as {intent.type} ({intent.effect_class}), risk {intent.risk}, factors: {factors}; held: {rules}"
+
+
+def _unknown(bundle: Bundle, case: CaseDocument) -> list[str]:
+    """The budgets that a case gives a value to and that there are not."""
+    return sorted(case.facts.budgets.keys() - nothing_spent(bundle).keys()) + sorted(
+        case.facts.counts.keys() - nothing_counted(bundle).keys()
+    )
 
 
 def _call(case: CallDocument) -> Call:
@@ -183,6 +191,7 @@ def _facts(bundle: Bundle, case: CaseDocument, judge: Judge) -> Facts:
         now=case.facts.now,
         novel=case.facts.novel,
         session=case.facts.session,
-        budgets=case.facts.budgets,
-        counts=case.facts.counts,
+        budgets=nothing_spent(bundle) | {name: float(spent) for name, spent in case.facts.budgets.items()},
+        counts=nothing_counted(bundle) | case.facts.counts,
+        failures_in_row=case.facts.failures_in_row,
     )

@@ -12,7 +12,7 @@ POLICY = """\
 apiVersion: intended/v1
 policySet: trial
 budgets:
-  spent: {sum: args.amount, per: agent, window: 1d}
+  spent: {sum: args.amount, per: agent, window: 1d, match: {tools: [pay]}}
   calls: {count: calls, per: agent, window: 1h}
 rules:
   - id: reads
@@ -26,6 +26,14 @@ rules:
     effect: escalate
     match: {tools: [pay]}
     when: budget.spent < 10.0 && count.calls < 3
+  - id: new
+    effect: escalate
+    match: {tools: [press]}
+    when: call.first_use || agent.failures_in_row > 4
+  - id: known
+    effect: allow
+    match: {tools: [press]}
+    when: "!call.first_use"
   - id: fragile
     effect: deny
     match: {tools: [fragile]}
@@ -165,3 +173,47 @@ def test_what_would_be_submitted_by_rest_is_judged_too() -> None:
     )
     assert named["intent"]["domain"] == "crm"
     assert evaluated("--method", "intent").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "first"),
+    [
+        (["pay", '{"amount": 1}', "--budget", "spent=9.99"], 11, "ESCALATE  policy-escalate"),
+        (["pay", '{"amount": 1}', "--budget", "spent=10"], 10, "DENY  no-rule"),
+        (["pay", '{"amount": 1}', "--budget", "calls=2"], 11, "ESCALATE  policy-escalate"),
+        (["pay", '{"amount": 1}', "--budget", "calls=3"], 10, "DENY  no-rule"),
+        (["pay", '{"amount": -1}'], 10, "DENY  budget (rung 16)"),
+        (["press"], 11, "ESCALATE  policy-escalate"),
+        (["press", "--used-before"], 0, "ALLOW  policy-allow"),
+        (["press", "--used-before", "--failures", "5"], 11, "ESCALATE  policy-escalate"),
+    ],
+)
+def test_what_was_spent_and_done_before_can_be_given(arguments: list[str], status: int, first: str) -> None:
+    """An operator tries out a limit without spending it."""
+    result = evaluated(*arguments, "--tier", "T4")
+    assert (result.exit_code, result.stdout.splitlines()[0].startswith(first)) == (status, True), result.stdout
+
+
+def test_what_a_call_adds_is_told() -> None:
+    """Nothing was spent unless it is given."""
+    told = json.loads(evaluated("notes.read", "--tier", "T4", "--output", "json").stdout)
+    assert told["budgets"] == {"spent": 0.0, "calls": 0}
+    assert told["charges"] == {"calls": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("spend=1", "no budget is called 'spend' (did you mean 'spent'?)"),
+        ("calls=1.5", "'calls' counts calls"),
+        ("spent", "as refunds=900"),
+        ("spent=-1", "as refunds=900"),
+        ("spent=nan", "as refunds=900"),
+        ("spent=inf", "as refunds=900"),
+    ],
+)
+def test_a_value_of_no_budget_is_refused(text: str, words: str) -> None:
+    """A mistyped name would try out another limit than the operator thinks."""
+    result = evaluated("pay", "--budget", text)
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.replace("│", " ").split())

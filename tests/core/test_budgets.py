@@ -19,6 +19,8 @@ from gateway.core.budgets import (
     account_key,
     amount_of,
     charges,
+    nothing_counted,
+    nothing_spent,
     read_tally,
     spend,
 )
@@ -199,6 +201,13 @@ def test_a_damaged_row_is_not_read(held: bytes) -> None:
 def test_a_row_without_buckets_is_empty() -> None:
     """Ours: nothing was spent where nothing stands."""
     assert read_tally(b"1 60") == Tally(width_s=60)
+
+
+def test_before_the_first_call_nothing_was_spent() -> None:
+    """Ours: cases and trials begin there, each value of the type that conditions read."""
+    policies = budgets(refunds=REFUNDS, calls=CALLS)
+    assert nothing_spent(policies) == {"refunds": 0.0}
+    assert nothing_counted(policies) == {"calls": 0}
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------

@@ -165,23 +165,37 @@ def test_facts_and_tier_of_a_case_reach_the_decision() -> None:
     """Cases about budgets and trust must be possible."""
     policies = bundle(
         rule("spent", "deny", "budget.refunds > 5.0 || count.mails > 2"),
+        rule("failing", "deny", "agent.failures_in_row > 4 && !call.first_use"),
         rule("open", match={"tiers": ["T4"], "agents": ["bill*"]}),
         budgets={
-            "refunds": {"sum": "args.n", "per": "agent", "window": "1d"},
+            "refunds": {"sum": "args.n", "per": "agent", "window": "1d", "match": {"tools": ["pay"]}},
             "mails": {"count": "calls", "per": "agent", "window": "1d"},
         },
     )
     facts = {"budgets": {"refunds": 1}, "counts": {"mails": 1}, "session": {}, "now": "2026-01-05T12:00:00Z"}
+    failing = {"failures_in_row": 5, "novel": False}
     agent = {"id": "billing", "tier": "T4", "score": 3}
     report = check(
         case("in", facts=facts, agent=agent),
         case(
             "over", facts={**facts, "counts": {"mails": 3}}, agent=agent, expect={"effect": "DENY", "rules": ["spent"]}
         ),
-        case("unknown", agent=agent, expect={"effect": "DENY", "reason": "condition-error"}),
+        case("nothing was spent", agent=agent),
+        case("failing", facts=failing, agent=agent, expect={"effect": "DENY", "rules": ["failing"]}),
+        case("new", facts={**failing, "novel": True}, agent=agent),
         policies=policies,
     )
     assert report.passed, lines(report)
+
+
+def test_a_case_that_gives_a_value_to_no_budget_fails() -> None:
+    """A mistyped name would test another limit than its author thinks."""
+    policies = bundle(rule(), budgets={"mails": {"count": "calls", "per": "agent", "window": "1d"}})
+    report = check(case(facts={"budgets": {"mails": 1}, "counts": {"mail": 1}}), policies=policies)
+    assert list(report.results[0].differences[:2]) == [
+        "the policies declare no budget 'mails'",
+        "the policies declare no budget 'mail'",
+    ]
 
 
 def test_other_methods_have_no_tool() -> None:

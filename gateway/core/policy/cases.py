@@ -81,10 +81,13 @@ class FactsDocument(Section):
     """What a decision depends on besides call and agent."""
 
     now: AwareDatetime = MONDAY_NOON
-    novel: StrictBool = True
+    novel: StrictBool = Field(default=True, description="`call.first_use`: the agent was never allowed this before.")
+    failures_in_row: Annotated[StrictInt, Field(ge=0)] = Field(default=0, description="`agent.failures_in_row`.")
     session: dict[str, Any] = Field(default_factory=dict)
-    budgets: dict[str, Number] = Field(default_factory=dict)
-    counts: dict[str, StrictInt] = Field(default_factory=dict)
+    budgets: dict[str, Number] = Field(default_factory=dict, description="Spent before the call; else nothing was.")
+    counts: dict[str, StrictInt] = Field(
+        default_factory=dict, description="Calls before this one; else there were none."
+    )
 
 
 class AgentDocument(Section):

@@ -92,6 +92,7 @@ class _Compiler:
         self._documents = documents
         self._known = known
         self._problems: list[Problem] = []
+        self._everywhere: list[str] = []
         named = [(name, budget) for loaded in documents for name, budget in (loaded.document.budgets or {}).items()]
         self._engine = Engine(
             sums=[name for name, budget in named if budget.sum is not None],
@@ -124,7 +125,7 @@ class _Compiler:
             budgets=tuple(budgets),
             policy_sets=tuple(dict.fromkeys(loaded.document.policySet for loaded in self._documents)),
             files=files,
-            warnings=own + warnings,
+            warnings=own + tuple(self._everywhere) + warnings,
             index={method: _index([r for r in rules if method in r.methods]) for method in GATED_METHODS},
             engine=self._engine,
             asks_first_use=any(r.condition is not None and FIRST_USE in r.condition.text for r in rules),
@@ -170,6 +171,9 @@ class _Compiler:
 
     def _budget(self, loaded: LoadedDocument, name: str, budget: BudgetDocument) -> Budget:
         steps: Steps = ("budgets", name)
+        if budget.sum is not None and "args" in budget.sum and not _narrow(budget):
+            text = f"budget '{name}' adds up an argument of every call, so that calls without it are denied"
+            self._everywhere.append(f"{loaded.path}: {text}; name the tools that have it in its `match`")
         return Budget(
             name=name,
             amount=self._condition(loaded, (*steps, "sum"), budget.sum, amount=True),
@@ -250,6 +254,13 @@ def _names(loaded: LoadedDocument) -> Iterator[tuple[str, str, Steps]]:
         yield "budget", name, ("budgets", name)
     for number, mapping in enumerate(loaded.document.mappings or ()):
         yield "mapping", f"{mapping.upstream}/{mapping.tool}", ("mappings", number, "tool")
+
+
+def _narrow(budget: BudgetDocument) -> bool:
+    """Say whether the calls that count are of some kind, or the amount is made for calls of any."""
+    match = budget.match
+    kinds = (match.tools, match.intents, match.domains, match.effects, match.uris, match.factors)
+    return any(kind is not None for kind in kinds) or "has(" in (budget.sum or "")
 
 
 def _methods(match: MatchDocument) -> frozenset[str]:

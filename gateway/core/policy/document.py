@@ -238,10 +238,10 @@ class MappingDocument(Section):
 class BudgetDocument(Section):
     """A sum or count over past calls, read by conditions as `budget.NAME` (sum) or `count.NAME` (count)."""
 
-    sum: Condition | None = Field(default=None, description="What one call adds, in CEL, for example `args.amount`.")
+    sum: Condition | None = Field(default=None, description="What one call adds, in CEL, for example `args.amount`: zero or more.")
     count: Literal["calls"] | None = Field(default=None, description="Counts calls instead.")
-    per: Literal["agent", "upstream", "tenant"]
-    window: Annotated[str, AfterValidator(_window)] = Field(description="For example 1h or 1d.")
+    per: Literal["agent", "upstream", "tenant"] = Field(description="Whose account it is.")
+    window: Annotated[str, AfterValidator(_window)] = Field(description="It slides: 1m to 31d.")
     match: MatchDocument = Field(default_factory=MatchDocument, description="Which calls count.")
 
     @model_validator(mode="after")

@@ -220,6 +220,22 @@ def test_a_budget_is_nothing_to_warn_about() -> None:
     assert compile_bundle([loaded]).warnings == ("1.yaml: Careful.",)
 
 
+def test_a_sum_over_calls_of_every_kind_is_warned_about() -> None:
+    """An operator must not learn from denied calls that hardly any has the argument."""
+    amount = {"sum": "args.amount", "per": "agent", "window": "1d"}
+    budgets = {
+        "all": amount,
+        "some": {**amount, "match": {"tools": ["pay"]}},
+        "judged": {**amount, "match": {"effects": ["payment"]}},
+        "guarded": {**amount, "sum": "has(args.amount) ? double(args.amount) : 0.0"},
+        "fixed": {**amount, "sum": "double(risk)"},
+    }
+    assert bundle(rule(), budgets=budgets).warnings == (
+        "p.yaml: budget 'all' adds up an argument of every call, so that calls without it are denied;"
+        " name the tools that have it in its `match`",
+    )
+
+
 def test_a_bundle_knows_whether_anybody_asks_for_the_first_use() -> None:
     """Only then must a first allowed call be the only first one."""
     assert bundle(rule("a", when="!call.first_use"), rule("b")).asks_first_use
