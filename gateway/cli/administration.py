@@ -197,7 +197,8 @@ async def _client(settings: "Settings") -> "AsyncIterator[httpx.AsyncClient]":
             from gateway.app import Gateway
 
             try:
-                gateway = await stack.enter_async_context(Gateway.open(_alone(settings)))
+                alone = Gateway.open(_alone(settings), named=tuple(settings.upstreams))
+                gateway = await stack.enter_async_context(alone)
                 transport = httpx.ASGITransport(gateway.operator)
             except StoreInUse as error:
                 if anyio.current_time() >= until:

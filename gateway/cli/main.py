@@ -21,6 +21,7 @@ from gateway.cli import (
     run,
     schema,
     store,
+    switch,
     thresholds,
     tokens,
     trust,
@@ -54,6 +55,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(agents.app, name="agents")
 app.add_typer(users.app, name="users")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(switch.app, name="switch")
 app.add_typer(thresholds.app, name="thresholds")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(webhooks.app, name="webhooks")

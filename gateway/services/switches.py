@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import anyio
 import orjson
 
+from gateway.core.agents import slug_of
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Stop
@@ -24,6 +25,7 @@ from gateway.core.principal import Principal, Role, Scope
 from gateway.core.redact import redact
 from gateway.core.submitted import is_text
 from gateway.core.switches import (
+    MAX_NAME_CHARS,
     SWITCH,
     SWITCHES_KEY,
     Place,
@@ -136,7 +138,8 @@ class Switches:
     async def throw(self, principal: Principal, kind: SwitchKind, name: str, *, reason: str) -> Switch:
         """Stop an agent, an upstream or the tenant; where that is so already, its first reason stands.
 
-        An agent may be stopped before it was ever seen, and is named by its slug or id, or by the id of its key.
+        An agent may be stopped before it was ever seen. It is named as elsewhere: by its name, slug or id; one that
+        acts with a key of its own by that key's id.
 
         Raises:
             Forbidden: the principal may not, or names another tenant.
@@ -179,17 +182,19 @@ class Switches:
         why = _reason(reason)
         with anyio.CancelScope(shield=True):
             released = await self._replaced(principal, place, None, why)
-        return released
+        return released  # noqa: RET504 - mypy takes a scope for one that may swallow the return
 
     def _place(self, principal: Principal, kind: SwitchKind, name: str) -> Place:
         """Return what is meant by a name. Raises Forbidden and InvalidRequest."""
         if kind is SwitchKind.TENANT and name != principal.tenant:
             raise Forbidden("A tenant is stopped and let go by its own operators and admins only.")
+        if kind is SwitchKind.AGENT:
+            found = self._agents.find(principal.tenant, name)
+            name = slug_of(name) if found is None else found.slug
         if not is_switch_name(name):
-            text = "must be a name: letters, digits and `_.-`, at most 128, a letter, digit or `_` first"
+            text = f"must name an agent or upstream in at most {MAX_NAME_CHARS} letters, digits and `_.-`"
             raise InvalidRequest(FieldProblem(path=("name",), message=text))
-        agent = self._agents.find(principal.tenant, name) if kind is SwitchKind.AGENT else None
-        return kind, name if agent is None else agent.slug
+        return kind, name
 
     async def _replaced(self, principal: Principal, place: Place, after: Switch | None, why: str) -> Switch:
         """Make a change durable and bring it into force; return the switch that is thrown now, or was until now."""

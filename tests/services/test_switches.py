@@ -169,14 +169,22 @@ async def test_an_agent_may_be_stopped_before_it_was_ever_seen() -> None:
     assert ((await take(world, other)).reason, other.reached) == (Reason.SWITCHED_OFF, 0)
 
 
-async def test_a_registered_agent_is_stopped_by_its_id_too() -> None:
-    """Lists show both; the one that is not its name in calls would stop nobody."""
+async def test_an_agent_that_is_a_key_is_stopped_by_the_keys_id() -> None:
+    """`intended keys list` shows that, and the slug which it makes is nowhere to be read."""
+    world = World()
+    await throw(world, AGENT, "key_01JABC")
+    assert [one.name for one in world.switches.list(ADMIN)] == ["key-01jabc"]
+
+
+@pytest.mark.parametrize("name", ["ID", "Local", "local"])
+async def test_an_agent_is_stopped_by_whatever_names_it(name: str) -> None:
+    """Lists show id and slug, people know the name; a switch under one that is not in calls would stop nobody."""
     world = World()
     agent = await world.agents.register(ADMIN, name="local")
-    await throw(world, AGENT, agent.id)
+    await throw(world, AGENT, name.replace("ID", agent.id))
     assert [one.name for one in world.switches.list(ADMIN)] == ["local"]
     assert (await take(world, Other(world))).reason == Reason.SWITCHED_OFF
-    await release(world, AGENT, agent.id)
+    await release(world, AGENT, name.replace("ID", agent.id))
     assert world.switches.list(ADMIN) == ()
 
 
@@ -461,7 +469,7 @@ async def test_only_an_admin_lets_go() -> None:
     [
         (TENANT, "acme", Forbidden),
         (UPSTREAM, "nope", NotFound),
-        (AGENT, "a b", InvalidRequest),
+        (AGENT, "?", InvalidRequest),
         (AGENT, "", InvalidRequest),
     ],
 )

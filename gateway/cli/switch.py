@@ -1,0 +1,101 @@
+"""`intended switch`: stop an agent, an upstream or the whole tenant at once, and let it go again."""
+
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlencode
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.administration import Place, TenantOption, administer, segment, show
+from gateway.cli.output import Format, FormatOption, say
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Kill switches: stop an agent, an upstream or the tenant at once.", no_args_is_help=True)
+
+COLUMNS = {"KIND": "kind", "NAME": "name", "SINCE": "since", "BY": "by", "REASON": "reason"}
+
+
+class Kind(StrEnum):
+    """What a switch stops."""
+
+    agent = "agent"
+    upstream = "upstream"
+    tenant = "tenant"
+
+
+KindArgument = Annotated[Kind, typer.Argument(help="What is meant.", show_default=False)]
+NameArgument = Annotated[
+    str | None,
+    typer.Argument(help="An agent's name, slug or id, or its key's id; an upstream; left out of the tenant."),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded, and told to what is stopped.")]
+
+
+@app.command("list", hidden=True)
+@app.command("ls")
+def list_(
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List what is stopped, the latest first."""
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    show(administer(place, lambda gateway: gateway.get("/switches"))["switches"], output, COLUMNS)
+
+
+@app.command("throw")
+def throw(
+    kind: KindArgument,
+    reason: ReasonOption,
+    name: NameArgument = None,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Stop it: nothing of it is forwarded from the moment that this returns."""
+    name, tenant = _meant(kind, name, tenant)
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}))
+    show([thrown], output, COLUMNS)
+    say(f"{kind} {thrown['name']} is stopped; intended switch release {kind} {thrown['name']} lets it go")
+
+
+@app.command("release")
+def release(
+    kind: KindArgument,
+    reason: ReasonOption,
+    name: NameArgument = None,
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Let it go again. Approvals that were cancelled stay so."""
+    name, tenant = _meant(kind, name, tenant)
+    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    path = f"/switches/{kind}/{name}?{urlencode({'reason': reason})}"
+    released = administer(place, lambda gateway: gateway.delete(path))
+    show([released], output, COLUMNS)
+    say(f"{kind} {released['name']} is not stopped any more")
+
+
+def _meant(kind: Kind, name: str | None, tenant: str) -> tuple[str, str]:
+    """Return the name that is meant, as one segment of a path, and the tenant. Raises NotFound."""
+    if kind is Kind.tenant:
+        if name is not None and tenant not in ("default", name):
+            raise typer.BadParameter(f"is {name}, but --tenant says {tenant}; leave one of them out", param_hint="NAME")
+        return segment(name or tenant), name or tenant
+    if name is None:
+        raise typer.BadParameter(f"say which {kind}", param_hint="NAME")
+    if kind is Kind.agent and not name.startswith("agt_"):
+        from gateway.core.agents import slug_of
+
+        name = slug_of(name)
+    return segment(name), tenant
