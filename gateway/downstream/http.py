@@ -14,9 +14,9 @@ Logs hold the names of faults and places in the code, no header, argument or mes
 
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple
 
 import anyio
 
@@ -45,6 +45,12 @@ UNAUTHORIZED: Final = -32001
 
 _LISTEN: Final = "subscriptions/listen"
 _CLOSE: Final = (b"connection", b"close")
+
+_MODERN: Final = Era.MODERN
+_REQUEST: Final = Kind.REQUEST
+_MCP_CALL: Final = Scope.MCP_CALL
+
+_Given = TypeVarTuple("_Given")
 
 _log = logging.getLogger(__name__)
 
@@ -128,13 +134,13 @@ class McpFront:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         exchange = _Exchange(scope, receive, send)
-        if not await self._contained(self._serve(exchange)):
-            await self._contained(self._confess(exchange))
+        if not await self._contained(self._serve, exchange):
+            await self._contained(self._confess, exchange)
 
-    async def _contained(self, work: Awaitable[None]) -> bool:
+    async def _contained(self, work: Callable[[*_Given], Awaitable[None]], *given: *_Given) -> bool:
         """Run `work`; False where it failed in a way that nobody foresaw."""
         try:
-            await work
+            await work(*given)
         except Exception as fault:  # noqa: BLE001 - the one place of this face
             # The message of an unforeseen error may hold anything, so it is not logged.
             places = "".join(traceback.format_tb(fault.__traceback__))
@@ -156,7 +162,7 @@ class McpFront:
             with anyio.move_on_after(self._limits.housekeeping_s):
                 await self._doubt.wait()
             self._doubt = anyio.Event()
-            await self._contained(self._tidy())
+            await self._contained(self._tidy)
 
     async def _tidy(self) -> None:
         """End what has idled out, and what is open in the name of somebody whose credential has ended."""
@@ -169,39 +175,40 @@ class McpFront:
 
     # --- 1: the head --------------------------------------------------------------------------------------------------
 
-    async def _serve(self, exchange: _Exchange) -> None:
+    def _serve(self, exchange: _Exchange) -> Awaitable[None]:
+        """Choose what answers the request.
+
+        Neither this nor most of the steps below it are coroutines: each one that a call lies in costs it a step
+        whenever it waits.
+        """
         rejection = self._gate.check(exchange.head, exchange.scope.get("server"))
         if rejection is not None:
-            await self._refuse(exchange, rejection)
-        elif not self._running:
+            return self._refuse(exchange, rejection)
+        if not self._running:
             # Starting or stopping: nothing could own what this request would begin.
-            await self._unavailable(exchange, "The gateway is not running.")
-        else:
-            principal = await self._admit(exchange)
-            if principal is not None:
-                await self._route(exchange, principal)
-
-    async def _admit(self, exchange: _Exchange) -> Principal | None:
-        """Return who asks, or None where that was answered already."""
-        head = exchange.head
-        presented = head.credentials()
+            return self._unavailable(exchange, "The gateway is not running.")
         try:
-            principal = exchange.principal = self._authentication.identify(presented, keyless=True)
-            self._authentication.admit(principal)
-            tenant = head.get(TENANT)
-            if tenant is not None:
-                require_tenant(principal, "" if head.doubled(TENANT) else tenant)
-            require_scope(principal, Scope.MCP_CALL)
+            principal = self._admit(exchange)
         except StoreError:
-            await self._unavailable(exchange, "Credentials cannot be checked now. Try again later.")
+            return self._unavailable(exchange, "Credentials cannot be checked now. Try again later.")
         except RequestError as error:
-            await self._turn_away(exchange, error, presented=bool(presented))
-        else:
-            return principal
-        return None
+            return self._turn_away(exchange, error)
+        return self._route(exchange, principal)
 
-    async def _turn_away(self, exchange: _Exchange, error: RequestError, *, presented: bool) -> None:
+    def _admit(self, exchange: _Exchange) -> Principal:
+        """Return who asks. Raises StoreError, and RequestError where that is nobody who may."""
+        head = exchange.head
+        principal = exchange.principal = self._authentication.identify(head.credentials(), keyless=True)
+        self._authentication.admit(principal)
+        tenant = head.get(TENANT)
+        if tenant is not None:
+            require_tenant(principal, "" if head.doubled(TENANT) else tenant)
+        require_scope(principal, _MCP_CALL)
+        return principal
+
+    async def _turn_away(self, exchange: _Exchange, error: RequestError) -> None:
         """Answer who is nobody (401), has used up this minute (429) or may not (403); the message is for a person."""
+        presented = bool(exchange.head.credentials())
         if isinstance(error, RateLimited):
             rejection = Rejection(status=429, code=INVALID_REQUEST, message=str(error))
             retry = (b"retry-after", b"%d" % error.retry_after_s)
@@ -263,9 +270,9 @@ class McpFront:
         if isinstance(inbound, Rejection):
             return self._refuse(exchange, inbound)
         exchange.inbound = inbound
-        if inbound.era is Era.MODERN:
+        if inbound.era is _MODERN:
             return self._modern(exchange, principal, mount, inbound)
-        if inbound.kind is Kind.REQUEST and inbound.method == "initialize":
+        if inbound.kind is _REQUEST and inbound.method == "initialize":
             return self._initialize(exchange, principal, mount, inbound)
         return self._handshake(exchange, principal, mount, inbound)
 
@@ -295,7 +302,7 @@ class McpFront:
     # --- 3: modern era ------------------------------------------------------------------------------------------------
 
     async def _modern(self, exchange: _Exchange, principal: Principal, mount: Mount, inbound: Inbound) -> None:
-        if inbound.kind is not Kind.REQUEST:
+        if inbound.kind is not _REQUEST:
             # Nothing over HTTP is a notification to act on: honouring `notifications/cancelled` here would let one
             # caller cancel another's work.
             await exchange.answer.plain(202, b"")
@@ -348,14 +355,14 @@ class McpFront:
                 with anyio.CancelScope(shield=True):  # bounded by the session itself
                     await self._sessions.end(session)
 
-    async def _handshake(self, exchange: _Exchange, principal: Principal, mount: Mount, inbound: Inbound) -> None:
-        session = await self._session(exchange, principal, mount)
-        if session is None or session.conversation is None:
-            return
-        if inbound.kind is Kind.REQUEST:
-            await self._request(exchange, session, session.conversation, inbound)
-        else:
-            await self._notice(exchange, session, session.conversation, inbound)
+    def _handshake(self, exchange: _Exchange, principal: Principal, mount: Mount, inbound: Inbound) -> Awaitable[None]:
+        found = self._session(exchange, principal, mount)
+        if isinstance(found, Rejection):
+            return self._refuse(exchange, found)
+        session, conversation = found
+        if inbound.kind is _REQUEST:
+            return self._request(exchange, session, conversation, inbound)
+        return self._notice(exchange, session, conversation, inbound)
 
     async def _notice(
         self, exchange: _Exchange, session: Session, conversation: Conversation, inbound: Inbound
@@ -398,31 +405,31 @@ class McpFront:
         else:
             await caller.finish(reply.status, encode_result(inbound.id, reply.message))
 
-    async def _session(self, exchange: _Exchange, principal: Principal, mount: Mount) -> Session | None:
-        """Return the session that the request names, or None where that was answered."""
+    def _session(
+        self, exchange: _Exchange, principal: Principal, mount: Mount
+    ) -> tuple[Session, Conversation] | Rejection:
+        """Return the session that the request names, with its conversation, or why there is none."""
         head = exchange.head
         session_id = head.get(SESSION_ID)
         request_id = exchange.inbound.id if exchange.inbound is not None else None
         if not session_id or head.doubled(SESSION_ID) or head.doubled(VERSION):
             message = "Send one Mcp-Session-Id header (`initialize` answers with it) and one version at most."
-            await self._refuse(exchange, Rejection(status=400, code=INVALID_REQUEST, message=message, id=request_id))
-            return None
-        session = await self._sessions.find(session_id, principal, mount)
+            return Rejection(status=400, code=INVALID_REQUEST, message=message, id=request_id)
+        session = self._sessions.find(session_id, principal, mount)
         if session is None or session.conversation is None:
-            rejection = Rejection(status=404, code=INVALID_REQUEST, message="Session not found", id=request_id)
-            await self._refuse(exchange, rejection)
-            return None
+            return Rejection(status=404, code=INVALID_REQUEST, message="Session not found", id=request_id)
         if head.get(VERSION) not in (None, session.conversation.version):
             message = f"MCP-Protocol-Version must be {session.conversation.version}, as agreed at `initialize`."
-            await self._refuse(exchange, Rejection(status=400, code=INVALID_REQUEST, message=message, id=request_id))
-            return None
-        return session
+            return Rejection(status=400, code=INVALID_REQUEST, message=message, id=request_id)
+        return session, session.conversation
 
     async def _get(self, exchange: _Exchange, principal: Principal, mount: Mount) -> None:
         """Open the session's GET stream, or resume any of its streams."""
-        session = await self._session(exchange, principal, mount)
-        if session is None:
+        found = self._session(exchange, principal, mount)
+        if isinstance(found, Rejection):
+            await self._refuse(exchange, found)
             return
+        session, _ = found
         stream, after = session.general, session.general.delivered
         event_id = exchange.head.get(LAST_EVENT_ID)
         rejection: Rejection | None = None
@@ -444,11 +451,13 @@ class McpFront:
         await session.listen(stream, after, exchange.answer, prime=prime)
 
     async def _delete(self, exchange: _Exchange, principal: Principal, mount: Mount) -> None:
-        session = await self._session(exchange, principal, mount)
-        if session is not None:
-            with anyio.CancelScope(shield=True):  # bounded by the session itself
-                await self._sessions.end(session)
-            await exchange.answer.plain(200, b"")
+        found = self._session(exchange, principal, mount)
+        if isinstance(found, Rejection):
+            await self._refuse(exchange, found)
+            return
+        with anyio.CancelScope(shield=True):  # bounded by the session itself
+            await self._sessions.end(found[0])
+        await exchange.answer.plain(200, b"")
 
     # --- refusals -----------------------------------------------------------------------------------------------------
 

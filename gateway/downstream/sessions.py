@@ -53,15 +53,14 @@ class Sessions:
         self._counts[owner] = self._counts.get(owner, 0) + 1
         return session
 
-    async def find(self, session_id: str, principal: Principal, mount: Mount) -> Session | None:
-        """Return the session, if it is this principal's on this path and has not idled out."""
+    def find(self, session_id: str, principal: Principal, mount: Mount) -> Session | None:
+        """Return the session, if it is this principal's on this path and has not idled out (`expire` ends those)."""
         session = self._all.get(session_id)
         if session is None or session.conversation is None:
             return None
         if session.principal != principal or (session.mount is not mount and session.mount != mount):
             return None
         if self._expired(session):
-            await self.end(session)
             return None
         session.touch()
         return session

@@ -33,7 +33,15 @@ class Waiting(Protocol):
         ...
 
 
-Contain = Callable[[Awaitable[None]], Awaitable[bool]]
+Attend = Callable[[Waiting, anyio.CancelScope], Awaitable[None]]
+
+
+class Contain(Protocol):
+    """Runs an attendant's work; False where that failed in a way that nobody foresaw."""
+
+    def __call__(self, work: Attend, caller: Waiting, scope: anyio.CancelScope, /) -> Awaitable[bool]:
+        """Run `work` for the caller."""
+        ...
 
 
 class Usher:
@@ -76,7 +84,7 @@ class Usher:
                 tasks.start_soon(self._contain_attendant, caller, scope)
 
     async def _contain_attendant(self, caller: Waiting, scope: anyio.CancelScope) -> None:
-        await self._contain(self._attend(caller, scope))
+        await self._contain(self._attend, caller, scope)
 
     async def _attend(self, caller: Waiting, scope: anyio.CancelScope) -> None:
         with scope:

@@ -46,14 +46,14 @@ async def test_a_session_is_found_by_its_own_principal_and_mount_only():
     """And not before it is ready."""
     registry = Registry()
     session = await registry.all.open(ALICE, MOUNT)
-    assert await registry.all.find(session.id, ALICE, MOUNT) is None
+    assert registry.all.find(session.id, ALICE, MOUNT) is None
     session.conversation = FakeConversation("2025-11-25")
-    assert await registry.all.find(session.id, ALICE, MOUNT) is session
-    assert await registry.all.find(session.id, replace(ALICE), replace(MOUNT)) is session
-    assert await registry.all.find(session.id, BOB, MOUNT) is None
-    assert await registry.all.find(session.id, replace(ALICE, tenant="other"), MOUNT) is None
-    assert await registry.all.find(session.id, ALICE, MOUNTS["/mcp/files"]) is None
-    assert await registry.all.find("x", ALICE, MOUNT) is None
+    assert registry.all.find(session.id, ALICE, MOUNT) is session
+    assert registry.all.find(session.id, replace(ALICE), replace(MOUNT)) is session
+    assert registry.all.find(session.id, BOB, MOUNT) is None
+    assert registry.all.find(session.id, replace(ALICE, tenant="other"), MOUNT) is None
+    assert registry.all.find(session.id, ALICE, MOUNTS["/mcp/files"]) is None
+    assert registry.all.find("x", ALICE, MOUNT) is None
 
 
 async def test_an_idle_session_ends():
@@ -61,9 +61,9 @@ async def test_an_idle_session_ends():
     registry = Registry(session_idle_s=10)
     asked, forgotten, used = await registry.ready(), await registry.ready(), await registry.ready()
     registry.clock.seconds += 9
-    assert await registry.all.find(used.id, ALICE, MOUNT) is used
+    assert registry.all.find(used.id, ALICE, MOUNT) is used
     registry.clock.seconds += 2
-    assert await registry.all.find(asked.id, ALICE, MOUNT) is None
+    assert registry.all.find(asked.id, ALICE, MOUNT) is None
     await registry.all.expire(anybody)
     assert [held.conversation.closed for held in (asked, forgotten, used)] == [1, 1, 0]
     assert len(registry.all) == 1

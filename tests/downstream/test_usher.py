@@ -33,9 +33,9 @@ class Guest:
             raise RuntimeError
 
 
-async def contained(work):
+async def contained(work, *given):
     try:
-        await work
+        await work(*given)
     except RuntimeError:
         return False
     return True
