@@ -67,7 +67,7 @@ def show_(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show everything about one agent: what it did, its trust over time, and what moved it."""
+    """Show one agent, its trust over time, and what moved it."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     path = agent_path(agent)
 

@@ -31,7 +31,7 @@ def show(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show an agent's tier, what it rests on, and what the next one takes."""
+    """Show an agent's tier and what it rests on."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _print(administer(place, lambda gateway: gateway.get(f"{agent_path(agent)}/trust")), output)
 

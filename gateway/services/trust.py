@@ -25,10 +25,10 @@ import orjson
 from gateway.core.audit.entry import EntryDraft, Expect
 from gateway.core.facts import Grounds
 from gateway.core.principal import SYSTEM_TENANT, TrustTier
-from gateway.core.trust.evidence import change_of, evidence_of, read_chained
-from gateway.core.trust.fold import after, after_change
+from gateway.core.trust.evidence import Change, change_of, evidence_of, read_chained
 from gateway.core.trust.record import NEW, Record, read_record
 from gateway.core.trust.standing import Standing as Deserved
+from gateway.core.trust.standing import fold
 from gateway.core.trust.standing import standing as standing_of
 from gateway.errors import StoreError
 from gateway.ports import Appended, Clock, Followed, KeptRecords, RecordShelf, StateStore
@@ -244,27 +244,23 @@ class Trust:
         book.hash = hash_
 
     def _fold(self, book: _Book, entry: EntryDraft, seq: int) -> None:
-        told = evidence_of(entry, seq)
-        change = change_of(entry, seq) if told is None else None
-        if told is None and change is None:
+        told = evidence_of(entry, seq) or change_of(entry, seq)
+        if told is None:
             return
         held = book.agents.get(entry.agent)
         if held is None:
-            held = Held(pinned=self.pinned(book.tenant, entry.agent))
+            held = book.agents[entry.agent] = Held(pinned=self.pinned(book.tenant, entry.agent))
             held.version = 0
-            book.agents[entry.agent] = held
         before = held.record
+        held.record = fold(before, told)
         held.seq = seq
         held.trusted = None
         book.dirty.add(entry.agent)
-        if told is not None:
-            held.record = after(before, told)
-            if held.record.sums is before.sums and held.deserved is not None:
-                return  # a day that is full already: nothing is due that was not
-        elif change is not None:
-            held.record = after_change(before, change)
+        if isinstance(told, Change):
             held.version = None
             held.changes += 1
+        elif held.record.sums is before.sums and held.deserved is not None:
+            return  # a day that is full already: nothing is due that was not
         held.deserved = None
         self._weigh(book.tenant, entry.agent, held, self._clock.now())
 

@@ -11,7 +11,7 @@ A demotion is in force before its entry (`services/trust.py`); the entry follows
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import anyio
@@ -24,8 +24,8 @@ from gateway.core.redact import redact
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.core.trust.evidence import ChangeKind, EvidenceKind
 from gateway.core.trust.model import VERSION
-from gateway.core.trust.record import NEW, Cited, Record
-from gateway.core.trust.standing import Need, change_due, cites, needs, standing
+from gateway.core.trust.record import NEW, Cited
+from gateway.core.trust.standing import Need, change_due, cites, needs
 from gateway.errors import AgentNotFound, FieldProblem, Forbidden, InvalidRequest, StateConflict, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
 from gateway.services.agents import Agents
@@ -146,7 +146,7 @@ class TrustChanges:
             "previousTier": deserved.recorded.name,
             "tier": deserved.tier.name,
             "score": deserved.score,
-            "why": "faded" if kind is ChangeKind.DEMOTED and self._only_faded(held.record) else kind.value,
+            "why": kind.value,
             "rests": [{"seq": seq, "id": entry} for seq, entry in cites(held.record, kind)],
             "upTo": held.seq,
             "at": timestamp(now),
@@ -168,13 +168,6 @@ class TrustChanges:
             row=(deserved.tier, held.record.ceiling, held.record.frozen),
         )
         return isinstance(await self._audit.append(draft), Appended)
-
-    def _only_faded(self, record: Record) -> bool:
-        """Return whether the record deserved its tier when its last evidence came in."""
-        terms = self._trust.terms
-        then = datetime.fromordinal(max(record.sums.day, 1)).replace(tzinfo=UTC)
-        found = standing(record, then, ceiling=terms.ceiling, start=terms.start)
-        return found.tier >= found.recorded
 
     # --- what a human says --------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType, StoredEntry
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import TrustTier
-from gateway.core.trust.evidence import Change, ChangeKind, change_of, evidence_of, read_chained
+from gateway.core.trust.evidence import BY_THE_MODEL, Change, change_of, evidence_of, read_chained
 from gateway.core.trust.model import VERSION
 from gateway.core.trust.record import NEW, Record, read_record
 from gateway.core.trust.standing import change_due, fold, standing
@@ -31,8 +31,6 @@ __all__ = ["Difference", "TrustCheck", "TrustReport"]
 
 REMEMBERED: Final = 4_096
 """Records of one agent that a decision or change may rest on, newest last; they are made within seconds."""
-
-_BY_THE_MODEL: Final = frozenset({ChangeKind.PROMOTED, ChangeKind.DEMOTED, ChangeKind.FADED, ChangeKind.CAPPED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +151,7 @@ class TrustCheck:
         change = change_of(chained, entry.seq)
         if change is not None:
             self._changes += 1
-            if change.kind in _BY_THE_MODEL:
+            if change.kind in BY_THE_MODEL:
                 self._check_change(agent, change, chained)
             agent.move(entry.seq, fold(agent.record, change))
             agent.changed = entry.seq

@@ -187,7 +187,7 @@ async def live(life: Life, events: int) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(SIDE_BY_SIDE):
                 group.start_soon(act, life)
-        life.clock.advance(life.chance.choice((60, 600, 3_600, 7_200)))
+        life.clock.advance(life.chance.choice((600, 3_600, 14_400, 43_200)))
         if life.chance.random() < 0.2:
             life.trust.look()
         if life.trust.pending and life.chance.random() < 0.7:

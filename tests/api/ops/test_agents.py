@@ -69,6 +69,8 @@ async def test_what_an_agent_did_is_counted() -> None:
         "intentsByType": {},
         "lastIntentAt": None,
         "valueGenerated": 0.0,
+        "trustTier": "T0",
+        "trustScore": 20,
     }
 
 
