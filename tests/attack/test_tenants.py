@@ -18,12 +18,15 @@ from gateway.api.operation import Operation
 from gateway.app import Gateway
 from gateway.core.credentials import KeyFormat
 from gateway.core.principal import Role
+from gateway.core.switches import SwitchKind
 from gateway.services.operator import operator
 from gateway.settings import Settings, WebhookSettings
 
 ALPHA, BETA = "alpha", "beta"
 MARK = "zanzibar"
 """In every name and text of beta's, so that a leak shows."""
+STOPPED = "stopped-bot"
+"""An agent that both have and both have stopped: the name is a tenant's own."""
 
 OPERATIONS = [
     operation
@@ -54,7 +57,8 @@ class House:
     async def everything(self, tenant: Tenant) -> list[Any]:
         """Return all that the tenant can see of itself, but for the reading's own traces."""
         seen = []
-        for path in ("/v1/intents", "/v1/agents", "/v1/approvals", "/v1/audit", "/keys", "/users", "/webhooks"):
+        own = ("/keys", "/users", "/webhooks", "/switches")
+        for path in ("/v1/intents", "/v1/agents", "/v1/approvals", "/v1/audit", *own):
             answer = await self.client.get(path, headers={"x-api-key": tenant.key}, params=PAGE.get(path))
             assert answer.status_code == 200, answer.text
             body = answer.json()
@@ -94,6 +98,7 @@ async def furnished(gateway: Gateway, client: httpx.AsyncClient, tenant: str, wo
     )
     user = await gateway.known.people.create(by, name=f"{word} user", role=Role.ADMIN)
     code = (await gateway.known.people.login_code(by, user.id)).code
+    await gateway.known.switches.throw(by, SwitchKind.AGENT, STOPPED, reason=f"{word} reason")
     headers = {"x-api-key": made.secret}
 
     async def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +142,7 @@ def bodies(tenant: Tenant) -> dict[tuple[str, str], dict[str, Any]]:
         },
         ("POST", "/intent/{id}/outcome"): {"status": "completed"},
         ("POST", "/authority/approval"): {"intentId": ids["intent"], "decision": "approve"},
+        ("PUT", "/switches/{kind}/{name}"): {"reason": f"of {tenant.name}"},
         ("PUT", "/authority/thresholds/{tenantId}"): {"tenantId": tenant.name, "tiers": CAPS, "version": 0},
         ("POST", "/authority/keys/rotate"): {"revoke": True},
         ("POST", "/audit/verify-chain"): {"tenantId": tenant.name},
@@ -169,7 +175,7 @@ KINDS = {
 def place(operation: Operation, *, ids: Tenant, named: Tenant) -> str:
     """Return the operation's path with the ids of one tenant, and the name of one where the path has room for it."""
     kind = next((KINDS[part] for part in operation.path.split("/") if part in KINDS), "")
-    path = operation.path.replace("{tenantId}", named.name)
+    path = operation.path.replace("{tenantId}", named.name).replace("{kind}/{name}", f"tenant/{named.name}")
     path = path.replace("{deliveryId}", ids.ids["delivery"])
     return path.replace("{id}", ids.ids[kind]) if "{id}" in path else path
 
@@ -186,6 +192,11 @@ def crossings(operation: Operation, house: House) -> Iterator[tuple[str, str, di
         yield f"{way}, header", at_home, {**who, "x-tenant-id": beta.name}, body
         if "{id}" in operation.path:
             yield f"{way}, id in path", place(operation, ids=beta, named=alpha), who, body
+        if "{kind}/{name}" in operation.path:
+            agent = operation.path.replace("{kind}/{name}", f"agent/{STOPPED}") + "?reason=mine"
+            yield f"{way}, agent of that name", agent, who, body
+            foreign_tenant = operation.path.replace("{kind}/{name}", f"tenant/{beta.name}") + "?reason=mine"
+            yield f"{way}, tenant in path", foreign_tenant, who, body
         if "{tenantId}" in operation.path:
             yield f"{way}, tenant in path", place(operation, ids=alpha, named=beta), who, body
         if hostile is not None and hostile != body:
