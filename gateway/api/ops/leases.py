@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from gateway.api.fields import MAX_TEXT_CHARS, Answer, PageQuery, Query, paged
+from gateway.api.fields import MAX_NAME_CHARS, Answer, PageQuery, Query, paged
 from gateway.api.lease_fields import LeaseAnswer, lease_answer
 from gateway.api.operation import Call, Operation
 from gateway.core.jsonvalue import JsonObject
@@ -26,7 +26,7 @@ class LeasesQuery(PageQuery):
 class RevokeQuery(Query):
     """Why a lease is revoked."""
 
-    reason: str = Field(default="", max_length=MAX_TEXT_CHARS, description="It is recorded.")
+    reason: str = Field(default="", max_length=MAX_NAME_CHARS, description="It is recorded.")
 
 
 class LeasePage(Answer):
