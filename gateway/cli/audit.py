@@ -3,15 +3,14 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import options
 from gateway.cli.exits import Exit
+from gateway.cli.exporting import ExportForm, Shipment, export_chain, selection, ship
 from gateway.cli.output import Format, FormatOption, data, say, table, visible, warn
 
 if TYPE_CHECKING:
@@ -96,15 +95,35 @@ def verify(
 def export(
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
     tenant: TenantOption = None,
+    form: Annotated[
+        ExportForm, typer.Option("--format", help="chain: to verify; jsonl: for a log collector; ocsf: for a SIEM.")
+    ] = ExportForm.CHAIN,
+    since: Annotated[str | None, typer.Option(help="Entries from this time on, or so long ago (24h).")] = None,
+    until: Annotated[str | None, typer.Option(help="Entries before this time.")] = None,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--type", help="Entries of this type only; repeat for more.")
+    ] = None,
+    after: Annotated[int, typer.Option(min=0, help="Entries behind this number of one tenant's chain.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new entries until interrupted.")] = False,
     data_dir: options.Data = None,
     config: options.Config = None,
 ) -> None:
-    """Write every entry as one JSON line, with what verifying it needs."""
+    """Write entries as JSON lines: whole, to verify them elsewhere, or for a log collector or SIEM."""
     import anyio
 
     settings = options.settle(options.Flags(data=data_dir), config).settings
     try:
-        anyio.run(_export, settings, tenant, out)
+        if form is not ExportForm.CHAIN:
+            if after and tenant is None:
+                raise typer.BadParameter("each tenant has a chain of its own: name one", param_hint="--after")
+            wanted = selection(since, until, kinds or ())
+            shipment = Shipment(form=form, tenant=tenant, wanted=wanted, after=after, follow=follow)
+            anyio.run(ship, settings, shipment, out)
+        elif since or until or kinds or after or follow:
+            message = "a part of a chain does not verify: choose entries with `--format jsonl` or `--format ocsf`"
+            raise typer.BadParameter(message, param_hint="--format")
+        else:
+            anyio.run(export_chain, settings, tenant, out)
     except OSError as error:
         raise typer.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
 
@@ -220,22 +239,6 @@ def _coloured(line: str, effect: str) -> str:
     return line if "NO_COLOR" in os.environ or effect not in COLOURS else typer.style(line, fg=COLOURS[effect])
 
 
-async def _export(settings: "Settings", tenant: str | None, out: Path | None) -> None:
-    from gateway.records import reading
-    from gateway.services.audit_query import export as exported
-
-    async with reading(settings) as reader:
-        tenants = [tenant] if tenant is not None else await reader.tenants()
-        with _target(out) as file:
-            count = 0
-            for one in tenants:
-                async for line in exported(reader, one):
-                    file.write(line)
-                    count += 1
-    if out is not None:
-        say(f"{count} entries written to {out}")
-
-
 def _verify_export(path: Path, tenant: str | None) -> "list[Report]":
     """Verify the chains of an export by what is in it alone. What was cut off at its end cannot be seen from it."""
     from gateway.core.audit.verify import Verifier
@@ -250,17 +253,6 @@ def _verify_export(path: Path, tenant: str | None) -> "list[Report]":
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="--export") from error
     return [verifier.report() for _, verifier in sorted(verifiers.items())]
-
-
-@contextmanager
-def _target(out: Path | None) -> Iterator[BinaryIO]:
-    """Return where an export goes. A new file only, and for its owner only: it holds what agents did."""
-    if out is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        yield file
 
 
 def _sentence(report: "Report", kept: frozenset[str]) -> str:
