@@ -24,6 +24,7 @@ from intended.records import (
     PortalSession,
     SigningKey,
     Stats,
+    Switch,
     Thresholds,
     TierThreshold,
     Timeline,
@@ -262,6 +263,18 @@ class AsyncIntendedClient:
     ) -> Thresholds:
         """Change risk thresholds. `version` is that of the thresholds that were read; raises ConflictError if stale."""
         return await self._run(endpoints.put_thresholds(self._tenant(tenant_id), tiers, version))
+
+    async def switches(self) -> tuple[Switch, ...]:
+        """Return what is stopped by a kill switch, the latest first."""
+        return await self._run(endpoints.switches())
+
+    async def throw_switch(self, kind: str, name: str, *, reason: str) -> Switch:
+        """Stop an `agent`, an `upstream` or the `tenant`: nothing of it is forwarded once this returns."""
+        return await self._run(endpoints.throw_switch(kind, name, reason))
+
+    async def release_switch(self, kind: str, name: str, *, reason: str) -> Switch:
+        """Let it go again; for admins alone. Raises NotFoundError where it is not stopped."""
+        return await self._run(endpoints.release_switch(kind, name, reason))
 
     async def connectors(self) -> tuple[Connector, ...]:
         """Return the connected systems and their health."""

@@ -24,6 +24,7 @@ from intended.records import (
     PortalSession,
     SigningKey,
     Stats,
+    Switch,
     Thresholds,
     TierThreshold,
     Timeline,
@@ -267,6 +268,18 @@ class IntendedClient:
     ) -> Thresholds:
         """Change risk thresholds. `version` is that of the thresholds that were read; raises ConflictError if stale."""
         return self._run(endpoints.put_thresholds(self._tenant(tenant_id), tiers, version))
+
+    def switches(self) -> tuple[Switch, ...]:
+        """Return what is stopped by a kill switch, the latest first."""
+        return self._run(endpoints.switches())
+
+    def throw_switch(self, kind: str, name: str, *, reason: str) -> Switch:
+        """Stop an `agent`, an `upstream` or the `tenant`: nothing of it is forwarded once this returns."""
+        return self._run(endpoints.throw_switch(kind, name, reason))
+
+    def release_switch(self, kind: str, name: str, *, reason: str) -> Switch:
+        """Let it go again; for admins alone. Raises NotFoundError where it is not stopped."""
+        return self._run(endpoints.release_switch(kind, name, reason))
 
     def connectors(self) -> tuple[Connector, ...]:
         """Return the connected systems and their health."""

@@ -23,6 +23,7 @@ from intended.records import (
     PortalSession,
     SigningKey,
     Stats,
+    Switch,
     Thresholds,
     TierThreshold,
     Timeline,
@@ -151,7 +152,7 @@ def record_approval(
     return _post("/authority/approval", _object(Approval.read), body)
 
 
-# --- thresholds, audit, connectors, health (Ref) ----------------------------------------------------------------------
+# --- thresholds, switches, audit, connectors, health (Ref) ------------------------------------------------------------
 
 
 def get_thresholds(tenant_id: str) -> Call[Thresholds]:
@@ -167,6 +168,23 @@ def put_thresholds(tenant_id: str, tiers: Mapping[str, TierThreshold], version: 
     }
     path = f"/authority/thresholds/{segment(tenant_id)}"
     return Call(method="PUT", path=path, read=_object(Thresholds.read), body=body)
+
+
+def switches() -> Call[tuple[Switch, ...]]:
+    """`GET /switches`."""
+    return _get("/switches", _object(_listed("switches", Switch.read)))
+
+
+def throw_switch(kind: str, name: str, reason: str) -> Call[Switch]:
+    """`PUT /switches/{kind}/{name}`: where it is thrown already, the first reason stands."""
+    path = f"/switches/{segment(kind)}/{segment(name)}"
+    return Call(method="PUT", path=path, read=_object(Switch.read), body={"reason": reason}, repeatable=True)
+
+
+def release_switch(kind: str, name: str, reason: str) -> Call[Switch]:
+    """`DELETE /switches/{kind}/{name}`."""
+    path = f"/switches/{segment(kind)}/{segment(name)}"
+    return Call(method="DELETE", path=path, read=_object(Switch.read), query={"reason": reason})
 
 
 def timeline(

@@ -22,6 +22,7 @@ __all__ = [
     "PortalSession",
     "SigningKey",
     "Stats",
+    "Switch",
     "Thresholds",
     "TierThreshold",
     "Timeline",
@@ -162,6 +163,28 @@ class Thresholds:
             tenant_id=fields.text("tenantId"),
             tiers={name: TierThreshold.read(Fields(one, f"`tiers.{name}`")) for name, one in tiers.items()},
             version=fields.count("version"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A kill switch that is thrown, or was until now. `kind` is `agent`, `upstream` or `tenant`."""
+
+    kind: str
+    name: str
+    reason: str
+    by: str = ""
+    since: str = ""
+
+    @classmethod
+    def read(cls, fields: Fields) -> "Switch":
+        """Read it from an answer."""
+        return cls(
+            kind=fields.text("kind"),
+            name=fields.text("name"),
+            reason=fields.text("reason"),
+            by=fields.text_or("by"),
+            since=fields.text_or("since"),
         )
 
 

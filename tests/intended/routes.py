@@ -13,6 +13,13 @@ from tests.intended.answering import ALLOW, without
 INTENT = without(ALLOW, "token") | {"status": "approved"}
 APPROVAL = {"id": "apr_1", "status": "approved", "intentId": "int_1"}
 AGENT = {"id": "agt_1", "slug": "billing-agent", "name": "Billing Agent"}
+SWITCH = {
+    "kind": "agent",
+    "name": "billing-agent",
+    "reason": "amok",
+    "by": "usr_1",
+    "since": "2026-11-22T10:00:00.000Z",
+}
 THRESHOLDS = {"tenantId": "tenant123", "tiers": {"T0": {"allowBelow": 30, "denyFrom": 90}}, "version": 3}
 ENTRY = {"id": "evt_1", "eventType": "call.decided", "timestamp": "2026-11-22T10:00:00.000Z", "sequence": 1}
 EVENT = {"id": "evt_1", "type": "call.decided", "timestamp": "2026-11-22T10:00:00.000Z", "sequence": 1}
@@ -288,6 +295,32 @@ ROUTES = (
         answer=THRESHOLDS,
         found=lambda table: table.tenant_id,
         expected="tenant123",
+    ),
+    Route(
+        method="switches",
+        sends="GET /switches",
+        answer={"switches": [SWITCH]},
+        found=lambda switches: [(one.kind, one.name, one.reason, one.by, one.since) for one in switches],
+        expected=[tuple(SWITCH.values())],
+    ),
+    Route(
+        method="throw_switch",
+        arguments=("agent", "billing-agent"),
+        keywords={"reason": "amok"},
+        sends="PUT /switches/agent/billing-agent",
+        body={"reason": "amok"},
+        answer=SWITCH,
+        found=lambda switch: switch.name,
+        expected="billing-agent",
+    ),
+    Route(
+        method="release_switch",
+        arguments=("tenant", "acme"),
+        keywords={"reason": "all clear & fixed"},
+        sends="DELETE /switches/tenant/acme?reason=all+clear+%26+fixed",
+        answer=SWITCH | {"kind": "tenant", "name": "acme"},
+        found=lambda switch: switch.kind,
+        expected="tenant",
     ),
     Route(
         method="connectors",

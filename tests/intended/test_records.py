@@ -28,6 +28,7 @@ from intended.reading import Fields, Nonsense
         records.LoginLink.read,
         records.PortalSession.read,
         records.SigningKey.read,
+        records.Switch.read,
         records.TimelineEvent.read,
         records.User.read,
     ],

@@ -168,6 +168,25 @@ def test_thresholds(make: Make) -> None:
         make("operator").put_thresholds(table.tiers, version=written.version)
 
 
+def test_kill_switches(make: Make) -> None:
+    """An operator stops, the stopped agent's next intent is denied, and an admin lets go."""
+    admin, operator = make(), make("operator")
+    thrown = operator.throw_switch("agent", "sdk-stopped", reason="runs amok")
+    assert (thrown.kind, thrown.name, thrown.reason) == ("agent", "sdk-stopped", "runs amok")
+    assert thrown in admin.switches()
+    ask = {"action": "search notes", "actor": "sdk-stopped", "metadata": METADATA}
+    denied = admin.submit_intent(**ask)
+    assert (denied.verdict, denied.token, "runs amok" in denied.reason) == ("DENY", None, True)
+    with pytest.raises(ForbiddenError):
+        operator.release_switch("agent", "sdk-stopped", reason="seems fine")
+    assert admin.release_switch("agent", "sdk-stopped", reason="fixed & tested") == thrown
+    assert admin.submit_intent(**ask).allowed
+    with pytest.raises(NotFoundError):
+        admin.release_switch("agent", "sdk-stopped", reason="again")
+    with pytest.raises(NotFoundError):
+        admin.throw_switch("upstream", "nowhere", reason="x")
+
+
 def test_connectors_stats_and_health(make: Make) -> None:
     """What a dashboard shows."""
     client = make()
