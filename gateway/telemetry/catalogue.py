@@ -152,13 +152,13 @@ _PUBLISHED: Final = (
         "intendedops_jobs_processed_total",
         "Background jobs processed",
         "a run of a background job of this gateway has ended, failed or not",
-        "job",
+        "jobName",
     ),
     _counter(
         "intendedops_jobs_failed_total",
         "Failed background jobs",
         "a run of a background job of this gateway has failed",
-        "job",
+        "jobName",
     ),
     _counter(
         "intendedops_webhooks_received_total",

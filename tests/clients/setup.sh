@@ -10,6 +10,7 @@
 #   servers/    mcp-server-git, mcp-server-time              node/       the TypeScript SDKs, npm servers
 #   langchain/, pydantic-ai/   the frameworks, for the guards of our own client
 #   langchain-mcp/, openai-agents/   the frameworks as MCP clients, with their defaults
+#   prometheus/                Prometheus and promtool, for dashboard and alerts
 #   intended-pypi/             the client that PyPI has under the name `intended`, with what its guards wrap
 #
 # PYTHON names the Python that makes the environments (default: python3); uv is used where it is installed.
@@ -36,6 +37,16 @@ python_environment() { # name requirement...
   echo "$*" >"$folder/.made-of"
 }
 
+debian_environment() { # name package: what a Debian package has, unpacked; nothing is installed and nothing started
+  local folder=$cache/clients/$1
+  [[ "$(cat "$folder/.made-of" 2>/dev/null)" == "$2" ]] && return 0
+  echo "clients: fetching $2"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  (cd "$folder" && { apt-get download -qq "$2" || { apt-get update -qq && apt-get download -qq "$2"; }; } && dpkg-deb -x ./*.deb . && rm -f ./*.deb)
+  echo "$2" >"$folder/.made-of"
+}
+
 node_environment() {
   local folder=$cache/clients/node
   cmp -s "$here/node/package.json" "$folder/.made-of" && return 0
@@ -56,5 +67,6 @@ python_environment servers mcp-server-git==2026.10.19 mcp-server-time==2026.10.1
 python_environment langchain langchain==1.4.7 httpx==0.28.1
 python_environment pydantic-ai 'pydantic-ai-slim[openai]==2.68.0' httpx==0.28.1
 python_environment intended-pypi intended==0.2.1 langchain-core==1.7.2
+debian_environment prometheus prometheus
 node_environment
 command -v node >"$cache/clients/node-path"

@@ -134,10 +134,13 @@ async def test_the_sums_are_those_of_the_entries() -> None:
     assert found["intendedops_trust_demotions_total"] == {labels(tenantId="acme", agentId="bot", trustTier="T0"): 2}
     assert found["intendedops_webhooks_received_total"] == {labels(tenantId="acme"): 4}
     assert found["intendedops_jobs_processed_total"] == {
-        labels(job="webhook-delivery"): 6,
-        labels(job="policy-reload"): 2,
+        labels(jobName="webhook-delivery"): 6,
+        labels(jobName="policy-reload"): 2,
     }
-    assert found["intendedops_jobs_failed_total"] == {labels(job="webhook-delivery"): 2, labels(job="policy-reload"): 1}
+    assert found["intendedops_jobs_failed_total"] == {
+        labels(jobName="webhook-delivery"): 2,
+        labels(jobName="policy-reload"): 1,
+    }
     assert found["intended_requests_total"][labels(tenantId="acme", plan="default")] == 10
     assert found["intended_requests_limited_total"][labels(tenantId="acme", plan="default")] == 2
 
