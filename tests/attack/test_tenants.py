@@ -16,9 +16,13 @@ import pytest
 from gateway.api import ops, ref
 from gateway.api.operation import Operation
 from gateway.app import Gateway
+from gateway.core.audit.entry import EntryDraft, EntryType, Put
 from gateway.core.credentials import KeyFormat
+from gateway.core.lease_rows import Lease, lease_key
+from gateway.core.leases import Leased
 from gateway.core.principal import Role
 from gateway.core.switches import SwitchKind
+from gateway.identity.ids import RandomIds
 from gateway.services.operator import operator
 from gateway.settings import Settings, WebhookSettings
 
@@ -57,7 +61,7 @@ class House:
     async def everything(self, tenant: Tenant) -> list[Any]:
         """Return all that the tenant can see of itself, but for the reading's own traces."""
         seen = []
-        own = ("/keys", "/users", "/webhooks", "/switches")
+        own = ("/keys", "/users", "/webhooks", "/switches", "/v1/leases")
         for path in ("/v1/intents", "/v1/agents", "/v1/approvals", "/v1/audit", *own):
             answer = await self.client.get(path, headers={"x-api-key": tenant.key}, params=PAGE.get(path))
             assert answer.status_code == 200, answer.text
@@ -113,6 +117,7 @@ async def furnished(gateway: Gateway, client: httpx.AsyncClient, tenant: str, wo
     assert intent["decision"] == "ESCALATE", intent
     hook = await post("/webhooks", {"url": f"http://127.0.0.1:9/{word}", "description": f"{word} hook"})
     ids = {
+        "lease": await leased(gateway, tenant, word),
         "intent": intent["intentId"],
         "approval": intent["escalationId"],
         "agent": agent["id"],
@@ -123,6 +128,33 @@ async def furnished(gateway: Gateway, client: httpx.AsyncClient, tenant: str, wo
         "delivery": (await post(f"/webhooks/{hook['id']}/test", {}))["id"],
     }
     return Tenant(name=tenant, key=made.secret, session=session, ids=ids)
+
+
+async def leased(gateway: Gateway, tenant: str, word: str) -> str:
+    """Give a tenant a lease; none can be granted here, since there is no upstream with a tool."""
+    id_ = RandomIds().new("lse")
+    lease = Lease(
+        **dict.fromkeys(
+            ("agent", "upstream", "tool", "pin", "approval_id", "intent_id", "requested_by", "human"), word
+        ),
+        **dict.fromkeys(("granted_by", "claimed", "rationale"), word),
+        id=id_,
+        tenant=tenant,
+        granted="2026-11-22T12:00:00.000Z",
+        expires="2999-11-22T12:00:00.000Z",
+        uses=1,
+        fact=Leased(id=id_),
+    )
+    await gateway._store.append(
+        EntryDraft(
+            tenant=tenant,
+            id=f"evt_{word}",
+            type=EntryType.LEASE_GRANTED,
+            time=lease.granted,
+            puts=(Put(key=lease_key(id_), value=lease.written()),),
+        )
+    )
+    return id_
 
 
 # --- hostile requests -------------------------------------------------------------------------------------------------
@@ -156,7 +188,7 @@ def bodies(tenant: Tenant) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/v1/intents"): {"type": "billing.apply_credit", "domain": "billing", "agentId": ids["agent"]},
         ("POST", "/v1/intents/{id}/outcome"): {"status": "failed", "error": "x"},
         ("POST", "/v1/agents"): {"name": "intruder"},
-        ("POST", "/v1/approvals/{id}/approve"): {"reason": "mine"},
+        ("POST", "/v1/approvals/{id}/approve"): {"reason": "mine", "lease": {}},
         ("POST", "/v1/approvals/{id}/reject"): {"reason": "mine"},
     }
 
@@ -169,6 +201,7 @@ KINDS = {
     "keys": "key",
     "users": "user",
     "webhooks": "webhook",
+    "leases": "lease",
 }
 
 
