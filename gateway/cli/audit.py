@@ -108,7 +108,7 @@ def export(
     data_dir: options.Data = None,
     config: options.Config = None,
 ) -> None:
-    """Write entries as JSON lines: whole, to verify them elsewhere, or for a log collector or SIEM."""
+    """Write entries as JSON lines: to verify elsewhere, or for a SIEM."""
     import anyio
 
     settings = options.settle(options.Flags(data=data_dir), config).settings
