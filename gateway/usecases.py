@@ -141,7 +141,7 @@ class Directories:
             clock=clock,
             ids=ids,
             agents=self.agents,
-            cancels=Cancelling(self.approvals),
+            cancels=Cancelling(self.approvals, self.leases),
             upstreams=frozenset(settings.upstreams if upstreams is None else upstreams),
         )
         self.switches.on_throw(self.running.end)

@@ -1,5 +1,7 @@
 """Cancelling approvals whose calls a switch has stopped: their humans need not answer, and no yes of before counts.
 
+A lease is a yes of before, too.
+
 Owns which ones and that each is on record. What an approval is, and that one of two changes wins, is
 `services/approvals.py`'s.
 """
@@ -12,6 +14,7 @@ import anyio
 from gateway.core.switches import Switch
 from gateway.errors import StoreError
 from gateway.services.approvals import Approvals
+from gateway.services.leases import Leases
 
 __all__ = ["AT_ONCE", "Cancelling", "Stopped"]
 
@@ -28,11 +31,13 @@ Stopped = Callable[[str, str], Switch | None]
 class Cancelling:
     """Implements `Cancels` of `services/switches.py`."""
 
-    def __init__(self, approvals: Approvals) -> None:
+    def __init__(self, approvals: Approvals, leases: Leases | None = None) -> None:
+        """Without `leases` there are none."""
         self._approvals = approvals
+        self._leases = leases
 
     async def cancel(self, tenant: str, stopped: Stopped) -> bool:
-        """Cancel the open approvals of whose agent and upstream `stopped` names a switch; False where some are left."""
+        """Cancel what is open of whose agent and upstream `stopped` names a switch; False where some are left."""
         turns = anyio.CapacityLimiter(AT_ONCE)
         left: list[str] = []
 
@@ -48,7 +53,22 @@ class Cancelling:
         async with anyio.create_task_group() as tasks:
             for approval_id in self._approvals.open(tenant):
                 tasks.start_soon(one, approval_id)
-        return not left
+        ended = await self._leases_of(tenant, stopped)
+        return ended and not left
+
+    async def _leases_of(self, tenant: str, stopped: Stopped) -> bool:
+        """End the leases whose calls are stopped; False where that cannot be recorded now."""
+        if self._leases is None:
+            return True
+        ended = True
+        for lease in self._leases.active(tenant):
+            switch = stopped(lease.agent, lease.upstream)
+            if switch is not None:
+                try:
+                    await self._leases.stop(lease, by=switch.who, why=switch.stop.explanation)
+                except StoreError:
+                    ended = False
+        return ended
 
     async def _one(self, tenant: str, approval_id: str, stopped: Stopped) -> bool:
         """Cancel one approval, if it is stopped and still open; False where others change it all the time."""

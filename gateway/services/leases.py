@@ -232,6 +232,14 @@ class Leases:
         lease = await self._end(lease, LeaseState.REVOKED, by=principal.credential, reason=said)
         return await self._view(principal, lease)
 
+    def active(self, tenant: str) -> tuple[Lease, ...]:
+        """Return the tenant's active leases as they were granted."""
+        return tuple(one.lease for place, at in self._active.items() if place[0] == tenant for one in at.values())
+
+    async def stop(self, lease: Lease, *, by: str, why: str) -> None:
+        """End a lease whose calls have been switched off: it does not come back with the switch. Raises StoreError."""
+        await self._end(lease, LeaseState.REVOKED, by=by, reason=why)
+
     async def sweep(self) -> None:
         """End what is used up or out of time. Raises StoreError."""
         now = timestamp(self._clock.now())

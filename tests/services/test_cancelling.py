@@ -11,8 +11,10 @@ from gateway.core.principal import Principal, Role, Scope
 from gateway.core.submission import IntentStatus, Submission
 from gateway.core.switches import Switch, SwitchKind
 from gateway.services.cancelling import Cancelling, Stopped
+from gateway.services.leases import LeaseTerms
 from gateway.services.operator import operator
-from tests.simulate.world import ALLOW_ALL, FakeCaller, World
+from tests.simulate.upstream import FakeUpstream
+from tests.simulate.world import ALLOW_ALL, FakeCaller, World, tool
 
 ADMIN = operator("default")
 ASK = ALLOW_ALL.replace("effect: allow", "effect: escalate")
@@ -135,3 +137,49 @@ async def test_an_approval_that_ends_meanwhile_is_no_failure() -> None:
     world.clock.advance(4000)
     assert await Cancelling(world.approvals).cancel("default", stops(SwitchKind.AGENT, "bot"))
     assert (await world.approvals.show(ADMIN, approval_id)).state is ApprovalState.EXPIRED
+
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+HUMAN = Principal(tenant="default", agent="usr-1", credential="ps_1", human="usr_1", role=Role.OPERATOR)
+
+
+async def leased() -> tuple[World, list[str]]:
+    """Return a world in which the local agent has a lease at each of two upstreams."""
+    upstreams = [FakeUpstream("bank", tools=[tool("pay")]), FakeUpstream("shop", tools=[tool("pay")])]
+    world = World(policy=ASK, upstreams=upstreams)
+    leases = []
+    for name in ("bank__pay", "shop__pay"):
+        await world.call(name, {"amount": 5})
+        (one,) = (await world.approvals.list(HUMAN, page=1, page_size=9)).items
+        leases.append((await world.leases.approve(HUMAN, LeaseTerms(), approval_id=one.id))[1].id)
+    return world, leases
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wanted"),
+    [
+        (SwitchKind.AGENT, "local", ["revoked", "revoked"]),
+        (SwitchKind.UPSTREAM, "shop", ["active", "revoked"]),
+        (SwitchKind.AGENT, "nobody", ["active", "active"]),
+    ],
+)
+async def test_a_lease_of_what_is_stopped_ends_for_good(kind: SwitchKind, name: str, wanted: list[str]) -> None:
+    """When the switch is released, a week later, nothing runs on a yes of before."""
+    world, leases = await leased()
+    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(kind, name))
+    found = [(await world.leases.show(HUMAN, one)).lease for one in leases]
+    assert [one.state.value for one in found] == wanted
+    assert all(one.ended_by == "usr_1" and "amok" in one.ended_reason for one in found if one.ended)
+
+
+async def test_a_lease_whose_end_the_store_does_not_take_is_left_and_said() -> None:
+    """The others end all the same."""
+    world, leases = await leased()
+    world.store.break_append(where=lambda draft: draft.type is EntryType.LEASE_ENDED)
+    cancelling = Cancelling(world.approvals, world.leases)
+    assert not await cancelling.cancel("default", stops(SwitchKind.AGENT, "local"))
+    assert len(world.leases.active("default")) == 1
+    assert await cancelling.cancel("default", stops(SwitchKind.AGENT, "local"))
+    assert world.leases.active("default") == ()
+    assert len(leases) == len(world.entries(EntryType.LEASE_ENDED))
