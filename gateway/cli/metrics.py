@@ -17,7 +17,7 @@ def metrics(
     state: options.State = None,
     config: options.Config = None,
 ) -> None:
-    """Print the metrics of a running gateway, as Prometheus reads them."""
+    """Print the metrics of a running gateway."""
 
     async def act(gateway: Administration) -> str:
         return await gateway.text("/metrics")

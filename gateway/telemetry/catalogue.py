@@ -63,7 +63,7 @@ def _seconds(name: str, about: str, event: str, *labels: str, buckets: tuple[flo
 
 _WHOSE: Final = ("tenantId", "agentId")
 _WHAT: Final = ("domain", "intentType")
-_SCRAPE: Final = "none: read when asked, "
+_SCRAPE: Final = "read when asked: "
 
 _PUBLISHED: Final = (
     _counter(
@@ -144,7 +144,7 @@ _PUBLISHED: Final = (
     _counter(
         "intendedops_value_by_type_cents_total",
         "Value by type (efficiency, revenue, etc.)",
-        "as above",
+        "`call.completed` of an intent whose type has an amount",
         *("tenantId", "domain", "valueType"),
         unit="cents",
     ),
@@ -264,7 +264,7 @@ _OWN: Final = (
     _gauge(
         "intended_audit_chain_verified_timestamp_seconds",
         "When that verification ended.",
-        "as above",
+        "a verification by REST has ended",
         "tenantId",
         unit="seconds",
     ),
@@ -292,10 +292,10 @@ _OWN: Final = (
     _gauge(
         "intended_metrics_unread",
         "Readings that could not be had for this very answer.",
-        _SCRAPE + "0 is well",
+        _SCRAPE + "0 where all is well",
         open_=True,
     ),
-    _gauge("intended_build_info", "What runs: always 1.", _SCRAPE + "fixed", *("version", "python"), open_=True),
+    _gauge("intended_build_info", "What runs: always 1.", _SCRAPE + "the process", *("version", "python"), open_=True),
 )
 
 METRICS: Final = (*_PUBLISHED, *_OWN)

@@ -15,7 +15,7 @@ from gateway.cli.main import app
 from gateway.configuration.environment import PREFIX
 from gateway.configuration.shape import Kind, Node, root
 from gateway.settings import Settings
-from tests.house import trust_page
+from tests.house import metrics_page, trust_page
 from tests.house.api_page import PAGE, api_page, document_text
 
 __all__ = ["ROOT", "help_text", "readme", "settings_page"]
@@ -92,6 +92,7 @@ def main() -> None:
     (ROOT / "docs/openapi.json").write_text(document_text())
     PAGE.write_text(api_page())
     trust_page.PAGE.write_text(trust_page.trust_page())
+    metrics_page.PAGE.write_text(metrics_page.metrics_page())
 
 
 if __name__ == "__main__":
