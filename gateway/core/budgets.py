@@ -9,24 +9,25 @@ the transaction's (`services/budgets.py`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from hashlib import sha256
 from math import isfinite
 from typing import Final
 
-from gateway.core.audit.entry import Put, Unchanged
+from gateway.core.audit.entry import Unchanged
 from gateway.core.call import INTENT_METHOD, Call
-from gateway.core.policy.bundle import Budget, Bundle
+from gateway.core.policy.bundle import Budget, Bundle, Plan
 from gateway.core.policy.cel import Fault
-from gateway.core.policy.evaluate import plan
 from gateway.core.policy.model import PolicyInput
 from gateway.core.principal import Principal
 from gateway.core.value import value
 
 __all__ = [
     "ACCOUNTS",
+    "MILLIONTHS",
+    "NOTHING",
     "Account",
     "Spent",
     "Tally",
@@ -80,10 +81,12 @@ def amount_of(number: int | float | Fault) -> int | None:
     return int((Decimal(format(number, _DIGITS)) * MILLIONTHS).to_integral_value(ROUND_CEILING))
 
 
-def charges(bundle: Bundle, given: PolicyInput) -> Mapping[str, int] | Uncountable:
+def charges(bundle: Bundle, given: PolicyInput, planned: Plan) -> Mapping[str, int] | Uncountable:
     """Return what the call adds to each budget that counts it, by name: 1 to a count, millionths to a sum."""
+    if planned.charges is not None:
+        return planned.charges
     found: dict[str, int] = {}
-    for budget in plan(bundle, given).charged:
+    for budget in planned.charged:
         if budget.amount is None:
             found[budget.name] = 1
             continue
@@ -137,7 +140,14 @@ class Tally:
         """Return it with an amount that is spent at this time."""
         bucket = now_s // self.width_s
         if bucket <= self.last or not self.total:
-            return replace(self, last=max(bucket, self.last), spent=self.spent + amount)
+            return Tally(
+                width_s=self.width_s,
+                closed=self.closed,
+                before=self.before,
+                text=self.text,
+                last=max(bucket, self.last),
+                spent=self.spent + amount,
+            )
         return Tally(
             width_s=self.width_s,
             closed=(*self.closed, (self.last, self.spent)),
@@ -216,21 +226,16 @@ class Account:
     held: bytes | None
     tally: Tally
 
-    @property
-    def value(self) -> float:
-        """What has been spent, as conditions read it: a whole number of calls, or a sum."""
-        total = self.tally.total
-        return total if self.budget.amount is None else total / MILLIONTHS
-
 
 @value
 class Spent:
-    """What an allowed call rests on, and what it leaves."""
+    """What an allowed call rests on, and what it leaves: `after` is key, row and meaning of each account it adds to."""
 
     unchanged: tuple[Unchanged, ...]
-    puts: tuple[Put, ...]
-    tallies: tuple[Tally, ...]
-    """The meaning of each of `puts`."""
+    after: tuple[tuple[str, bytes, Tally], ...]
+
+
+NOTHING: Final = Spent(unchanged=(), after=())
 
 
 def account_key(budget: Budget, principal: Principal, call: Call) -> str:
@@ -252,13 +257,12 @@ def account_key(budget: Budget, principal: Principal, call: Call) -> str:
 def spend(accounts: Sequence[Account], charged: Mapping[str, int], now: datetime) -> Spent:
     """Return what an allowed call does to the accounts that its decision has read."""
     now_s = int(now.timestamp())
-    changed = [
-        (account.key, account.tally.plus(now_s, charged[account.budget.name]))
-        for account in accounts
-        if charged.get(account.budget.name)
-    ]
+    after = []
+    for account in accounts:
+        amount = charged.get(account.budget.name)
+        if amount:
+            tally = account.tally.plus(now_s, amount)
+            after.append((account.key, tally.written(), tally))
     return Spent(
-        unchanged=tuple(Unchanged(key=account.key, value=account.held) for account in accounts),
-        puts=tuple(Put(key=key, value=tally.written()) for key, tally in changed),
-        tallies=tuple(tally for _, tally in changed),
+        unchanged=tuple([Unchanged(key=account.key, value=account.held) for account in accounts]), after=tuple(after)
     )

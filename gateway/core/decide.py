@@ -27,6 +27,7 @@ There is no rung for a missing fact: whoever gathers facts and lacks one must no
 allow rule beside it: it is the operator's word that a human may allow the call (design, section 4, "Policies").
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.core.approvals import Granted
@@ -36,8 +37,8 @@ from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, 
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.leases import Leased
-from gateway.core.policy.bundle import Bundle
-from gateway.core.policy.evaluate import could_pass, evaluate
+from gateway.core.policy.bundle import Bundle, Plan
+from gateway.core.policy.evaluate import could_pass, evaluate, plan
 from gateway.core.policy.model import Evaluation, PolicyInput
 from gateway.core.principal import TrustTier
 
@@ -60,15 +61,17 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
         text = f"The agent '{facts.principal.agent}' has not declared intents of type '{intent.type}'."
         return refuse(facts, Reason.AGENT_SCOPE, text, rung=11)
     given = policy_input(call, intent, facts)
-    evaluation = evaluate(facts.bundle, given)
-    decision = _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest)
+    planned = plan(facts.bundle, call, intent, facts.principal, facts.tier)
+    evaluation = evaluate(facts.bundle, given, planned)
+    counted = planned.charges or {}
+    decision = _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest, counted)
     if facts.lease is not None:
         decision = _with_lease(decision, facts.lease, intent, facts.tier)
     elif facts.approval is not None:
         decision = _with_yes(decision, facts.approval)
-    if not facts.bundle.budgets or decision.effect is Effect.DENY:
+    if not planned.charged or decision.charges or decision.effect is Effect.DENY:
         return decision
-    return _charged(decision, facts, given)
+    return _charged(decision, facts, given, planned)
 
 
 def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
@@ -171,25 +174,32 @@ def _with_lease(decision: Decision, lease: Leased, intent: Intent, tier: TrustTi
     )
 
 
-def _charged(decision: Decision, facts: Facts, given: PolicyInput) -> Decision:
+def _charged(decision: Decision, facts: Facts, given: PolicyInput, planned: Plan) -> Decision:
     """Rung 16, and what a call that is allowed adds. No human is asked for a yes that could not be counted."""
-    found = charges(facts.bundle, given)
+    found = charges(facts.bundle, given, planned)
     if isinstance(found, Uncountable):
         text = f"What this call would add to the budget '{found.budget}' cannot be computed."
         return replace(refuse(facts, Reason.BUDGET, text, rung=16), conditions=decision.conditions)
-    return replace(decision, charges=found) if found and decision.effect is Effect.ALLOW else decision
+    return replace(decision, charges=found) if decision.effect is Effect.ALLOW else decision
 
 
-def _judge_rules(evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str) -> Decision:
-    """Rungs 4 to 10. They rest on the parameters and nothing else, so the answer is kept with the evaluation (4 µs)."""
+def _judge_rules(
+    evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str, counted: Mapping[str, int]
+) -> Decision:
+    """Rungs 4 to 10. They rest on the parameters and nothing else, so the answer is kept with the evaluation (4 µs).
+
+    `counted` follows from what the evaluation was made for: each call of a kind adds the same to what counts calls.
+    """
     place = (risk, int(tier), caps.allow_below, caps.deny_from, digest)
     decision = evaluation.decisions.get(place)
     if decision is None:
-        decision = evaluation.decisions[place] = _climb(evaluation, risk, tier, caps, digest)
+        decision = evaluation.decisions[place] = _climb(evaluation, risk, tier, caps, digest, counted)
     return decision
 
 
-def _climb(evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str) -> Decision:
+def _climb(
+    evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str, counted: Mapping[str, int]
+) -> Decision:
     def answer(rung: int, effect: Effect, reason: Reason, rules: tuple[MatchedRule, ...], text: str) -> Decision:
         deciding = rules[0] if rules else None
         return Decision(
@@ -202,6 +212,7 @@ def _climb(evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds,
             rules=rules,
             approval=_terms(rules) if effect is Effect.ESCALATE else None,
             conditions=evaluation.conditions,
+            charges=counted if effect is Effect.ALLOW else {},
         )
 
     allow, escalate, deny = _by_effect(evaluation)

@@ -43,7 +43,8 @@ class Facts:
     one to calls of its shape. `stop` is what forbids everything, whatever the call. `failures_in_row` counts the
     agent's failed and denied calls since its last that went well. `grounds` say what an earned tier rests on. `expects`
     are the state rows that were read and must not have changed when the decision is recorded, `accounts` those of the
-    budgets, which a decision to allow rests on and adds to.
+    budgets, which a decision to allow rests on and adds to. These are read last, when it is known what the call is
+    for (`services/budgets.py`), into the facts themselves: a copy of all would be a third of their cost.
     """
 
     principal: Principal
@@ -54,13 +55,13 @@ class Facts:
     now: datetime
     novel: bool
     session: Mapping[str, object] = field(default_factory=dict)
-    budgets: Mapping[str, float] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
+    budgets: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     expects: tuple[Expect, ...] = ()
     restriction: Restriction | None = None
     approval: Granted | None = None
     stop: Stop | None = None
     failures_in_row: int = 0
-    accounts: tuple[Account, ...] = ()
+    accounts: list[Account] = field(default_factory=list)
     grounds: Grounds | None = None
     lease: Leased | None = None

@@ -9,14 +9,13 @@ Whoever uses it must not let go of the event loop between `read` and the append 
 another one comes between, and one of both conflicts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from gateway.core.audit.entry import Unchanged
-from gateway.core.value import value
 from gateway.ports import Appended, Conflict, StateStore
 
-__all__ = ["Ahead", "Queued", "Seen"]
+__all__ = ["Ahead", "Line", "Queued"]
 
 LINES_KEPT: Final = 10_000
 """Rows remembered; those beyond are read from the store again. At a few KiB each this bounds memory."""
@@ -24,22 +23,17 @@ LINES_KEPT: Final = 10_000
 T = TypeVar("T")
 
 
-@value
-class Seen(Generic[T]):
-    """What a row holds, or will hold: its bytes (None: it does not exist) and what they mean."""
+class Line(Generic[T]):
+    """One row: the bytes that it holds or will hold (None: it does not exist) and what they mean.
 
-    key: str
-    held: bytes | None
-    meaning: T
+    `queued` counts the drafts on their way that change it.
+    """
 
+    __slots__ = ("held", "meaning", "queued")
 
-class _Line(Generic[T]):
-    """One row, and how many drafts that change it are on their way."""
-
-    __slots__ = ("queued", "seen")
-
-    def __init__(self, seen: Seen[T]) -> None:
-        self.seen = seen
+    def __init__(self, held: bytes | None, meaning: T) -> None:
+        self.held = held
+        self.meaning = meaning
         self.queued = 0
 
 
@@ -48,10 +42,10 @@ class Queued(Generic[T]):
 
     __slots__ = ("changed", "rested", "tenant")
 
-    def __init__(self, tenant: str) -> None:
+    def __init__(self, tenant: str, rested: dict[str, Line[T]], changed: list[Line[T]]) -> None:
         self.tenant = tenant
-        self.rested: list[tuple[str, _Line[T]]] = []
-        self.changed: list[tuple[str, _Line[T]]] = []
+        self.rested = rested
+        self.changed = changed
 
 
 class Ahead(Generic[T]):
@@ -61,55 +55,56 @@ class Ahead(Generic[T]):
         """`meaning` reads a row's bytes; it raises StoreError where they are damaged."""
         self._state = state
         self._meaning = meaning
-        self._lines: dict[tuple[str, str], _Line[T]] = {}
+        self._lines: dict[tuple[str, str], Line[T]] = {}
 
-    async def read(self, tenant: str, keys: Sequence[str]) -> tuple[Seen[T], ...]:
+    async def read(self, tenant: str, keys: Sequence[str]) -> list[Line[T]]:
         """Return the rows as they will all be at one moment: now, and until the caller lets go of the event loop.
 
         Raises:
             StoreError: a row cannot be read, or is damaged.
         """
         while True:
-            found = [line for key in keys if (line := self._lines.get((tenant, key))) is not None]
+            lines = self._lines
+            found = [line for key in keys if (line := lines.get((tenant, key))) is not None]
             if len(found) == len(keys):
-                return tuple(line.seen for line in found)
+                return found
             for key in keys:
                 if (tenant, key) not in self._lines:
                     await self._load(tenant, key)
 
-    def queue(self, tenant: str, rested: Iterable[Unchanged], changed: Sequence[Seen[T]]) -> Queued[T]:
-        """Take note of a draft that is queued right now: what it rests on, and what it leaves of that.
+    def queue(
+        self, tenant: str, rested: Sequence[Unchanged], changed: Sequence[tuple[str, bytes | None, T]]
+    ) -> Queued[T]:
+        """Take note of a draft that is queued right now: what it rests on, and what of that it leaves how.
 
         Of one that rests on what is out of date by now nothing is expected: it conflicts.
         """
-        queued = Queued[T](tenant)
-        lines = {}
+        lines: dict[str, Line[T]] = {}
         for one in rested:
             line = self._lines.get((tenant, one.key))
-            if line is not None and line.seen.held == one.value:
-                queued.rested.append((one.key, line))
-                lines[one.key] = line
-        if all(seen.key in lines for seen in changed):
-            for seen in changed:
-                line = lines[seen.key]
-                line.seen = seen
-                line.queued += 1
-                queued.changed.append((seen.key, line))
-        return queued
+            if line is None or line.held != one.value:
+                return Queued(tenant, {}, [])
+            lines[one.key] = line
+        written = []
+        for key, held, meaning in changed:
+            line = lines[key]
+            line.held = held
+            line.meaning = meaning
+            line.queued += 1
+            written.append(line)
+        return Queued(tenant, lines, written)
 
     def ended(self, queued: Queued[T], outcome: Appended | Conflict | None) -> None:
         """Take note of what became of a draft; None where nobody knows. What proved wrong is forgotten."""
-        durable = isinstance(outcome, Appended)
-        for key, line in queued.changed:
+        for line in queued.changed:
             line.queued -= 1
-            if not durable:
+        if isinstance(outcome, Appended):
+            return
+        for key, line in queued.rested.items():
+            if line in queued.changed or (outcome is not None and outcome.key == key):
                 self._forget(queued.tenant, key, line)
-        if isinstance(outcome, Conflict):
-            for key, line in queued.rested:
-                if key == outcome.key:
-                    self._forget(queued.tenant, key, line)
 
-    def _forget(self, tenant: str, key: str, line: _Line[T]) -> None:
+    def _forget(self, tenant: str, key: str, line: Line[T]) -> None:
         """Drop a line, unless another one has taken its place already."""
         if self._lines.get((tenant, key)) is line:
             del self._lines[tenant, key]
@@ -117,7 +112,7 @@ class Ahead(Generic[T]):
     async def _load(self, tenant: str, key: str) -> None:
         row = await self._state.get(tenant, key)
         held = None if row is None else row.value
-        line = _Line(Seen(key=key, held=held, meaning=self._meaning(held)))
+        line = Line(held, self._meaning(held))
         if len(self._lines) >= LINES_KEPT:
             self._lines = {place: one for place, one in self._lines.items() if one.queued}
         self._lines.setdefault((tenant, key), line)  # whoever was quicker may have gone on from there

@@ -6,18 +6,16 @@ that no account is read that a decision does not need. What counts and how much 
 What was allowed stays spent, whatever becomes of the call: an amount that came back could be spent twice.
 """
 
-from dataclasses import replace
 from typing import Final
 
-from gateway.core.budgets import ACCOUNTS, Account, Spent, Tally, account_key, read_tally, spend
+from gateway.core.budgets import ACCOUNTS, MILLIONTHS, Account, Spent, Tally, account_key, read_tally, spend
 from gateway.core.call import Call
-from gateway.core.decide import policy_input
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.policy.evaluate import plan
 from gateway.errors import StoreError
 from gateway.ports import Appended, Conflict, StateStore
-from gateway.services.ahead import Ahead, Queued, Seen
+from gateway.services.ahead import Ahead, Queued
 from gateway.services.judged import Judged
 
 __all__ = ["OVERTAKEN", "Budgets", "is_account"]
@@ -37,40 +35,34 @@ class Budgets:
     def __init__(self, state: StateStore) -> None:
         self._ahead = Ahead(state, _meaning)
 
-    async def read(self, call: Call, intent: Intent, facts: Facts) -> Facts:
-        """Return the facts with all that this decision may read of its budgets, or add to.
+    async def read(self, call: Call, intent: Intent, facts: Facts) -> None:
+        """Read into the facts all that this decision may read of its budgets, or add to.
 
         Whoever decides by them must not let go of the event loop before the decision is queued for the store.
 
         Raises:
             StoreError: an account cannot be read, or is damaged.
         """
-        budgets = plan(facts.bundle, policy_input(call, intent, facts)).read
-        if not budgets:
-            return facts
         principal = facts.principal
+        budgets = plan(facts.bundle, call, intent, principal, facts.tier).read
+        facts.accounts.clear()
+        if not budgets:
+            return
         keys = [account_key(budget, principal, call) for budget in budgets]
-        rows = await self._ahead.read(principal.tenant, keys)
+        lines = await self._ahead.read(principal.tenant, keys)
         now_s = int(facts.now.timestamp())
-        accounts = tuple(
-            Account(budget=budget, key=row.key, held=row.held, tally=row.meaning.at(now_s, budget.window_s))
-            for budget, row in zip(budgets, rows, strict=True)
-        )
-        return replace(
-            facts,
-            accounts=accounts,
-            budgets={one.budget.name: one.value for one in accounts if one.budget.amount is not None},
-            counts={one.budget.name: one.tally.total for one in accounts if one.budget.amount is None},
-        )
+        for budget, key, line in zip(budgets, keys, lines, strict=True):
+            tally = line.meaning.at(now_s, budget.window_s)
+            facts.accounts.append(Account(budget=budget, key=key, held=line.held, tally=tally))
+            if budget.amount is None:
+                facts.counts[budget.name] = tally.total
+            else:
+                facts.budgets[budget.name] = tally.total / MILLIONTHS
 
     def spend(self, judged: Judged) -> tuple[Spent, Queued[Tally]]:
         """Return what an allowed call rests on and leaves; its draft is queued for the store right now."""
         spent = spend(judged.facts.accounts, judged.decision.charges, judged.facts.now)
-        after = [
-            Seen(key=put.key, held=put.value, meaning=tally)
-            for put, tally in zip(spent.puts, spent.tallies, strict=True)
-        ]
-        return spent, self._ahead.queue(judged.principal.tenant, spent.unchanged, after)
+        return spent, self._ahead.queue(judged.principal.tenant, spent.unchanged, spent.after)
 
     def ended(self, queued: Queued[Tally], outcome: Appended | Conflict | None) -> None:
         """Take note of what became of the draft; None where nobody knows."""

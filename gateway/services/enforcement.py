@@ -19,6 +19,7 @@ import anyio
 from gateway.core.approvals import Granted
 from gateway.core.audit.body import decided, shown_place, timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Put, Unchanged
+from gateway.core.budgets import NOTHING, Spent
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide, is_hidden, refuse
 from gateway.core.decision import Effect, Reason
@@ -293,7 +294,7 @@ class Enforcement:
             decision = refuse(facts, *refusal)
         else:
             if facts.bundle.budgets:
-                facts = await self._facts.budgets.read(call, intent, facts)
+                await self._facts.budgets.read(call, intent, facts)
             decision = decide(call, intent, facts)
         return Judged(
             principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
@@ -302,7 +303,7 @@ class Enforcement:
     async def _reconsidered(self, judged: Judged, facts: Facts) -> Judged:
         """Decide again with what a human has said; budgets are read anew, for others went on meanwhile."""
         if facts.bundle.budgets:
-            facts = await self._facts.budgets.read(judged.call, judged.intent, facts)
+            await self._facts.budgets.read(judged.call, judged.intent, facts)
         return replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
 
     async def _append(self, judged: Judged, rows: Rows, *, again: bool) -> tuple[float, Appended | Conflict]:
@@ -314,7 +315,7 @@ class Enforcement:
         outcome = None
         spent, queued = self._facts.budgets.spend(judged)
         try:
-            draft = self._decided(judged, rows + Rows(unchanged=spent.unchanged, puts=spent.puts), again=again)
+            draft = self._decided(judged, rows, again=again, spent=spent)
             evaluated = self._clock.monotonic()
             outcome = await self._queued(judged, draft)
         finally:
@@ -370,7 +371,9 @@ class Enforcement:
             use.desk.began(use)
         return used
 
-    def _decided(self, judged: Judged, rows: Rows = NO_ROWS, *, again: bool = False) -> EntryDraft:
+    def _decided(
+        self, judged: Judged, rows: Rows = NO_ROWS, *, again: bool = False, spent: Spent = NOTHING
+    ) -> EntryDraft:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
         call, facts, decision = judged.call, judged.facts, judged.decision
         allowed = decision.effect is Effect.ALLOW
@@ -404,9 +407,13 @@ class Enforcement:
             evaluation_input=whole,
             opens=allowed and call.method != INTENT_METHOD,
             expects=rows.expects if decision.effect is Effect.DENY else facts.expects + rows.expects,
-            puts=rows.puts + ((Put(key=first, value=b"1"),) if first else ()),
+            puts=(
+                *rows.puts,
+                *[Put(key=key, value=row) for key, row, _ in spent.after],
+                *([Put(key=first, value=b"1")] if first else ()),
+            ),
             counts=rows.counts,
-            unchanged=rows.unchanged
+            unchanged=spent.unchanged
             + ((Unchanged(key=first, value=None),) if first and facts.bundle.asks_first_use else ()),
             domain=judged.intent.domain,
             intent_type=judged.intent.type,

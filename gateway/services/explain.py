@@ -82,8 +82,8 @@ def explain(
         bundle=bundle,
         now=clock.now(),
         novel=question.novel,
-        budgets=question.budgets,
-        counts=question.counts,
+        budgets=dict(question.budgets),
+        counts=dict(question.counts),
         failures_in_row=question.failures_in_row,
     )
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=question.novel), taxonomy)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import anyio
 
-from gateway.core.audit.entry import Count, Expect, Put, Unchanged
+from gateway.core.audit.entry import Count, Expect, Put
 from gateway.core.call import Call
 from gateway.core.decision import Decision
 from gateway.core.facts import Facts
@@ -149,14 +149,12 @@ class Rows:
     expects: tuple[Expect, ...] = ()
     puts: tuple[Put, ...] = ()
     counts: tuple[Count, ...] = ()
-    unchanged: tuple[Unchanged, ...] = ()
 
     def __add__(self, other: "Rows") -> "Rows":
         return Rows(
             expects=self.expects + other.expects,
             puts=self.puts + other.puts,
             counts=self.counts + other.counts,
-            unchanged=self.unchanged + other.unchanged,
         )
 
 

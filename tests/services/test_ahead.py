@@ -8,7 +8,7 @@ import gateway.services.ahead as module
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put, Unchanged
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, Conflict
-from gateway.services.ahead import Ahead, Seen
+from gateway.services.ahead import Ahead
 from tests.simulate.store import MemoryStore
 
 
@@ -26,12 +26,8 @@ class Adder:
 
     async def add(self, *keys: str, expects: tuple[Expect, ...] = (), look: tuple[str, ...] = ()) -> None:
         seen = await self.ahead.read("default", (*keys, *look))
-        unchanged = tuple(Unchanged(key=one.key, value=one.held) for one in seen)
-        after = [
-            Seen(key=one.key, held=b"%d" % (one.meaning + 1), meaning=one.meaning + 1)
-            for one in seen
-            if one.key in keys
-        ]
+        unchanged = tuple(Unchanged(key=key, value=one.held) for key, one in zip((*keys, *look), seen, strict=True))
+        after = [(key, b"%d" % (one.meaning + 1), one.meaning + 1) for key, one in zip(keys, seen, strict=False)]
         queued = self.ahead.queue("default", unchanged, after)
         draft = EntryDraft(
             tenant="default",
@@ -40,7 +36,7 @@ class Adder:
             time="2026-11-22T08:00:00.000Z",
             expects=expects,
             unchanged=unchanged,
-            puts=tuple(Put(key=one.key, value=one.held) for one in after),
+            puts=tuple(Put(key=key, value=held) for key, held, _ in after),
         )
         outcome: Appended | Conflict | None = None
         try:
@@ -50,6 +46,10 @@ class Adder:
         finally:
             self.ahead.ended(queued, outcome)
             self.outcomes.append(outcome)
+
+    async def seen(self, key: str) -> tuple[bytes | None, int]:
+        (line,) = await self.ahead.read("default", [key])
+        return line.held, line.meaning
 
     async def value(self, key: str) -> int:
         row = await self.store.get("default", key)
@@ -135,17 +135,18 @@ async def test_a_row_that_was_only_looked_at_is_read_again_where_it_was_not_so()
     assert adder.outcomes[-1] == Conflict(key="other")
     await adder.add("k", look=("other",))
     assert isinstance(adder.outcomes[-1], Appended)
+    await adder.add("k", look=("other",), expects=NEVER)
+    assert adder.outcomes[-1] == Conflict(key="never")
 
 
 async def test_what_rests_on_something_out_of_date_guides_nobody() -> None:
     """Ours: a draft that is bound to conflict must not lead those behind it astray."""
     adder = Adder()
-    (old,) = await adder.ahead.read("default", ["k"])
     await adder.add("k")
-    queued = adder.ahead.queue("default", [Unchanged(key="k", value=old.held)], [Seen(key="k", held=b"9", meaning=9)])
-    assert await adder.ahead.read("default", ["k"]) == (Seen(key="k", held=b"1", meaning=1),)
+    queued = adder.ahead.queue("default", [Unchanged(key="k", value=None)], [("k", b"9", 9)])
+    assert await adder.seen("k") == (b"1", 1)
     adder.ahead.ended(queued, Conflict(key="k"))
-    assert await adder.ahead.read("default", ["k"]) == (Seen(key="k", held=b"1", meaning=1),)
+    assert await adder.seen("k") == (b"1", 1)
 
 
 async def test_a_row_that_others_loaded_meanwhile_is_taken_from_them() -> None:
@@ -154,14 +155,15 @@ async def test_a_row_that_others_loaded_meanwhile_is_taken_from_them() -> None:
     rows: list[object] = []
 
     async def read() -> None:
-        rows.extend(await adder.ahead.read("default", ["k", "l"]))
+        await adder.ahead.read("default", ["k", "l"])
+        rows.append(await adder.seen("k"))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
             group.start_soon(adder.add, "k")
             group.start_soon(read)
             group.start_soon(adder.add, "k", "l")
-    assert rows[0] in (Seen(key="k", held=b"1", meaning=1), Seen(key="k", held=b"2", meaning=2))
+    assert rows[0] in ((b"1", 1), (b"2", 2))
     assert adder.written() == 2
 
 

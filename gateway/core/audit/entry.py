@@ -89,7 +89,7 @@ class Count:
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Unchanged:
     """A state row that must hold exactly this value, None where it must not exist.
 

@@ -93,13 +93,15 @@ class RuleIndex:
 class Plan:
     """The rules that apply to calls of one kind, and what they say of each of them where none has a condition.
 
-    `charged` are the budgets that count such a call, `read` these and all that a condition reads.
+    `charged` are the budgets that count such a call, `read` these and all that a condition reads. `charges` is what a
+    call adds to each of `charged`, None where that is in its arguments.
     """
 
     rules: tuple[Rule, ...]
     settled: Evaluation | None
     charged: tuple["Budget", ...] = ()
     read: tuple["Budget", ...] = ()
+    charges: MappingOf[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

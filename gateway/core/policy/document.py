@@ -238,7 +238,9 @@ class MappingDocument(Section):
 class BudgetDocument(Section):
     """A sum or count over past calls, read by conditions as `budget.NAME` (sum) or `count.NAME` (count)."""
 
-    sum: Condition | None = Field(default=None, description="What one call adds, in CEL, for example `args.amount`: zero or more.")
+    sum: Condition | None = Field(
+        default=None, description="What one call adds, in CEL, for example `args.amount`: zero or more."
+    )
     count: Literal["calls"] | None = Field(default=None, description="Counts calls instead.")
     per: Literal["agent", "upstream", "tenant"] = Field(description="Whose account it is.")
     window: Annotated[str, AfterValidator(_window)] = Field(description="It slides: 1m to 31d.")

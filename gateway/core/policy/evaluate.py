@@ -4,14 +4,15 @@ Reads nothing but its arguments and decides nothing: deny over escalate over all
 rule is skipped, also not where an earlier one has already settled the answer: an error in any of them must deny.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
+from gateway.core.call import Call
 from gateway.core.decision import Effect, MatchedRule
-from gateway.core.policy.bundle import Budget, Bundle, Plan, Rule
+from gateway.core.intent.model import Intent
+from gateway.core.policy.bundle import Bundle, Match, Plan, Rule
 from gateway.core.policy.cel import Fault
 from gateway.core.policy.model import Evaluation, FailedRule, PolicyInput
-from gateway.core.principal import TrustTier
+from gateway.core.principal import Principal, TrustTier
 
 __all__ = ["could_pass", "evaluate", "plan"]
 
@@ -19,13 +20,14 @@ PLANS_KEPT = 4096
 """Kinds of calls of which a bundle remembers what applies; one more, and all are looked up anew once."""
 
 
-def evaluate(bundle: Bundle, given: PolicyInput) -> Evaluation:
+def evaluate(bundle: Bundle, given: PolicyInput, planned: Plan | None = None) -> Evaluation:
     """Evaluate every rule that applies to the call. Never raises for anything that a call can hold.
 
     A condition that errs, gives no BOOL, or cannot be asked because the call holds what must not reach the engine
-    (NUL, non-finite numbers …) makes its rule a FailedRule.
+    (NUL, non-finite numbers …) makes its rule a FailedRule. `planned` is the call's `plan`, where it is known already.
     """
-    planned = plan(bundle, given)
+    if planned is None:
+        planned = plan(bundle, given.call, given.intent, given.principal, given.tier)
     if planned.settled is not None:
         return planned.settled
     return _evaluated(planned.rules, _activation(bundle, given, planned.rules))
@@ -73,75 +75,46 @@ def could_pass(
     return possible
 
 
-def plan(bundle: Bundle, given: PolicyInput) -> Plan:
+def plan(bundle: Bundle, call: Call, intent: Intent, principal: Principal, tier: TrustTier) -> Plan:
     """Return what applies to calls of this kind.
 
     It is looked up once for a pinned tool, an agent and a judgement; for each call it would cost 4 µs.
     The key is everything that a `match` may ask for. Names and URIs that an agent chooses freely are not remembered.
     """
-    call, intent = given.call, given.intent
     codes = [factor.code for factor in intent.factors]
+    agent = principal.named
     if call.tool is None or call.uri:
-        return _planned(bundle, given, codes)
+        return _planned(bundle, call, intent, agent, tier, codes)
     judged = (intent.type, intent.domain, intent.effect_class.value, *codes)
-    place = (call.method, call.upstream, call.name, given.principal, int(given.tier), judged)
+    place = (call.method, call.upstream, call.name, agent, int(tier), judged)
     planned = bundle.plans.get(place)
     if planned is None:
         if len(bundle.plans) >= PLANS_KEPT:
             bundle.plans.clear()
-        planned = bundle.plans[place] = _planned(bundle, given, codes)
+        planned = bundle.plans[place] = _planned(bundle, call, intent, agent, tier, codes)
     return planned
 
 
-def _planned(bundle: Bundle, given: PolicyInput, codes: list[str]) -> Plan:
-    rules = tuple(_applicable(bundle, given, codes))
-    asked = any(rule.condition is not None for rule in rules)
-    charged = tuple(_charged(bundle, given, codes))
-    named: frozenset[str] = frozenset()
-    named = named.union(*(rule.condition.facts for rule in rules if rule.condition is not None))
-    named = named.union(*(budget.amount.facts for budget in charged if budget.amount is not None))
+def _planned(bundle: Bundle, call: Call, intent: Intent, agent: str, tier: TrustTier, codes: list[str]) -> Plan:
+    def fits(match: Match) -> bool:
+        return match.fits_intent(intent.type, intent.domain, intent.effect_class.value, codes) and match.may_apply(
+            upstream=call.upstream, name=call.name, uri=call.uri, agent=agent, tier=tier
+        )
+
+    index = bundle.index.get(call.method)
+    candidates = () if index is None else index.judged(intent.effect_class.value).candidates(call.name)
+    rules = tuple(rule for rule in candidates if fits(rule.match))
+    conditions = [rule.condition for rule in rules if rule.condition is not None]
+    charged = tuple(one for one in bundle.budgets if call.method in one.methods and fits(one.match))
+    amounts = [budget.amount for budget in charged if budget.amount is not None]
+    named = frozenset[str]().union(*(asked.facts for asked in (*conditions, *amounts)))
     return Plan(
         rules=rules,
-        settled=None if asked else _evaluated(rules, None),
+        settled=None if conditions else _evaluated(rules, None),
         charged=charged,
         read=tuple(budget for budget in bundle.budgets if budget in charged or budget.name in named),
+        charges=None if amounts else {budget.name: 1 for budget in charged},
     )
-
-
-def _charged(bundle: Bundle, given: PolicyInput, factors: list[str]) -> Iterator[Budget]:
-    """The budgets whose `match` the call meets."""
-    call, intent = given.call, given.intent
-    for budget in bundle.budgets:
-        match = budget.match
-        if (
-            call.method in budget.methods
-            and match.fits_intent(intent.type, intent.domain, intent.effect_class.value, factors)
-            and match.may_apply(
-                upstream=call.upstream,
-                name=call.name,
-                uri=call.uri,
-                agent=given.principal.named,
-                tier=given.tier,
-            )
-        ):
-            yield budget
-
-
-def _applicable(bundle: Bundle, given: PolicyInput, factors: list[str]) -> list[Rule]:
-    """The rules whose `match` the call meets, in the bundle's order."""
-    call, intent = given.call, given.intent
-    index = bundle.index.get(call.method)
-    if index is None:
-        return []
-    upstream, name, uri = call.upstream, call.name, call.uri
-    agent, tier = given.principal.named, given.tier
-    effect = intent.effect_class.value
-    return [
-        rule
-        for rule in index.judged(effect).candidates(name)
-        if rule.match.fits_intent(intent.type, intent.domain, effect, factors)
-        and rule.match.may_apply(upstream=upstream, name=name, uri=uri, agent=agent, tier=tier)
-    ]
 
 
 def _activation(bundle: Bundle, given: PolicyInput, rules: tuple[Rule, ...]) -> Any:

@@ -363,7 +363,8 @@ def test_a_plan_names_the_budgets_that_count_a_call_and_those_that_its_rules_rea
     )
 
     def named(**more: object) -> tuple[list[str], list[str]]:
-        planned = plan(policies, given(**more))  # type: ignore[arg-type]
+        asked = given(**more)  # type: ignore[arg-type]
+        planned = plan(policies, asked.call, asked.intent, asked.principal, asked.tier)
         return [one.name for one in planned.charged], [one.name for one in planned.read]
 
     assert named(name="read") == ([], ["mails"])
