@@ -26,6 +26,9 @@ __all__ = ["Meter", "Metering", "Sources", "Standings"]
 READ_S: Final = 5.0
 """For one reading of the store; Prometheus itself waits ten seconds for all."""
 
+AT_ONCE: Final = 100
+"""Agents looked at before calls have their turn again."""
+
 _Found = TypeVar("_Found")
 
 _log = logging.getLogger(__name__)
@@ -56,8 +59,12 @@ class Stand(Protocol):
 class Standings(Protocol):
     """Where the standing of agents is known (`services/trust.py`)."""
 
+    def agents(self, tenant: str) -> Sequence[str]:
+        """Return the agents of whom there is a record, registered or not."""
+        ...
+
     def shown(self, tenant: str, agent: str) -> Stand:
-        """Return the standing of an agent, without waiting."""
+        """Return the standing of an agent, without waiting. Raises StoreError where it is not known now."""
         ...
 
 
@@ -130,7 +137,9 @@ class Metering:
         asked = (tenant,) if tenant else tuple(one for one in tenants or () if one != SYSTEM_TENANT)
         intents: dict[tuple[str, str, str], int] = {}
         approvals: dict[str, int] = {}
+        standings: dict[str, tuple[AgentStanding, ...]] = {}
         for one in asked:
+            standings[one] = await look.at(self._standings(one)) or ()
             counts = await look.at(sources.index.intent_counts(one, _PENDING))
             intents |= {(one, agent, kind): count for (agent, kind, _), count in (counts or {}).items()}
             waiting = await look.at(sources.approvals.pending(one))
@@ -138,7 +147,7 @@ class Metering:
         readings = Readings(
             pending_intents=intents,
             pending_approvals=approvals,
-            standings={one: self._standings(one) for one in asked},
+            standings=standings,
             in_flight=sources.in_flight(),
             held=sources.held(),
             chains=sources.chains(),
@@ -153,9 +162,19 @@ class Metering:
         )
         return readings, None if tenants is None else frozenset(tenants)
 
-    def _standings(self, tenant: str) -> tuple[AgentStanding, ...]:
-        """Return where the tenant's agents stand, the oldest first."""
-        return tuple(_standing(one, self._sources.standings) for one in self._sources.agents.list(tenant)[::-1])
+    async def _standings(self, tenant: str) -> tuple[AgentStanding, ...]:
+        """Return where the tenant's agents stand: those that are registered, the oldest first, then those that are not.
+
+        Raises StoreError where that is not known now.
+        """
+        known, found = self._sources.standings, []
+        registered = [one.slug for one in reversed(self._sources.agents.list(tenant))]
+        for number, agent in enumerate(dict.fromkeys((*registered, *known.agents(tenant)))):
+            stand = known.shown(tenant, agent)
+            found.append(AgentStanding(agent=agent, tier=stand.tier, score=stand.score))
+            if number % AT_ONCE == AT_ONCE - 1:
+                await anyio.lowlevel.checkpoint()
+        return tuple(found)
 
 
 class _Look:
@@ -175,8 +194,3 @@ class _Look:
 
 
 _PENDING: Final = IntentFilter(status=IntentStatus.PENDING)
-
-
-def _standing(agent: Agent, standings: Standings) -> AgentStanding:
-    stand = standings.shown(agent.tenant, agent.slug)
-    return AgentStanding(agent=agent.slug, tier=stand.tier, score=stand.score)

@@ -182,6 +182,11 @@ class Trust:
         book.require()
         return book.agents.get(agent)
 
+    def agents(self, tenant: str) -> tuple[str, ...]:
+        """Return the agents of whom there is a record, registered or not."""
+        book = self._books.get(tenant)
+        return () if book is None else tuple(book.agents)
+
     def failures(self, tenant: str, agent: str) -> tuple[int, str]:
         """Return how many failures an agent has in a row, and when the last one was (empty: never).
 

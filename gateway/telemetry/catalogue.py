@@ -125,13 +125,13 @@ _PUBLISHED: Final = (
     _gauge(
         "intendedops_trust_score",
         "Current trust score by agent",
-        _SCRAPE + "0 to 100, of registered agents",
+        _SCRAPE + "0 to 100, of registered agents and those with a record",
         *(*_WHOSE, "trustTier"),
     ),
     _gauge(
         "intendedops_agents_by_tier",
         "Agent count per trust tier",
-        _SCRAPE + "registered agents",
+        _SCRAPE + "registered agents and those with a record",
         *("tenantId", "trustTier"),
     ),
     _counter(

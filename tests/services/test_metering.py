@@ -52,7 +52,14 @@ class Agents:
 
 
 class Standings:
+    down = False
+
+    def agents(self, tenant: str) -> tuple[str, ...]:
+        return ("older", "local") if tenant == "acme" else ()
+
     def shown(self, tenant: str, agent: str) -> Any:
+        if self.down:
+            raise StoreError("the chain is being read again")
         return given(TrustTier.T1 if agent == "older" else TrustTier.T0)
 
 
@@ -69,7 +76,7 @@ class Deliveries:
 class House:
     def __init__(self) -> None:
         self.figures = Figures()
-        self.meter, self.deliveries = Meter(), Deliveries()
+        self.meter, self.deliveries, self.standings = Meter(), Deliveries(), Standings()
         self.metering = Metering(
             self.meter,
             Sources(
@@ -77,7 +84,7 @@ class House:
                 index=self.figures.stats._index,
                 approvals=self.figures.waiting,
                 agents=Agents(),
-                standings=Standings(),
+                standings=self.standings,
                 readiness=Readiness(audit=self.figures.store, policies=FixedPolicies(ALLOW_ALL)),
                 deliveries=self.deliveries,
                 in_flight=lambda: 1,
@@ -110,6 +117,7 @@ async def test_everything_is_read_for_the_operator() -> None:
             "acme": (
                 AgentStanding(agent="older", tier=TrustTier.T1, score=25),
                 AgentStanding(agent="newer", tier=TrustTier.T0, score=0),
+                AgentStanding(agent="local", tier=TrustTier.T0, score=0),
             ),
             "other": (),
         },
@@ -159,6 +167,17 @@ async def test_what_cannot_be_read_is_left_out_and_counted(caplog: pytest.LogCap
     readings, shown = await house.read()
     assert (readings.pending_approvals, readings.unread, shown) == ({}, 2, "")
     assert "a reading for the metrics is missing: the outbox is locked" in caplog.text
+
+
+async def test_standings_that_are_not_known_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the chain is read again nobody has a tier; the other numbers are there. Many agents let calls pass."""
+    monkeypatch.setattr(module, "AT_ONCE", 2)
+    house = House()
+    await house.figures.decided("bot")
+    assert len((await house.read())[0].standings["acme"]) == 3
+    house.standings.down = True
+    readings, _ = await house.read()
+    assert (readings.standings, readings.unread, readings.pending_approvals) == ({"acme": ()}, 1, {"acme": 3})
 
 
 async def test_a_reading_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,14 @@ async def test_an_agent_of_whom_nothing_is_known_is_where_all_begin() -> None:
     assert house.trust.held("acme", "bot") is None
 
 
+async def test_who_has_a_record_can_be_listed() -> None:
+    """Metrics tell of agents that nobody registered, too."""
+    house = House()
+    assert house.trust.agents("acme") == ()
+    await house.did()
+    assert (house.trust.agents("acme"), house.trust.agents("other")) == (("bot",), ())
+
+
 async def test_a_promotion_holds_only_once_it_is_on_record() -> None:
     """Until then it is due, and nothing more."""
     house = House()
