@@ -14,8 +14,10 @@ from typing import Final
 
 import orjson
 
+from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.redact import redact
+from gateway.core.refusal import DECISION_META, RefusalKind
 from gateway.core.value import value
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "context_of",
     "decision_attributes",
     "error_of",
+    "held_of",
     "read_context",
     "request_attributes",
     "span_name",
@@ -141,6 +144,24 @@ def decision_attributes(
         "intended.approval.id": approval_id,
     }
     return {name: text for name, text in told.items() if text}
+
+
+def held_of(message: JsonObject) -> Attributes:
+    """Return what the answer to a call that still waits for its human tells: no decision is made for one that only
+    comes back. To be asked for our own answers only; an upstream can write anything into its."""
+    result = message.get("result")
+    meta = result.get(META) if isinstance(result, dict) else None
+    record = meta.get(DECISION_META) if isinstance(meta, dict) else None
+    if not isinstance(record, dict) or record.get("outcome") != RefusalKind.PENDING:
+        return {}
+    return decision_attributes(
+        effect=Effect.ESCALATE.value,
+        decision_id=record["id"],
+        reason=record["reason"],
+        rule=record.get("rule", ""),
+        tier="",
+        approval_id=record.get("approval", ""),
+    )
 
 
 def error_of(message: JsonObject) -> Attributes:

@@ -28,6 +28,7 @@ from gateway.core.tracing import (
     context_of,
     decision_attributes,
     error_of,
+    held_of,
     request_attributes,
     span_name,
 )
@@ -74,11 +75,17 @@ ARRIVAL: ContextVar[Arrival] = ContextVar("arrival", default=NOWHERE)
 class _Served:
     """The request of an agent that is being answered."""
 
-    __slots__ = ("method", "span")
+    __slots__ = ("decided", "method", "span")
 
     def __init__(self, method: str, span: Span) -> None:
         self.method = method
         self.span = span
+        self.decided = False
+
+    def answered(self, message: JsonObject) -> None:
+        """Note how it was answered. A call that was not decided just now was not forwarded: the answer is our own."""
+        ours = self.method == "tools/call" and not self.decided
+        self.span.note({**held_of(message), **error_of(message)} if ours else error_of(message))
 
 
 _SERVED: ContextVar[_Served | None] = ContextVar("served", default=None)
@@ -98,34 +105,34 @@ class TracedDispatch(Dispatch):
     ) -> Conversation | Reply:
         """As `Dispatch.initialize`."""
         asked = inbound.params.get("protocolVersion")
-        with self._serving(principal, inbound, asked if isinstance(asked, str) else "") as span:
+        with self._serving(principal, inbound, asked if isinstance(asked, str) else "") as served:
             opened = await super().initialize(principal, mount, inbound, channel)
             if isinstance(opened, Reply):
-                span.note(error_of(opened.message))
+                served.answered(opened.message)
             else:
-                span.note({"mcp.protocol.version": opened.version})
+                served.span.note({"mcp.protocol.version": opened.version})
             return opened
 
     async def handle(self, conversation: Conversation, inbound: Inbound, caller: Caller) -> Reply:
         """As `Dispatch.handle`."""
         if inbound.method in UNTRACED:
             return await super().handle(conversation, inbound, caller)
-        with self._serving(conversation.principal, inbound, conversation.version) as span:
+        with self._serving(conversation.principal, inbound, conversation.version) as served:
             reply = await super().handle(conversation, inbound, caller)
-            span.note(error_of(reply.message))
+            served.answered(reply.message)
             return reply
 
     async def handle_modern(self, principal: Principal, mount: Mount, inbound: Inbound, caller: Caller) -> Reply:
         """As `Dispatch.handle_modern`."""
         if inbound.method in UNTRACED:
             return await super().handle_modern(principal, mount, inbound, caller)
-        with self._serving(principal, inbound, inbound.version) as span:
+        with self._serving(principal, inbound, inbound.version) as served:
             reply = await super().handle_modern(principal, mount, inbound, caller)
-            span.note(error_of(reply.message))
+            served.answered(reply.message)
             return reply
 
     @contextmanager
-    def _serving(self, principal: Principal, inbound: Inbound, version: str) -> Iterator[Span]:
+    def _serving(self, principal: Principal, inbound: Inbound, version: str) -> Iterator[_Served]:
         arrival = ARRIVAL.get()
         method, params = inbound.method, inbound.params
         attributes = {
@@ -137,8 +144,9 @@ class TracedDispatch(Dispatch):
         }
         span = self._spans.server(span_name(method, params), attributes, parent=context_of(params), link=arrival.link)
         context = span.context
-        with _within(_Served(method, span), "" if context is None else context.trace_id), _ending(span):
-            yield span
+        served = _Served(method, span)
+        with _within(served, "" if context is None else context.trace_id), _ending(span):
+            yield served
 
 
 class DecisionSpans:
@@ -152,6 +160,7 @@ class DecisionSpans:
         served = _SERVED.get()
         if served is None or served.method != judged.call.method:
             return
+        served.decided = True
         decision = judged.decision
         attributes = decision_attributes(
             effect=decision.effect.value,

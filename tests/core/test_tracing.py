@@ -13,6 +13,7 @@ from gateway.core.tracing import (
     context_of,
     decision_attributes,
     error_of,
+    held_of,
     read_context,
     request_attributes,
     span_name,
@@ -190,3 +191,30 @@ def test_a_decision_is_told_by_what_there_is_of_it() -> None:
 def test_a_failure_is_told_by_its_kind_and_never_in_its_words(message: dict, told: dict) -> None:
     """An upstream's text may quote an argument."""
     assert error_of(message) == told
+
+
+def test_a_call_that_comes_back_and_still_waits_is_told_by_its_approval() -> None:
+    """Nothing is decided for it, so that nothing else says so."""
+    record = {"outcome": "pending", "id": "int_1", "reason": "policy-escalate", "rule": "r", "approval": "apr_1"}
+    assert held_of({"result": {"_meta": {"so.intended/decision": record}}}) == {
+        "intended.decision": "ESCALATE",
+        "intended.decision.id": "int_1",
+        "intended.decision.reason": "policy-escalate",
+        "intended.policy.id": "r",
+        "intended.approval.id": "apr_1",
+    }
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"error": {"code": 1}},
+        {"result": {}},
+        {"result": {"_meta": 5}},
+        {"result": {"_meta": {"so.intended/decision": 5}}},
+        {"result": {"_meta": {"so.intended/decision": {"outcome": "deny"}}}},
+    ],
+)
+def test_any_other_answer_waits_for_nobody(message: dict) -> None:
+    """A refusal is told by its decision."""
+    assert held_of(message) == {}
