@@ -43,7 +43,7 @@ def ls(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """List what waits, newest first; on a terminal one line for each group, with its oldest."""
+    """List what waits, newest first; on a terminal groups are folded."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     query = {"status": status, "group": group}
     found = administer(place, lambda gateway: gateway.all("/v1/approvals", query))
@@ -93,7 +93,10 @@ def approve(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Say yes: that very call may run, once; with --for, --uses or --let also calls of its shape (a lease)."""
+    """Say yes: that very call may run, once; and its like, if asked.
+
+    With --for, --uses or --let the yes is for calls of the same shape, too: a lease.
+    """
     lease = lease_body(time, uses, let)
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     columns = COLUMNS if lease is None else {**COLUMNS, "LEASE": "leaseId"}

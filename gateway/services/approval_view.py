@@ -32,10 +32,11 @@ from gateway.core.visible import pretty, warnings
 from gateway.errors import NotFound, StoreError
 from gateway.ports import AuditReader, Clock, EntryFilter, IntentFilter, RecordIndex
 from gateway.services.approval_list import ApprovalList
-from gateway.services.approvals import Approvals, asked_for
+from gateway.services.approvals import Approvals
 from gateway.services.audit_query import decisions, shown
 from gateway.services.authentication import require_scope
 from gateway.services.leases import Leases
+from gateway.services.voting import asked_for
 
 __all__ = ["LOOKED_THROUGH", "ApprovalViews"]
 

@@ -20,7 +20,7 @@ from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decision import ApprovalTerms, Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.outcomes import outcome_key, refused
-from gateway.core.principal import Principal, Role, Scope
+from gateway.core.principal import Principal
 from gateway.core.redact import redact
 from gateway.core.rows import (
     APPROVALS,
@@ -41,9 +41,7 @@ from gateway.core.rows import (
 from gateway.core.submission import IntentStatus, may_become
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.errors import (
-    AlreadyResolved,
     FieldProblem,
-    Forbidden,
     InvalidRequest,
     NotFound,
     StateConflict,
@@ -52,8 +50,9 @@ from gateway.errors import (
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
 from gateway.services.jobs import Jobs
 from gateway.services.judged import NO_ROWS, Held, Judged, Rows
+from gateway.services.voting import closed, require_another, require_answerable, voted
 
-__all__ = ["SWEEP_S", "Approvals", "asked_for", "failed", "used"]
+__all__ = ["BY_ITSELF", "SWEEP_S", "Approvals", "failed", "used"]
 
 SWEEP_S: Final = 5.0
 """Between two looks for approvals whose time is over. Nobody is told a wrong state meanwhile: whoever looks, sweeps."""
@@ -198,9 +197,9 @@ class Approvals:
         )
         for _ in range(ATTEMPTS):
             held = await self._wanted(principal.tenant, approval_id, intent_id)
-            _require_answerable(principal, held)
-            _require_another(held, vote)
-            after = _voted(held, vote, approve=approve)
+            require_answerable(principal, held)
+            require_another(held, vote)
+            after = voted(held, vote, approve=approve)
             if await self._resolved(held, after, vote):
                 return after.approval
         raise StateConflict("Others are resolving this approval at this moment; look at it again.")
@@ -208,7 +207,7 @@ class Approvals:
     async def answerable(self, principal: Principal, *, approval_id: str = "", intent_id: str = "") -> HeldApproval:
         """Return the approval that the principal could answer now. Raises as `resolve` does."""
         held = await self._wanted(principal.tenant, approval_id, intent_id)
-        _require_answerable(principal, held)
+        require_answerable(principal, held)
         return held
 
     def open(self, tenant: str) -> tuple[str, ...]:
@@ -218,7 +217,7 @@ class Approvals:
     async def cancel(self, held: HeldApproval, *, by: str, why: str) -> bool:
         """Cancel an open approval, also one whose yes was not used yet; False where another change came first."""
         vote = Vote(credential=by, human="", time=timestamp(self._clock.now()), rationale=why)
-        return await self._resolved(held, _closed(held, ApprovalState.CANCELLED, vote), vote)
+        return await self._resolved(held, closed(held, ApprovalState.CANCELLED, vote), vote)
 
     async def sweep(self, tenant: str = "") -> None:
         """Expire what is due, of one tenant or of all. Raises StoreError."""
@@ -269,7 +268,7 @@ class Approvals:
         """
         one = held.approval
         vote = Vote(credential=by, human="", time=timestamp(self._clock.now()), rationale=rationale)
-        rows = change(held, replace(_closed(held, ApprovalState.APPROVED, vote), used=True))
+        rows = change(held, replace(closed(held, ApprovalState.APPROVED, vote), used=True))
         return rows + await self._of_intent(one, IntentStatus.APPROVED)
 
     def renew(self, judged: Judged, yes: HeldApproval, expects: tuple[Expect, ...]) -> Held:
@@ -354,7 +353,7 @@ class Approvals:
         if not held.open or held.approval.expires > now:
             return held
         vote = Vote(credential=BY_ITSELF, human="", time=now)
-        expired = _closed(held, ApprovalState.EXPIRED, vote)
+        expired = closed(held, ApprovalState.EXPIRED, vote)
         return expired if await self._resolved(held, expired, vote) else await self._find(tenant, approval_id)
 
     async def _wanted(self, tenant: str, approval_id: str, intent_id: str) -> HeldApproval:
@@ -455,61 +454,3 @@ def _asked(approval_id: str) -> Count:
 
 def _expect(held: HeldApproval) -> Expect:
     return Expect(key=approval_key(held.approval.id), version=held.version)
-
-
-def _voted(held: HeldApproval, vote: Vote, *, approve: bool) -> HeldApproval:
-    """Return the approval with one more yes, or with its no."""
-    if not approve:
-        return _closed(held, ApprovalState.DENIED, vote)
-    counted = replace(held, votes=(*held.votes, vote))
-    if len(counted.votes) < held.approval.terms.approvers:
-        return counted
-    return _closed(counted, ApprovalState.APPROVED, vote)
-
-
-def _closed(held: HeldApproval, state: ApprovalState, vote: Vote) -> HeldApproval:
-    resolved = replace(
-        held.approval,
-        state=state,
-        resolved=vote.time,
-        resolved_by=vote.credential,
-        claimed=vote.claimed,
-        rationale=vote.rationale,
-    )
-    return replace(held, approval=resolved)
-
-
-# --- who may ----------------------------------------------------------------------------------------------------------
-
-
-def asked_for(principal: Principal, held: HeldApproval) -> bool:
-    """Return whether the principal asked for what the approval is about, itself, as the same agent or human."""
-    approval = held.approval
-    if principal.credential == approval.requested_by or principal.agent == approval.agent:
-        return True
-    return bool(principal.human) and principal.human == held.human
-
-
-def _require_answerable(principal: Principal, held: HeldApproval) -> None:
-    """Let nobody resolve what it asked for itself, what is for others to resolve, or what has its answer.
-
-    Raises Forbidden and AlreadyResolved.
-    """
-    approval = held.approval
-    if asked_for(principal, held):
-        raise Forbidden("Whoever asked for this cannot approve or reject it.")
-    role = principal.role
-    if role is None and Scope.APPROVALS_WRITE in principal.scopes:
-        role = Role.OPERATOR
-    if role not in (Role.ADMIN, approval.terms.role):
-        raise Forbidden(f"The rule asks for an approver of the role '{approval.terms.role}', or an admin.")
-    if approval.state is not ApprovalState.PENDING:
-        msg = f"The approval '{approval.id}' is {approval.state.value} already."
-        raise AlreadyResolved(msg)
-
-
-def _require_another(held: HeldApproval, vote: Vote) -> None:
-    """Take no second yes from one approver. Raises StateConflict."""
-    for earlier in held.votes:
-        if earlier.credential == vote.credential or (vote.human and earlier.human == vote.human):
-            raise StateConflict("You have approved this already; the rule asks for another approver beside you.")
