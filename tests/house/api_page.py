@@ -89,6 +89,9 @@ def _queries(spec: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]:
 
 
 def _table(spec: dict[str, Any], title: str, content: dict[str, Any]) -> Iterator[str]:
+    if "application/json" not in content:
+        yield from (f"{title.capitalize()}: {', '.join(f'`{kind}`' for kind in content)}.", "")
+        return
     rows = list(_fields(spec, content["application/json"]["schema"], "", 0))
     yield from (f"| {title} | type | meaning |", "| --- | --- | --- |", *rows, "")
 
