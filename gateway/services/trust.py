@@ -66,7 +66,7 @@ class Held:
     `deserved` and `trusted` are what was made of it on the day `day`. `changes` counts its changes in this process.
     """
 
-    __slots__ = ("changes", "day", "deserved", "pinned", "record", "seq", "trusted", "version")
+    __slots__ = ("changes", "day", "deserved", "expects", "pinned", "record", "seq", "trusted", "version")
 
     def __init__(self, *, record: Record = NEW, seq: int = 0, pinned: TrustTier | None = None) -> None:
         self.record = record
@@ -74,6 +74,7 @@ class Held:
         self.pinned = pinned
         self.changes = 0
         self.version: int | None = None
+        self.expects: tuple[Expect, ...] = ()
         self.day = 0
         self.deserved: Deserved | None = None
         self.trusted: Trusted | None = None
@@ -263,6 +264,7 @@ class Trust:
         book.dirty.add(entry.agent)
         if isinstance(told, Change):
             held.version = None
+            held.expects = ()
             held.changes += 1
         elif held.record.sums is before.sums and held.deserved is not None:
             return  # a day that is full already: nothing is due that was not
@@ -284,22 +286,24 @@ class Trust:
 
     def _weighed(self, tenant: str, agent: str, held: Held, now: datetime) -> Trusted:
         deserved = self._weigh(tenant, agent, held, now)
-        if held.trusted is None:
-            row = held.record.failures_in_row
-            if held.pinned is not None:
-                held.trusted = given(held.pinned, row)
-                return held.trusted
-            made = Trusted(
-                tier=min(deserved.tier, deserved.recorded),
-                score=deserved.score,
-                failures_in_row=row,
-                grounds=Grounds(up_to=held.seq, start=self.terms.start, ceiling=self.terms.ceiling),
-                expects=() if held.version is None else (Expect(key=trust_key(agent), version=held.version),),
-            )
-            if held.version is None:
-                return made  # enough to be shown; a decision learns the version first
-            held.trusted = made
-        return held.trusted
+        if held.trusted is not None:
+            return held.trusted
+        record = held.record
+        if held.pinned is not None:
+            held.trusted = given(held.pinned, record.failures_in_row)
+            return held.trusted
+        if not held.expects and held.version is not None:
+            held.expects = (Expect(key=trust_key(agent), version=held.version),)
+        made = Trusted(
+            tier=min(deserved.tier, deserved.recorded),
+            score=deserved.score,
+            failures_in_row=record.failures_in_row,
+            grounds=Grounds(up_to=held.seq, start=self.terms.start, ceiling=self.terms.ceiling),
+            expects=held.expects,
+        )
+        if held.expects:
+            held.trusted = made  # else it is enough to be shown; a decision learns the version first
+        return made
 
     def _of_new(self, tenant: str, agent: str) -> Trusted:
         """Return the standing of an agent of whom nothing is known."""

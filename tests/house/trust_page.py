@@ -5,10 +5,17 @@ Written by `python -m tests.house.documents`; `test_trust_page.py` holds the pag
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.core.audit.entry import EntryType
+from gateway.core.call import Call
+from gateway.core.decide import decide
 from gateway.core.decision import Effect, Reason
+from gateway.core.facts import Facts
+from gateway.core.intent.classify import classify
+from gateway.core.intent.model import IntentContext
+from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import TrustTier
 from gateway.core.trust.evidence import EvidenceKind, evidence_of
 from gateway.core.trust.fold import after
@@ -16,7 +23,9 @@ from gateway.core.trust.model import DEFAULT_MODEL, UNIT
 from gateway.core.trust.record import NEW, Record, Sums
 from gateway.core.trust.standing import score_of
 from gateway.services.judged import Completion
-from tests.simulate.trust import act, entry
+from gateway.settings import TierSettings
+from tests.simulate.trust import FIRST, act, entry
+from tests.simulate.world import ALLOW_ALL, LOCAL, bundle
 
 __all__ = ["PAGE", "trust_page"]
 
@@ -46,6 +55,7 @@ def trust_page() -> str:
         ("weights", weight_table()),
         ("tiers", tier_table()),
         ("numbers", number_table()),
+        ("verdicts", verdict_table()),
     ):
         mark = MARK.format(name)
         block = "\n".join(lines)
@@ -145,6 +155,43 @@ def number_table() -> list[str]:
         ("a strike is what forfeits at least", f"{model.strike_percent} %"),
     )
     return table(("number", "value"), rows)
+
+
+def verdict_table() -> list[str]:
+    """Return what each tier may do by the default thresholds, found by deciding a call of every risk."""
+    rows = []
+    for tier in TrustTier:
+        risks: dict[Effect, list[int]] = {effect: [] for effect in Effect}
+        for risk in range(101):
+            risks[verdict(tier, risk)].append(risk)
+        rows.append((tier.name, *(spans(risks[effect]) for effect in (Effect.ALLOW, Effect.ESCALATE, Effect.DENY))))
+    return table(("tier", "ALLOW", "ESCALATE: a human is asked", "DENY"), rows)
+
+
+def verdict(tier: TrustTier, risk: int) -> Effect:
+    """Return what is decided about a call that a rule allows."""
+    facts = Facts(
+        principal=LOCAL,
+        tier=tier,
+        score=0,
+        thresholds=TierSettings().threshold(tier),
+        bundle=ALLOWING,
+        now=FIRST,
+        novel=False,
+    )
+    return decide(CALL, replace(classify(CALL, IntentContext(), TAXONOMY), risk=risk), facts).effect
+
+
+CALL = Call(method="resources/read", upstream="files", name="", uri="file:///x", arguments={}, arguments_digest="")
+ALLOWING = bundle(ALLOW_ALL)
+
+
+def spans(risks: list[int]) -> str:
+    """Return a run of risks as people write it."""
+    if not risks:
+        return "never"
+    assert risks == list(range(risks[0], risks[-1] + 1))
+    return f"risk {risks[0]} to {risks[-1]}"
 
 
 def shown(amount: int) -> str:
