@@ -54,6 +54,8 @@ SETTLE_S: Final = 5.0
 ATTEMPTS: Final = 5
 """How often a change starts again because an earlier one proves to have become durable after all."""
 
+_NOTHING: Final[dict[Place, Switch]] = {}
+
 _UNTHROWN: Final = (Expect(key=SWITCHES_KEY, version=0),)
 
 
@@ -113,8 +115,8 @@ class Switches:
 
     def stop(self, tenant: str, agent: str, upstream: str) -> Stop | None:
         """Return why a call of this agent to this upstream is stopped; None where it is not."""
-        thrown = self._thrown.get(tenant)
-        if not thrown:
+        thrown = self._thrown.get(tenant) if self._thrown else None
+        if thrown is None:
             return None
         found = stopping(thrown, tenant, agent, upstream)
         return None if found is None else found.stop
@@ -194,7 +196,7 @@ class Switches:
         if not is_switch_name(name):
             text = f"must name an agent or upstream in at most {MAX_NAME_CHARS} letters, digits and `_.-`"
             raise InvalidRequest(FieldProblem(path=("name",), message=text))
-        return kind, name
+        return kind.value, name
 
     async def _replaced(self, principal: Principal, place: Place, after: Switch | None, why: str) -> Switch:
         """Make a change durable and bring it into force; return the switch that is thrown now, or was until now."""
@@ -233,8 +235,8 @@ class Switches:
             id=self._ids.new("evt"),
             type=EntryType.SWITCH_CHANGED,
             time=now,
-            agent=name if kind is SwitchKind.AGENT else "",
-            upstream=name if kind is SwitchKind.UPSTREAM else "",
+            agent=name if kind == SwitchKind.AGENT else "",
+            upstream=name if kind == SwitchKind.UPSTREAM else "",
             reasons=(state, kind),
             body=orjson.dumps({**told, "why": why}),
             expects=self.expects(principal.tenant),
@@ -265,6 +267,8 @@ class Switches:
         if after is not None:
             thrown[place] = after
         self._thrown[tenant] = thrown
+        if not thrown:  # so that where nothing is thrown anywhere, a decision looks no further
+            del self._thrown[tenant]
         if after is not None and after != before:
             self._unsettled.add(tenant)
             for tell in self._told:
@@ -272,12 +276,12 @@ class Switches:
 
     async def _settle(self, tenant: str) -> None:
         """Cancel what the tenant's switches have left without sense; what cannot be cancelled now is tried again."""
-        thrown = self._thrown.get(tenant, {})
+        thrown = self._thrown.get(tenant, _NOTHING)
         try:
             done = await self._cancels.cancel(tenant, lambda agent, upstream: stopping(thrown, tenant, agent, upstream))
         except StoreError:
             return
-        if done and self._thrown.get(tenant) is thrown:
+        if done and self._thrown.get(tenant, _NOTHING) is thrown:
             self._unsettled.discard(tenant)
 
 

@@ -22,6 +22,10 @@ __all__ = ["Outcome", "Recorded", "Recorder"]
 
 Outcome = Appended | Conflict | AuditUnavailable
 _Key = tuple[str, str]
+VERSIONS_KEPT = 10_000
+"""Versions of state rows remembered between transactions: only this writer changes rows, and nearly every decision
+expects the same few (the tenant's switches, the agent's trust): each read lets go of the interpreter's lock."""
+
 _Place = tuple[int, bytes]
 """The last `seq` of a chain and its hash; a plain tuple, because every entry makes one."""
 
@@ -85,6 +89,7 @@ class Recorder:
         self._heads: dict[str, _Place] = {}
         self._next_n = 1
         self._floor = 0
+        self._versions: dict[_Key, int] = {}
         connection.executescript(_BATCH)
         self.reload()
 
@@ -94,6 +99,7 @@ class Recorder:
         self._heads = {tenant: (seq, hash_) for tenant, seq, hash_ in rows}
         self._next_n = self._number("SELECT coalesce(max(n), 0) + 1 FROM entries")
         self._floor = self._number("SELECT version FROM state_floor")
+        self._versions.clear()
 
     def heads(self) -> dict[str, Head]:
         """Return the heads as of the last `committed`."""
@@ -123,6 +129,9 @@ class Recorder:
         self._heads.update(recorded.heads)
         self._next_n = recorded.next_n
         self._floor = recorded.floor
+        if len(self._versions) + len(recorded.versions) > VERSIONS_KEPT:
+            self._versions.clear()
+        self._versions.update(recorded.versions)
 
     def _one(self, recorded: Recorded, draft: EntryDraft, salt: bytes, now: int) -> Outcome:
         """Place one draft; everything that can go wrong with it does so before anything is noted down."""
@@ -183,11 +192,15 @@ class Recorder:
 
     def _version(self, recorded: Recorded, tenant: str, key: str) -> int:
         """Return the row's version as the transaction sees it, 0 where there is none."""
-        known = recorded.versions.get((tenant, key))
+        place = (tenant, key)
+        known = recorded.versions.get(place)
         if known is None:
-            query = "SELECT version FROM state WHERE tenant = ? AND key = ?"
-            row = self._connection.execute(query, (tenant, key)).fetchone()
-            known = recorded.versions[tenant, key] = row[0] if row else 0
+            known = self._versions.get(place)
+            if known is None:
+                query = "SELECT version FROM state WHERE tenant = ? AND key = ?"
+                row = self._connection.execute(query, place).fetchone()
+                known = row[0] if row else 0
+            recorded.versions[place] = known
         return known
 
     def _put(self, recorded: Recorded, tenant: str, puts: tuple[Put, ...]) -> None:

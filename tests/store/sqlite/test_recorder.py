@@ -13,6 +13,7 @@ from gateway.errors import AuditUnavailable
 from gateway.ports import Appended, Conflict
 from gateway.store.headcopy import Head
 from gateway.store.sealing import Sealer
+from gateway.store.sqlite import recorder as recorder_module
 from gateway.store.sqlite.recorder import Outcome, Recorder
 from gateway.store.sqlite.schema import connect, migrate
 from tests.simulate.embedded import draft
@@ -131,3 +132,53 @@ def test_an_input_is_written_sealed_with_its_time_or_not_at_all(connection: sqli
     ((n, written, sealed),) = connection.execute("SELECT * FROM inputs")
     assert (n, written) == (2, 7)
     assert b"whole" not in sealed
+
+
+@pytest.mark.parametrize("kept", [10_000, 2])
+def test_versions_that_are_remembered_are_those_of_the_rows(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """A version that is wrong would let a decision be recorded behind the switch that stops it."""
+    monkeypatch.setattr(recorder_module, "VERSIONS_KEPT", kept)
+    recorder = Recorder(connection, None)
+
+    def taken(*drafts: EntryDraft) -> list[bool]:
+        return [isinstance(one, Appended) for one in transact(connection, recorder, *drafts)]
+
+    def expecting(version: int, *puts: Put) -> EntryDraft:
+        return draft(expects=(Expect(key="switches", version=version),), puts=puts)
+
+    change, gone = Put(key="switches", value=b"x"), Put(key="switches", value=None)
+    assert taken(expecting(0), expecting(0, change), expecting(0), expecting(1)) == [True, True, False, True]
+    assert taken(expecting(1), expecting(0), expecting(1, gone), expecting(1)) == [True, False, True, False]
+    assert taken(draft(puts=(Put(key="other", value=b"y"),)), expecting(0)) == [True, True]
+    assert taken(expecting(0, change)) == [True]
+    version = connection.execute("SELECT version FROM state WHERE key = 'switches'").fetchone()[0]
+    assert taken(expecting(version - 1), expecting(version)) == [False, True]
+
+
+def test_a_version_that_was_rolled_back_is_not_remembered(connection: sqlite3.Connection) -> None:
+    """And after a failure whose extent is not known, none is: the rows are read again."""
+    recorder = Recorder(connection, None)
+    change = draft(puts=(Put(key="switches", value=b"x"),))
+    connection.execute("BEGIN IMMEDIATE")
+    recorder.record([change], now=7)
+    connection.execute("ROLLBACK")
+    rests = draft(expects=(Expect(key="switches", version=0),))
+    assert isinstance(transact(connection, recorder, rests)[0], Appended)
+    connection.execute("INSERT INTO state SELECT tenant, 'switches', 9, x'' FROM entries LIMIT 1")
+    recorder.reload()
+    assert transact(connection, recorder, rests) == [Conflict(key="switches")]
+
+
+def test_a_version_is_read_once_and_not_for_every_transaction(connection: sqlite3.Connection) -> None:
+    """Every decision expects the same few rows, and a statement lets go of the interpreter's lock five times."""
+    recorder = Recorder(connection, None)
+    rests = draft(expects=(Expect(key="switches", version=0), Expect(key="trust:bot", version=0)))
+    asked: list[str] = []
+    transact(connection, recorder, rests)
+    connection.set_trace_callback(asked.append)
+    for _ in range(3):
+        transact(connection, recorder, rests)
+    connection.set_trace_callback(None)
+    assert [one for one in asked if "FROM state " in one] == []
