@@ -702,6 +702,29 @@ async def test_what_has_its_answer_gets_no_lease() -> None:
     assert len(made.entries(EntryType.LEASE_GRANTED)) == 1
 
 
+async def test_of_twenty_humans_at_once_one_grants_and_the_others_come_too_late() -> None:
+    """An answer is given once, with one lease or none: whoever comes first."""
+    made = world()
+    await call(made)
+    approval, came = await oldest(made), []
+
+    async def grant(number: int) -> None:
+        human = replace(HUMAN, credential=f"ps_{number}", human=f"usr_{number}")
+        try:
+            if number % 3 == 2:
+                await made.approvals.resolve(human, approval_id=approval, approve=number % 2 == 0)
+            else:
+                await made.leases.approve(human, TERMS, approval_id=approval)
+        except AlreadyResolved:
+            return
+        came.append(number)
+
+    await all_at_once(*(partial(grant, number) for number in range(20)))
+    (winner,) = came
+    assert len(made.entries(EntryType.APPROVAL_RESOLVED)) == 1
+    assert len(made.entries(EntryType.LEASE_GRANTED)) == len(await active(made)) == int(winner % 3 != 2)
+
+
 async def test_an_agent_has_so_many_leases_at_once() -> None:
     """Each escalated call looks through them."""
     made = world()

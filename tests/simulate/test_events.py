@@ -4,7 +4,9 @@ from typing import Any
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.events import events_of
+from gateway.core.leases import Check, Constraint
 from gateway.core.principal import Principal, Role, Scope
+from gateway.services.leases import LeaseTerms
 from gateway.store.sqlite.outbox import _NEEDS_EARLIER
 from tests.simulate.outbox import MemoryOutbox
 from tests.simulate.upstream import FakeUpstream
@@ -74,6 +76,27 @@ async def test_an_escalated_call_is_told_once_however_often_it_asks() -> None:
         ("decision.escalated", "ESCALATE"),
         ("intent.approved", "approved"),
         ("decision.approved", "ALLOW"),
+        ("intent.completed", "completed"),
+    ]
+
+
+async def test_a_leased_call_is_told_as_an_allowed_one() -> None:
+    """The grant is told with its approval; each use is an ordinary call, also one that had waited."""
+    world = World(upstreams=[FakeUpstream(tools=[tool("echo")])], policy=ASK)
+    await world.call("echo", {"text": "waits"})
+    await world.call("echo", {"text": "hi"})
+    newest = (await world.approvals.list(HUMAN, page=1, page_size=5)).items[0]
+    text = Constraint(path="/text", check=Check.ANY)
+    await world.leases.approve(HUMAN, LeaseTerms(constraints=(text,)), approval_id=newest.id)
+    before = len(await told(world))
+    for said in ("new", "waits"):
+        await world.call("echo", {"text": said})
+    assert len(world.upstream().calls()) == 2
+    assert (await told(world))[before:] == [
+        ("intent.submitted", "approved"),
+        ("decision.completed", "ALLOW"),
+        ("intent.completed", "completed"),
+        ("decision.completed", "ALLOW"),
         ("intent.completed", "completed"),
     ]
 
