@@ -52,7 +52,8 @@ def _standing(approval: Shown) -> Iterator[str]:
             yield f"Reason given: {visible(approval['resolution'])}"
     if approval["approvalUrl"]:
         yield f"Page: {approval['approvalUrl']}"
-    yield f"Asked {approval['asked']} times, {approval['waiting']} wait for it now"
+    times = "once" if approval["asked"] == 1 else f"{approval['asked']} times"
+    yield f"Asked {times}, {approval['waiting']} wait for it now"
     if approval["groupSize"] > 1 or approval["equal"] > 1:
         yield (
             f"{approval['groupSize']} of this agent's calls of it wait, {approval['equal']} of equal content whoever"

@@ -89,7 +89,8 @@ async def test_where_there_can_be_no_lease_it_is_said_why() -> None:
     assert "No lease can be granted: the rule asks for 2 approvers" in await changed(lease=offer)
     done = {"status": "approved", "resolvedBy": "ps_1", "resolvedAt": "then", "resolution": None}
     assert "approvals approve" not in "\n".join(details_lines(await approval(**done)))
-    alone = "\n".join(details_lines(await approval(groupSize=1, equal=1)))
+    alone = "\n".join(details_lines(await approval(groupSize=1, equal=1, asked=1)))
+    assert "Asked once, 1 wait for it now" in alone
     assert "each is answered by itself" not in alone
 
 
