@@ -83,6 +83,8 @@ def evaluate(
 
 def explanation(judged: "Explanation") -> dict[str, Any]:
     """Return the judgement as plain data, the arguments left out."""
+    from gateway.core.budgets import MILLIONTHS
+
     decision, intent, facts = judged.decision, judged.intent, judged.facts
     return {
         "decision": decision.effect.value,
@@ -94,8 +96,10 @@ def explanation(judged: "Explanation") -> dict[str, Any]:
             for rule in decision.rules
         ],
         "conditions": dict(decision.conditions),
-        "budgets": {**facts.budgets, **facts.counts},
-        "charges": dict(decision.charges),
+        "budgets": {
+            name: {"spent": spent, "adds": decision.charges.get(name, 0) / (MILLIONTHS if name in facts.budgets else 1)}
+            for name, spent in {**facts.budgets, **facts.counts}.items()
+        },
         "faults": dict(judged.faults),
         "intent": {
             "type": intent.type,
@@ -143,6 +147,10 @@ def _lines(explained: dict[str, Any]) -> list[str]:
         "",
         f"tier    {tier['name']} of agent {explained['agent']}: {_caps(tier)}",
         *_tier_hint(explained),
+        *(
+            f"budget  {name}: {one['spent']:g} spent before, {one['adds']:g} by this call"
+            for name, one in explained["budgets"].items()
+        ),
         f"policy  {', '.join(explained['policyFiles'])} ({explained['policyDigest'][:12]})",
     ]
 

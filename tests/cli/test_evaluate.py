@@ -197,8 +197,9 @@ def test_what_was_spent_and_done_before_can_be_given(arguments: list[str], statu
 def test_what_a_call_adds_is_told() -> None:
     """Nothing was spent unless it is given."""
     told = json.loads(evaluated("notes.read", "--tier", "T4", "--output", "json").stdout)
-    assert told["budgets"] == {"spent": 0.0, "calls": 0}
-    assert told["charges"] == {"calls": 1}
+    assert told["budgets"] == {"spent": {"spent": 0.0, "adds": 0.0}, "calls": {"spent": 0, "adds": 1.0}}
+    shown = evaluated("notes.read", "--tier", "T4", "--budget", "calls=7").stdout
+    assert "budget  calls: 7 spent before, 1 by this call" in shown
 
 
 @pytest.mark.parametrize(
