@@ -14,6 +14,7 @@ from intended.errors import ServiceUnavailableError
 from intended.records import (
     Agent,
     AgentMetrics,
+    AgentTrust,
     AuditEntry,
     ChainReport,
     Connector,
@@ -219,6 +220,24 @@ class IntendedClient:
     def agent_metrics(self, agent_id: str) -> AgentMetrics:
         """Return how one agent did."""
         return self._run(endpoints.agent_metrics(agent_id))
+
+    def agent_trust(self, agent_id: str) -> AgentTrust:
+        """Return the tier that an agent has earned, and what it rests on."""
+        return self._run(endpoints.agent_trust(agent_id))
+
+    def change_trust(
+        self,
+        agent_id: str,
+        *,
+        reason: str,
+        frozen: bool | None = None,
+        ceiling: str | None = None,
+        version: int | None = None,
+    ) -> AgentTrust:
+        """Freeze an agent or let it go, and set its ceiling (`T0` to `T4`, `default`: the configuration's)."""
+        return self._run(
+            endpoints.change_trust(agent_id, reason=reason, frozen=frozen, ceiling=ceiling, version=version)
+        )
 
     # --- audit ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from intended.reading import Fields
 from intended.records import (
     Agent,
     AgentMetrics,
+    AgentTrust,
     AuditEntry,
     ChainReport,
     Connector,
@@ -257,6 +258,24 @@ def get_agent(agent_id: str) -> Call[Agent]:
 def agent_metrics(agent_id: str) -> Call[AgentMetrics]:
     """`GET /v1/agents/{id}/metrics`."""
     return _get(f"/v1/agents/{segment(agent_id)}/metrics", _data(AgentMetrics.read))
+
+
+def agent_trust(agent_id: str) -> Call[AgentTrust]:
+    """`GET /v1/agents/{id}/trust`."""
+    return _get(f"/v1/agents/{segment(agent_id)}/trust", _data(AgentTrust.read))
+
+
+def change_trust(
+    agent_id: str, *, reason: str, frozen: bool | None, ceiling: str | None, version: int | None
+) -> Call[AgentTrust]:
+    """`PUT /v1/agents/{id}/trust`: with `version` only where nobody changed it since."""
+    return Call(
+        method="PUT",
+        path=f"/v1/agents/{segment(agent_id)}/trust",
+        read=_data(AgentTrust.read),
+        body=_given(frozen=frozen, ceiling=ceiling, reason=reason),
+        headers={} if version is None else {"if-match": f'"{version}"'},
+    )
 
 
 def create_intent(

@@ -13,6 +13,18 @@ from tests.intended.answering import ALLOW, without
 INTENT = without(ALLOW, "token") | {"status": "approved"}
 APPROVAL = {"id": "apr_1", "status": "approved", "intentId": "int_1"}
 AGENT = {"id": "agt_1", "slug": "billing-agent", "name": "Billing Agent"}
+TRUST = {
+    "agentId": "agt_1",
+    "agent": "billing-agent",
+    "tier": "T1",
+    "score": 34,
+    "ceiling": "T3",
+    "frozen": False,
+    "pinned": False,
+    "since": "2026-11-22",
+    "failuresInRow": 2,
+    "version": 3,
+}
 SWITCH = {
     "kind": "agent",
     "name": "billing-agent",
@@ -295,6 +307,34 @@ ROUTES = (
         answer=THRESHOLDS,
         found=lambda table: table.tenant_id,
         expected="tenant123",
+    ),
+    Route(
+        method="agent_trust",
+        arguments=("billing-agent",),
+        sends="GET /v1/agents/billing-agent/trust",
+        answer={"data": TRUST},
+        found=lambda trust: (trust.agent_id, trust.agent, trust.tier, trust.score, trust.failures_in_row),
+        expected=("agt_1", "billing-agent", "T1", 34, 2),
+    ),
+    Route(
+        method="change_trust",
+        arguments=("billing-agent",),
+        keywords={"reason": "reviewed", "frozen": False, "ceiling": "T3", "version": 2},
+        sends="PUT /v1/agents/billing-agent/trust",
+        body={"frozen": False, "ceiling": "T3", "reason": "reviewed"},
+        answer={"data": TRUST},
+        found=lambda trust: (trust.ceiling, trust.frozen, trust.pinned, trust.version, trust.raw["since"]),
+        expected=("T3", False, False, 3, "2026-11-22"),
+    ),
+    Route(
+        method="change_trust",
+        arguments=("billing-agent",),
+        keywords={"reason": "an audit", "frozen": True},
+        sends="PUT /v1/agents/billing-agent/trust",
+        body={"frozen": True, "reason": "an audit"},
+        answer={"data": TRUST | {"frozen": True}},
+        found=lambda trust: trust.frozen,
+        expected=True,
     ),
     Route(
         method="switches",
