@@ -14,22 +14,18 @@ import anyio
 import orjson
 
 from gateway.core.approvals import ApprovalState
-from gateway.core.audit.body import completed_body, timestamp
+from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Effect
 from gateway.core.intent.taxonomy import Taxonomy
-from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import Principal, Role, Scope
-from gateway.core.redact import redact
+from gateway.core.principal import Principal, Scope
 from gateway.core.rows import HeldApproval, IntentState, Used, idempotency_key, intent_key, read_intent, read_used
-from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission, may_become
-from gateway.core.submitted import MAX_TEXT_CHARS, agent_field, body_digest, call_of, is_text, problems_of
+from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
+from gateway.core.submitted import agent_field, body_digest, call_of, problems_of
 from gateway.core.tokens import DEFAULT_AUDIENCE, MAX_TTL_S, Grant
 from gateway.core.value import value
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import (
-    FieldProblem,
-    Forbidden,
     InvalidRequest,
     NotFound,
     SigningError,
@@ -43,6 +39,7 @@ from gateway.services.audit_query import shown
 from gateway.services.enforcement import Enforcement
 from gateway.services.intent_records import just_decided, record_of
 from gateway.services.judged import NO_ROWS, Judged, Rows
+from gateway.services.reporting import reported_entry, require_reportable, require_text, submitted_by, too_late
 
 __all__ = ["IDEMPOTENCY_TTL", "Intents", "Submitted", "TokenIssuer"]
 
@@ -60,7 +57,6 @@ IDEMPOTENCY: Final = "idem:"
 KEYS_KEPT: Final = 100_000
 """Idempotency keys of one tenant whose end is remembered; those beyond are removed after the next start."""
 
-_OPERATORS: Final = frozenset({Role.OPERATOR, Role.ADMIN})
 """Who may report the outcome of an intent that another agent submitted."""
 
 
@@ -414,69 +410,27 @@ class Intents:
             StateConflict: the intent is not approved (any more), or is a tool call, which reports itself.
             StoreError: it could not be recorded.
         """
-        if error and (outcome is Outcome.COMPLETED or not is_text(error, MAX_TEXT_CHARS)):
-            text = f"belongs to `failed`, and is a text of at most {MAX_TEXT_CHARS} characters"
-            raise InvalidRequest(FieldProblem(path=("error",), message=text))
+        require_text(outcome, error)
         tenant = principal.tenant
         held = await self._held(tenant, await self._waiting(tenant, intent_id))
         record = await self._record(tenant, intent_id)
-        waiting = await self._waiting(tenant, intent_id)
-        if waiting is None or not waiting.submitted:
-            raise StateConflict("A tool call reports its outcome itself.")
-        if not _submitted(principal, waiting) and principal.role not in _OPERATORS:
-            raise Forbidden("The outcome is reported by the agent that submitted the intent, or by an operator.")
-        if not may_become(waiting.status, IntentStatus(outcome)):
-            raise _too_late(waiting.status)
-        rows = used(held) if held is not None and held.open else NO_ROWS
-        draft = self._reported(principal, record, waiting, outcome, error, rows)
+        waiting = require_reportable(principal, await self._waiting(tenant, intent_id), outcome)
+        draft = reported_entry(
+            principal,
+            record,
+            waiting,
+            outcome,
+            error=error,
+            rows=used(held) if held is not None and held.open else NO_ROWS,
+            credit=self._amounts.of(record.type),
+            entry_id=self._ids.new("evt"),
+            time=timestamp(self._clock.now()),
+        )
         with anyio.CancelScope(shield=True):
             reported = await self._audit.append(draft)
         if isinstance(reported, Conflict):
-            raise _too_late((await self._record(tenant, intent_id)).status)
+            raise too_late((await self._record(tenant, intent_id)).status)
         return await self._record(tenant, intent_id)
-
-    def _reported(
-        self,
-        principal: Principal,
-        record: IntentRecord,
-        waiting: IntentState,
-        outcome: Outcome,
-        error: str,
-        rows: Rows,
-    ) -> EntryDraft:
-        key = intent_key(record.id)
-        status = IntentStatus(outcome)
-        rows += Rows(
-            expects=(Expect(key=key, version=waiting.version),),
-            puts=(Put(key=key, value=replace(waiting, status=status).written()),),
-        )
-        details: JsonObject = {"completion": outcome, "reportedBy": principal.credential}
-        if error:
-            details["problem"] = redact({"error": error})["error"]
-        credit = self._amounts.of(record.type) if outcome is Outcome.COMPLETED else None
-        if credit is not None:
-            details["value"] = credit.shown()
-        return EntryDraft(
-            tenant=record.tenant,
-            id=self._ids.new("evt"),
-            type=EntryType.CALL_COMPLETED,
-            time=timestamp(self._clock.now()),
-            intent_id=record.id,
-            agent=record.agent,
-            upstream=record.system,
-            tool=record.action,
-            reasons=(outcome,),
-            policy_digest=record.policy_digest,
-            risk=record.risk,
-            args_digest=record.args_digest,
-            body=completed_body(details),
-            expects=rows.expects,
-            puts=rows.puts,
-            domain=record.domain,
-            intent_type=record.type,
-            value_cents=0 if credit is None else credit.cents,
-            value_type="" if credit is None else credit.type,
-        )
 
 
 # --- what is kept of an intent ----------------------------------------------------------------------------------------
@@ -500,14 +454,9 @@ def _state(judged: Judged) -> IntentState:
     )
 
 
-def _submitted(principal: Principal, waiting: IntentState) -> bool:
-    """Return True for the credential that submitted the intent, and for any that is bound to its agent."""
-    return principal.credential == waiting.credential or (principal.bound and principal.agent == waiting.agent)
-
-
 def _may_act(principal: Principal, waiting: IntentState) -> bool:
     """Return True for who submitted, but for a key that may only look: it gets, and uses up, nothing to act with."""
-    return Scope.INTENTS_WRITE in principal.scopes and _submitted(principal, waiting)
+    return Scope.INTENTS_WRITE in principal.scopes and submitted_by(principal, waiting)
 
 
 def _awaits_token(waiting: IntentState, held: HeldApproval) -> bool:
@@ -527,7 +476,3 @@ def _again(judged: Judged, waiting: IntentState, held: HeldApproval) -> Rows:
         return Rows(expects=unchanged + rows.expects, puts=rows.puts)
     rejected = Put(key=key, value=replace(waiting, status=_AFTER[judged.decision.effect]).written())
     return Rows(expects=unchanged + rows.expects, puts=(*rows.puts, rejected))
-
-
-def _too_late(status: IntentStatus) -> StateConflict:
-    return StateConflict(f"The intent is {status.value}; an outcome is reported once, of an approved one.")
