@@ -119,9 +119,9 @@ async def test_a_command_waits_for_another_one_to_let_the_store_go(
     opened = Gateway.open
 
     @asynccontextmanager
-    async def opening(settings: Settings) -> AsyncIterator[Gateway]:
+    async def opening(settings: Settings, **more: Any) -> AsyncIterator[Gateway]:
         try:
-            async with opened(settings) as gateway:
+            async with opened(settings, **more) as gateway:
                 yield gateway
         except StoreInUse:
             refused.set()
