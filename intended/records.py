@@ -135,7 +135,7 @@ class AgentMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTrust:
-    """What an agent has earned. `tier` is in force; `ceiling` is how far it may rise; `version` counts changes.
+    """What an agent has earned. `tier` is in force; `ceiling` is how far it may rise; `version` rises with each.
 
     A `pinned` tier is given and does not move; a `frozen` agent is not promoted. `raw` holds what it rests on, and what
     the next tier takes.

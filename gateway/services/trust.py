@@ -202,7 +202,7 @@ class Trust:
         return self.terms.start if pinned is None and not self.terms.earned else pinned
 
     async def version(self, tenant: str, agent: str) -> int:
-        """Return the version of an agent's row, which counts its changes. Raises StoreError."""
+        """Return the version of an agent's row, which rises with each change. Raises StoreError."""
         held = self.held(tenant, agent)
         if held is None:
             return 0

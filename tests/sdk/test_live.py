@@ -187,6 +187,21 @@ def test_kill_switches(make: Make) -> None:
         admin.throw_switch("upstream", "nowhere", reason="x")
 
 
+def test_trust(make: Make) -> None:
+    """A human's hand on it, with a reason; who may not is told so, and a stale version is one."""
+    admin, operator = make(), make("operator")
+    agent = admin.register_agent("SDK Trusted")
+    found = operator.agent_trust(agent.id)
+    assert (found.agent, found.tier, found.ceiling, found.frozen) == ("sdk-trusted", "T0", "T2", False)
+    changed = admin.change_trust("sdk-trusted", reason="reviewed", frozen=True, ceiling="T3", version=found.version)
+    assert (changed.frozen, changed.ceiling) == (True, "T3")
+    assert changed.version > found.version
+    with pytest.raises(ValidationError):
+        admin.change_trust("sdk-trusted", reason="again", ceiling="default", version=found.version)
+    with pytest.raises(ForbiddenError):
+        operator.change_trust("sdk-trusted", reason="please", ceiling="T4")
+
+
 def test_connectors_stats_and_health(make: Make) -> None:
     """What a dashboard shows."""
     client = make()

@@ -71,7 +71,7 @@ class AgentTrust(Answer):
     raisedBy: list[CitedEntry] = Field(description="The last entries that raised its score.")
     loweredBy: list[CitedEntry] = Field(description="The last entries that lowered it.")
     promotion: list[PromotionNeed] = Field(description="What the next tier takes; empty where there is none.")
-    version: int = Field(description="Counts the changes of its standing; also the `ETag`.")
+    version: int = Field(description="Rises with each change of its standing; also the `ETag`.")
 
 
 class TrustPoint(Answer):
