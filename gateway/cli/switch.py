@@ -33,7 +33,6 @@ NameArgument = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded, and told to what is stopped.")]
 
 
-@app.command("list", hidden=True)
 @app.command("ls")
 def list_(
     tenant: TenantOption = "default",
@@ -58,7 +57,7 @@ def throw(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Stop it: nothing of it is forwarded from the moment that this returns."""
+    """Stop it: nothing passes once this returns."""
     name, tenant = _meant(kind, name, tenant)
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}))
@@ -77,7 +76,7 @@ def release(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Let it go again. Approvals that were cancelled stay so."""
+    """Let it go again; what was cancelled stays so."""
     name, tenant = _meant(kind, name, tenant)
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     path = f"/switches/{kind}/{name}?{urlencode({'reason': reason})}"

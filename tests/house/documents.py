@@ -34,7 +34,8 @@ def help_text(*command: str) -> str:
 
 def readme() -> str:
     """Return README.md as it should be."""
-    block = f"```text\n$ intended --help\n{help_text()}\n```\n"
+    # The page is short, and what an option of every program means is known.
+    block = f"```text\n$ intended --help\n...\nCommands:{help_text().partition('Commands:')[2]}\n```\n"
     return BLOCK.sub(lambda found: f"{found[1]}{block}{found[2]}", (ROOT / "README.md").read_text())
 
 
