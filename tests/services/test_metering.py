@@ -195,6 +195,23 @@ async def test_a_reading_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch)
     assert (readings.pending_approvals, readings.unread) == ({}, 1)
 
 
+async def test_all_readings_together_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred tenants whose index hangs must not take a hundred times as long."""
+    monkeypatch.setattr(module, "ALL_S", -1.0)
+    house = House()
+    await house.figures.decided("bot")
+
+    async def never(tenant: str) -> int:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(house.figures.waiting, "pending", never)
+    with anyio.fail_after(5):
+        readings, _ = await house.read("acme")
+    assert readings.pending_approvals == {}
+    assert readings.unread >= 1
+
+
 async def test_questions_are_answered_one_after_another() -> None:
     """Fifty that ask at once must not cost fifty at once."""
     house = House()
