@@ -1,6 +1,7 @@
 """The composition root: what a start refuses, what it records, what it closes."""
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from gateway.ports import Appended
 from gateway.records import reading
 from gateway.services.audit_query import tail
 from gateway.services.operator import operator
-from gateway.settings import Settings, UpstreamSettings
+from gateway.settings import Settings, UpstreamSettings, ValueSettings
 from gateway.store.sqlite.store import StoreOptions, open_store
 from gateway.telemetry.clock import SystemClock
 
@@ -260,3 +261,24 @@ async def test_a_late_entry_without_a_gateway_to_close_it_is_left_to_the_next_st
     async with Gateway.open(settings) as gateway:
         pass
     gateway._disown(late, Appended(seq=1, hash=b""))
+
+
+async def test_what_completed_intents_are_worth_is_added_up(tmp_path: Path) -> None:
+    """From the operator's file to `valueGenerated`; other amounts after a restart rewrite nothing."""
+    told = []
+    for amount in ("99.00", "1.00"):
+        worth = ValueSettings(currency="EUR", amounts={"billing.send_invoice": Decimal(amount)})
+        rules = Path(__file__).parents[1] / "policies/allow-all.yaml"
+        settings = settings_in(tmp_path, value=worth, policies=rules, tiers={"default": "T4"})
+        async with Gateway.open(settings) as gateway:
+            transport = httpx.ASGITransport(gateway.operator)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                await client.post("/v1/agents", json={"name": "Billing Agent"})
+                body = {"type": "billing.send_invoice", "domain": "billing", "agentId": "billing-agent", "params": {}}
+                for status in ("completed", "failed"):
+                    made = (await client.post("/v1/intents", json=body)).json()["data"]
+                    await client.post(f"/v1/intents/{made['intentId']}/outcome", json={"status": status})
+                await client.post("/v1/intents", json=body)
+                metrics = await client.get("/v1/agents/billing-agent/metrics")
+                told.append(metrics.json()["data"]["valueGenerated"])
+    assert told == [99.0, 100.0]

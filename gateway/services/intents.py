@@ -57,8 +57,6 @@ IDEMPOTENCY: Final = "idem:"
 KEYS_KEPT: Final = 100_000
 """Idempotency keys of one tenant whose end is remembered; those beyond are removed after the next start."""
 
-"""Who may report the outcome of an intent that another agent submitted."""
-
 
 @value
 class Submitted:

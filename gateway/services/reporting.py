@@ -21,6 +21,7 @@ from gateway.services.judged import Rows
 __all__ = ["reported_entry", "require_reportable", "require_text", "submitted_by", "too_late"]
 
 _OPERATORS: Final = frozenset({Role.OPERATOR, Role.ADMIN})
+"""Who may report the outcome of an intent that another agent submitted."""
 
 
 def require_text(outcome: Outcome, error: str) -> None:
