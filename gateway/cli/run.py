@@ -98,7 +98,7 @@ async def _serve(settings: "Settings") -> None:
         tasks.start_soon(lines.run)
 
         def started(served: "Serving") -> None:
-            announce(gateway.report, settings, served.url)
+            announce(gateway.report, settings, served.url, metrics=served.metrics_url)
             tasks.start_soon(_warn_of_unreachable, gateway)
 
         await serve(gateway, settings, started=started)

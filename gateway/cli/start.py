@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["agent_lines", "announce"]
 
 
-def announce(report: "StartReport", settings: "Settings", url: str) -> None:
-    """Print what was started. `url` is the gateway's address without a path."""
+def announce(report: "StartReport", settings: "Settings", url: str, *, metrics: str = "") -> None:
+    """Print what was started. `url` is the gateway's address without a path, `metrics` where Prometheus asks."""
     url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")  # what reaches it from here
     say(f"Intended MCP gateway {__version__}", style="bold")
     for label, lines in (
@@ -24,6 +24,7 @@ def announce(report: "StartReport", settings: "Settings", url: str) -> None:
         ("agent URL", agent_lines(report, url)),
         ("policy", [f"{report.policies}  (digest {report.policy_digest[:12]})"]),
         ("data", [str(report.data)]),
+        ("metrics", [metrics] if metrics else []),
     ):
         for number, line in enumerate(lines):
             say(f"  {label if number == 0 else '':<10} {line}")

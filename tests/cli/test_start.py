@@ -120,3 +120,10 @@ def test_keys_are_told_with_the_command_that_makes_one(
     found = told(capsys, report(keyless=False, keys=keys), Settings(data=Path("/data")), URL)
     assert f"keys       {text}; intended keys create NAME --data /data\n" in found
     assert '/mcp --header "Authorization: Bearer $INTENDED_AGENT_KEY"\n' in found
+
+
+def test_where_prometheus_asks_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """With port 0 nobody could know it otherwise; without the setting there is nothing to say."""
+    announce(report(), Settings(), URL, metrics="http://127.0.0.1:9464/metrics")
+    assert "  metrics    http://127.0.0.1:9464/metrics\n" in capsys.readouterr().err
+    assert "metrics" not in told(capsys, report(), Settings(), URL)
