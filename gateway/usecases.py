@@ -282,6 +282,7 @@ class Directories:
             agents=self.agents,
             thresholds=self.thresholds,
             switches=self.switches,
+            breakers=self.breakers,
             trust=self.trust_changes,
             trust_history=TrustHistory(shelf=self.shelf, clock=self._clock, terms=self.trust.terms),
             keys=self.keys,

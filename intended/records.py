@@ -150,6 +150,7 @@ class AgentTrust:
     pinned: bool
     version: int
     failures_in_row: int = 0
+    stopped: str = ""
     raw: JsonObject = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -165,6 +166,7 @@ class AgentTrust:
             pinned=fields.flag("pinned"),
             version=fields.count("version"),
             failures_in_row=fields.count_or("failuresInRow"),
+            stopped=fields.text_or("stopped"),
             raw=fields.whole(),
         )
 

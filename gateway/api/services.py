@@ -8,6 +8,7 @@ from gateway.services.approval_list import ApprovalList
 from gateway.services.approval_view import ApprovalViews
 from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
+from gateway.services.breaker import Breakers
 from gateway.services.connectors import Connectors
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
@@ -42,6 +43,7 @@ class Services:
     agents: Agents
     thresholds: Thresholds
     switches: Switches
+    breakers: Breakers
     trust: TrustChanges
     trust_history: TrustHistory
     keys: Keys

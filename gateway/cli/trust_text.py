@@ -26,6 +26,8 @@ def told(trust: dict[str, Any]) -> Iterator[str]:
     yield f"acts      {', '.join(f'{count} {kind}' for kind, count in trust['counts'].items() if count) or 'none'}"
     if trust["failuresInRow"]:
         yield f"in a row  {trust['failuresInRow']} failed or denied"
+    if trust["stopped"]:
+        yield visible(f"STOPPED   {trust['stopped']}")
     for word, member in (("raised by", "raisedBy"), ("lowered by", "loweredBy")):
         if trust[member]:
             entries = ", ".join(f"{one['seq']} ({one['id']})" for one in trust[member])

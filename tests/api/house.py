@@ -20,6 +20,7 @@ from gateway.api.openapi import enveloped
 from gateway.api.operation import OperationRoute
 from gateway.api.services import Services
 from gateway.core.approvals import Approval, ApprovalState
+from gateway.core.breaker import BreakerTerms
 from gateway.core.decision import ApprovalTerms, Effect
 from gateway.core.decision import Thresholds as Caps
 from gateway.core.intent.taxonomy import TAXONOMY
@@ -33,6 +34,7 @@ from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submiss
 from gateway.ports import IntentFilter, Page
 from gateway.services.agents import Agents
 from gateway.services.authentication import Authentication
+from gateway.services.breaker import Breakers
 from gateway.services.connectors import Connectors
 from gateway.services.intents import Submitted
 from gateway.services.keys import Keys
@@ -367,6 +369,7 @@ async def opened() -> House:
         trust=TrustChanges(trust=trust, audit=store, agents=agents, clock=clock, ids=ids),
         trust_history=TrustHistory(shelf=shelf, clock=clock, terms=terms),
         thresholds=Thresholds(**written, configured=caps),
+        breakers=Breakers(failures=trust, clock=clock, terms=BreakerTerms(failures=3)),
         switches=Switches(**written, agents=agents, cancels=NothingToCancel(), upstreams=("files",)),
         keys=keys,
         people=people,

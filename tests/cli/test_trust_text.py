@@ -16,6 +16,7 @@ TRUST: dict[str, Any] = {
     "ceilingSetByHuman": False,
     "since": "2026-11-22",
     "failuresInRow": 0,
+    "stopped": None,
     "counts": {"executed": 7, "failed": 0, "denied": 1},
     "raisedBy": [{"seq": 4, "id": "evt_4"}, {"seq": 5, "id": "evt_5"}],
     "loweredBy": [{"seq": 9, "id": "evt_9"}],
@@ -54,6 +55,9 @@ def test_what_a_human_or_the_configuration_says_is_told() -> None:
     lines = list(told(fallen))
     assert lines[1] == "          T3 by its last change; that it fell is in force and about to be recorded"
     assert "in a row  4 failed or denied" in lines
+    stopped = TRUST | {"stopped": "The agent 'bot' has been switched off\x1b[2J"}
+    (line,) = [one for one in told(stopped) if one.startswith("STOPPED   The agent 'bot' has been switched off")]
+    assert "\x1b" not in line
 
 
 def point(day: int, score: int, tier: str) -> dict[str, Any]:

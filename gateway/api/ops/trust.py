@@ -67,6 +67,7 @@ class AgentTrust(Answer):
     ceilingSetByHuman: bool
     since: str | None = Field(description="The day of its last change of tier, or of its first evidence.")
     failuresInRow: int = Field(description="Failed and denied calls since the last that went well.")
+    stopped: str | None = Field(description="Why nothing of it runs now: a kill switch, or its failures; null: it may.")
     counts: dict[str, int] = Field(description="Its acts by what they were evidence of.")
     raisedBy: list[CitedEntry] = Field(description="The last entries that raised its score.")
     loweredBy: list[CitedEntry] = Field(description="The last entries that lowered it.")
@@ -158,12 +159,22 @@ def _view(call: Call, view: TrustView) -> JsonObject:
         "ceilingSetByHuman": view.own_ceiling,
         "since": view.since or None,
         "failuresInRow": view.failures_in_row,
+        "stopped": _stopped(call, view.agent),
         "counts": view.counts,
         "raisedBy": [{"seq": seq, "id": entry} for seq, entry in view.raised],
         "loweredBy": [{"seq": seq, "id": entry} for seq, entry in view.lowered],
         "promotion": [{"what": one.what, "has": one.has, "asks": one.asks, "met": one.met} for one in view.needs],
         "version": view.version,
     }
+
+
+def _stopped(call: Call, agent: str) -> str | None:
+    """Return why the agent's calls are stopped, to whichever upstream they go."""
+    tenant = call.principal.tenant
+    stop = call.services.switches.stop(tenant, agent, "")
+    circuit = None if stop is not None else call.services.breakers.circuit(tenant, agent)
+    found = stop if circuit is None else circuit.stop
+    return None if found is None else found.explanation
 
 
 def _move(move: Move) -> JsonObject:

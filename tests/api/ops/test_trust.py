@@ -105,3 +105,27 @@ async def test_an_unknown_agent_has_its_own_code(path: str) -> None:
     assert (await house.get(path)).json()["error"]["code"] == "AGENT_NOT_FOUND"
     answer = await house.get(PATH, key=house.other)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "AGENT_NOT_FOUND")
+
+
+async def test_what_stops_an_agent_is_shown_with_its_trust() -> None:
+    """Whoever wonders why nothing of it runs finds a switch, or its failures; nothing where it may act."""
+    house = await house_with_bot()
+
+    async def stopped() -> str | None:
+        return (await house.get(PATH)).json()["data"]["stopped"]
+
+    assert await stopped() is None
+    for number in range(3):
+        draft = EntryDraft(
+            tenant="acme",
+            id=f"evt_bad_{number}",
+            type=EntryType.CALL_COMPLETED,
+            time="2026-11-22T12:00:00.000Z",
+            agent="bot",
+            reasons=("tool-error",),
+            risk=60,
+        )
+        await house.store.append(draft)
+    assert "The last 3 calls of this agent failed" in str(await stopped())
+    await house.send("PUT", "/v1/switches/agent/bot", json={"reason": "runs amok"})
+    assert "runs amok" in str(await stopped())
