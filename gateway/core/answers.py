@@ -28,6 +28,9 @@ CAPABILITY_OF: Final = {
 """The three requests that an upstream may make, and what an agent must have declared to get them."""
 
 
+_HANDSHAKE: Final = Era.HANDSHAKE
+
+
 def read_message(data: bytes, max_depth: int = ANSWER_DEPTH) -> JsonObject | str:
     """Return one JSON-RPC message of an upstream, or what is wrong with it."""
     try:
@@ -75,7 +78,7 @@ def check_result(method: str, era: Era, result: JsonObject, capabilities: JsonOb
     Clients differ on results of an unknown kind (some show an empty success), so that none gets through.
     """
     kind = result.get("resultType")
-    if era is Era.HANDSHAKE:
+    if era is _HANDSHAKE:
         return "" if kind is None or kind == "complete" else "a `resultType` in the handshake era"
     if kind == "complete":
         return ""

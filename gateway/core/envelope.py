@@ -42,6 +42,9 @@ _SPELLINGS: Final[Mapping[str, str]] = {
 _SPELT: Final = frozenset(_SPELLINGS.values())
 
 
+_REQUEST: Final = Kind.REQUEST
+
+
 class Envelope(NamedTuple):
     """A sound envelope. `answer` holds `result` or `error` of a response, and is empty otherwise."""
 
@@ -80,7 +83,7 @@ def _read_call(body: JsonObject, identifier: str | int | None) -> Envelope | Rej
     elif problem := _misspelt(params):
         return _refused(problem, identifier)
     if "id" in body:
-        return Envelope(kind=Kind.REQUEST, id=identifier, method=method, params=params, answer={})
+        return Envelope(kind=_REQUEST, id=identifier, method=method, params=params, answer={})
     if not method.startswith("notifications/"):
         return _refused("this method needs an `id`: only notifications go without", None)
     return Envelope(kind=Kind.NOTIFICATION, id=None, method=method, params=params, answer={})

@@ -169,8 +169,10 @@ NAME_MEMBER: Final[Mapping[str, str]] = MappingProxyType(
 
 def treatment(method: str, era: Era, direction: Direction, kind: Kind) -> Treatment:
     """Return the treatment of a request or notification. (A response is nobody's method: the session matches it.)"""
-    unknown = Treatment.DROP if kind is Kind.NOTIFICATION else Treatment.REJECT
-    return _TREATMENTS.get((method, era, direction, kind), unknown)
+    known = _TREATMENTS.get((method, era, direction, kind))
+    if known is not None:
+        return known
+    return _DROP if kind is _NOTE else _REJECT
 
 
 # --- what a gated message is aimed at ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ Owns identity as a value, and the tables of scopes and roles (contract, section 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Final
 
 __all__ = [
     "CLI_CREDENTIAL",
@@ -15,6 +16,7 @@ __all__ = [
     "KEYLESS_AGENT",
     "ROLE_SCOPES",
     "SYSTEM_TENANT",
+    "TIER_NAMES",
     "Principal",
     "Role",
     "Scope",
@@ -83,6 +85,10 @@ class TrustTier(IntEnum):
     T2 = 2
     T3 = 3
     T4 = 4
+
+
+TIER_NAMES: Final = tuple(tier.name for tier in TrustTier)
+"""The name of each tier, by its number: an Enum's own `name` costs ten times that, and each call asks for some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

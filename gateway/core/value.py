@@ -3,6 +3,9 @@
 A frozen dataclass sets each field through `object.__setattr__`; over the some 150 fields that one call makes, that is a
 tenth of its CPU. The values that every call makes are therefore frozen by mypy (strict, in CI), not at run time. Values
 that are made once in a while, are hashed, or could be changed by mistake from outside stay frozen dataclasses.
+
+A module that every call passes binds the members of Enums that it asks for to globals (`_ALLOW: Final = Effect.ALLOW`):
+Python 3.11 finds a member through its metaclass, at five times the cost, and a call asks for some forty.
 """
 
 from dataclasses import dataclass

@@ -48,6 +48,10 @@ CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 """The members of `_meta` that every modern request has."""
 
 _NO_META: Final[JsonObject] = {}
+_HANDSHAKE: Final = Era.HANDSHAKE
+_MODERN: Final = Era.MODERN
+_REQUEST: Final = Kind.REQUEST
+_RESPONSE: Final = Kind.RESPONSE
 
 
 def classify(body: bytes, headers: Sequence[tuple[bytes, bytes]], limits: WireLimits) -> Inbound | Rejection:
@@ -102,14 +106,14 @@ def _handshake(envelope: Envelope, routing: RoutingHeaders) -> Inbound | Rejecti
         return _mismatch("Mcp-Method", envelope, Era.HANDSHAKE)
     if routing.name is not None and _name_differs(envelope, routing):
         return _mismatch("Mcp-Name", envelope, Era.HANDSHAKE)
-    return _inbound(envelope, Era.HANDSHAKE, routing.version or "", ())
+    return _inbound(envelope, _HANDSHAKE, routing.version or "", ())
 
 
 # --- modern era -------------------------------------------------------------------------------------------------------
 
 
 def _modern(envelope: Envelope, meta: JsonObject, routing: RoutingHeaders) -> Inbound | Rejection:
-    if envelope.kind is Kind.RESPONSE:
+    if envelope.kind is _RESPONSE:
         return _refused(INVALID_REQUEST, "answers are not POSTed in this protocol version", envelope)
     rejection = (
         _check_body(envelope, meta, routing)
@@ -118,12 +122,12 @@ def _modern(envelope: Envelope, meta: JsonObject, routing: RoutingHeaders) -> In
     )
     if rejection is not None:
         return rejection
-    return _inbound(envelope, Era.MODERN, routing.version or "", routing.params)
+    return _inbound(envelope, _MODERN, routing.version or "", routing.params)
 
 
 def _check_body(envelope: Envelope, meta: JsonObject, routing: RoutingHeaders) -> Rejection | None:
     """What the body must say by itself. Notifications need not (202 and dropped, as the official SDK does)."""
-    if envelope.kind is not Kind.REQUEST:
+    if envelope.kind is not _REQUEST:
         return None
     if VERSION_KEY not in meta and routing.version not in KNOWN_VERSIONS:
         # A handshake agent with a version from nowhere, not a modern one that forgot its body.

@@ -5,6 +5,7 @@ is `downstream`); decides nothing (that is `enforcement`).
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final
 
 import anyio
 
@@ -39,6 +40,11 @@ from gateway.services.relaying import AgentRelay
 __all__ = ["Conversation", "Dispatch", "Reply"]
 
 AGENT = Direction.FROM_AGENT
+_HANDSHAKE: Final = Era.HANDSHAKE
+_MODERN: Final = Era.MODERN
+_REQUEST: Final = Kind.REQUEST
+_GATE: Final = Treatment.GATE
+_REJECT: Final = Treatment.REJECT
 
 
 class Dispatch:
@@ -94,16 +100,19 @@ class Dispatch:
             relays=self._relay,
         )
 
-    async def handle(self, conversation: Conversation, inbound: Inbound, caller: Caller) -> Reply:
-        """Answer one request of a handshake conversation. Cancelling this is the agent's cancellation."""
+    def handle(self, conversation: Conversation, inbound: Inbound, caller: Caller) -> Awaitable[Reply]:
+        """Answer one request of a handshake conversation. Cancelling this is the agent's cancellation.
+
+        Not a coroutine itself, as `_common` is none.
+        """
         if inbound.method == "ping":
-            return Reply(message={"result": {}})
+            return _alive()
         if inbound.method == "logging/setLevel":
-            return await self._set_level(conversation, inbound, caller)
+            return self._set_level(conversation, inbound, caller)
         if inbound.method == "resources/unsubscribe":
-            return await self._unsubscribe(conversation, inbound, caller)
-        treated = treatment(inbound.method, Era.HANDSHAKE, AGENT, Kind.REQUEST)
-        return await self._common(conversation, inbound, caller, treated)
+            return self._unsubscribe(conversation, inbound, caller)
+        treated = treatment(inbound.method, _HANDSHAKE, AGENT, _REQUEST)
+        return self._common(conversation, inbound, caller, treated)
 
     async def notice(self, conversation: Conversation, inbound: Inbound) -> None:
         """Take one notification of a handshake conversation; what the method table does not pass ends here.
@@ -124,8 +133,8 @@ class Dispatch:
 
     async def handle_modern(self, principal: Principal, mount: Mount, inbound: Inbound, caller: Caller) -> Reply:
         """Answer one stateless request, `subscriptions/listen` included (returns when the stream ends)."""
-        treated = treatment(inbound.method, Era.MODERN, AGENT, Kind.REQUEST)
-        if treated is Treatment.REJECT:
+        treated = treatment(inbound.method, _MODERN, AGENT, _REQUEST)
+        if treated is _REJECT:
             return _with_status(_unknown_method())
         party = ModernParty(
             principal,
@@ -223,7 +232,7 @@ class Dispatch:
         """
         if inbound.method in LISTS:
             return self._listing.handle(party, inbound, caller)
-        if treated is Treatment.GATE:
+        if treated is _GATE:
             return self._gating.handle(party, inbound, caller)
         return _not_treated()
 
@@ -254,6 +263,10 @@ class Dispatch:
     async def refused(self, principal: Principal | None, source: str, rejection: Rejection) -> None:
         """Record that a message was refused before any treatment; `source` is the peer's address."""
         await self._refusals.record(principal, source, rejection)
+
+
+async def _alive() -> Reply:
+    return Reply(message={"result": {}})
 
 
 def _unknown_method() -> Reply:

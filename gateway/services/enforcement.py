@@ -13,6 +13,7 @@ alone (`judge`): its program acts itself. What escalates waits at the `Desk`, op
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 import anyio
 
@@ -27,7 +28,7 @@ from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
-from gateway.core.principal import Principal
+from gateway.core.principal import TIER_NAMES, Principal
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
@@ -70,6 +71,11 @@ __all__ = [
 ATTEMPTS = 3
 """How often a call starts again because what its decision rested on changed meanwhile (design, section 3)."""
 
+
+_ALLOW: Final = Effect.ALLOW
+_ESCALATE: Final = Effect.ESCALATE
+_DENY: Final = Effect.DENY
+_CALL_DECIDED: Final = EntryType.CALL_DECIDED
 
 _BUSY = (Reason.BUSY, "Too many calls are in flight; wait for some to end.")
 _OVERTAKEN = Rows()
@@ -168,7 +174,7 @@ class Enforcement:
             except StoreError as error:
                 outcome = unrecorded(intent_id, error)
             else:
-                if judged.decision.effect is not Effect.ALLOW:
+                if judged.decision.effect is not _ALLOW:
                     return _not_allowed(judged)
                 if judged.use is not None:
                     judged.use.heard = partial(heard, presence, shield)
@@ -255,7 +261,7 @@ class Enforcement:
             refusal = _BUSY if busy else _CONTENTION if attempt > ATTEMPTS else None
             judged = await self._considered(principal, call, intent_id, approval, refusal)
             own = NO_ROWS
-            if judged.decision.effect is Effect.ESCALATE and self._desk is not None:
+            if judged.decision.effect is _ESCALATE and self._desk is not None:
                 judged, own = await self._hold(self._desk, replace(judged, continues=continues))
                 if judged.again is not None:
                     return judged
@@ -272,7 +278,7 @@ class Enforcement:
                 overtaken += 1
                 attempt -= 1
             await self._facts.outdated(principal.tenant, conflict.key)
-        if judged.facts.novel and judged.decision.effect is Effect.ALLOW:
+        if judged.facts.novel and judged.decision.effect is _ALLOW:
             self._facts.remember(principal, call)
         self._tell(judged, begun, evaluated)
         return judged
@@ -308,7 +314,7 @@ class Enforcement:
 
     async def _append(self, judged: Judged, rows: Rows, *, again: bool) -> tuple[float, Appended | Conflict]:
         """Append the decision, with what it spends of its budgets; also return when it was ready to be appended."""
-        if not judged.facts.accounts or judged.decision.effect is not Effect.ALLOW:
+        if not judged.facts.accounts or judged.decision.effect is not _ALLOW:
             draft = self._decided(judged, rows, again=again)
             evaluated = self._clock.monotonic()
             return evaluated, await self._queued(judged, draft)
@@ -376,7 +382,7 @@ class Enforcement:
     ) -> EntryDraft:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
         call, facts, decision = judged.call, judged.facts, judged.decision
-        allowed = decision.effect is Effect.ALLOW
+        allowed = decision.effect is _ALLOW
         first = seen_key(judged.principal, call) if allowed and facts.novel else ""
         upstream, target = shown_place(call)
         body, whole = decided(
@@ -391,7 +397,7 @@ class Enforcement:
         return EntryDraft(
             tenant=judged.principal.tenant,
             id=self._ids.new("evt"),
-            type=EntryType.CALL_DECIDED,
+            type=_CALL_DECIDED,
             time=timestamp(facts.now),
             intent_id=judged.intent_id,
             agent=judged.principal.agent,
@@ -406,7 +412,7 @@ class Enforcement:
             body=body,
             evaluation_input=whole,
             opens=allowed and call.method != INTENT_METHOD,
-            expects=rows.expects if decision.effect is Effect.DENY else facts.expects + rows.expects,
+            expects=rows.expects if decision.effect is _DENY else facts.expects + rows.expects,
             puts=(
                 *rows.puts,
                 *[Put(key=key, value=row) for key, row, _ in spent.after],
@@ -417,7 +423,7 @@ class Enforcement:
             + ((Unchanged(key=first, value=None),) if first and facts.bundle.asks_first_use else ()),
             domain=judged.intent.domain,
             intent_type=judged.intent.type,
-            tier=facts.tier.name,
+            tier=TIER_NAMES[facts.tier],
             again=again,
         )
 

@@ -9,6 +9,7 @@ it is (`services/running.py`).
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Final
 
 import anyio
 import anyio.lowlevel
@@ -34,6 +35,11 @@ Forward = Callable[[], Awaitable[JsonObject]]
 
 Prepare = Callable[[Judged], Awaitable[None]]
 """Makes what the forwarded call is to carry, once it is durably allowed. Raises SigningError; nothing is then sent."""
+
+
+_OK: Final = Completion.OK
+_ANSWERED: Final = OutcomeKind.ANSWERED
+_CALL_COMPLETED: Final = EntryType.CALL_COMPLETED
 
 
 class Forwarding:
@@ -115,7 +121,7 @@ class Forwarding:
         return await self._answer(judged, message, started)
 
     async def _answer(self, judged: Judged, message: JsonObject, started: float) -> Outcome:
-        completion = Completion.OK
+        completion = _OK
         if "error" in message:
             completion = Completion.RPC_ERROR
         elif message["result"].get("isError") is True:
@@ -134,7 +140,7 @@ class Forwarding:
     ) -> Outcome:
         """Record how the call ended; only then is there an outcome other than WITHHELD."""
         outcome = Outcome(
-            kind=OutcomeKind.FAILED if message is None else OutcomeKind.ANSWERED,
+            kind=OutcomeKind.FAILED if message is None else _ANSWERED,
             intent_id=judged.intent_id,
             reason=completion,
             explanation=problem,
@@ -173,7 +179,7 @@ class Forwarding:
         return EntryDraft(
             tenant=judged.principal.tenant,
             id=self._ids.new("evt"),
-            type=EntryType.CALL_COMPLETED,
+            type=_CALL_COMPLETED,
             time=timestamp(self._clock.now()),
             intent_id=judged.intent_id,
             agent=judged.principal.agent,
@@ -195,7 +201,7 @@ class Forwarding:
 
 def _did_it(outcome: Outcome) -> bool:
     """Return whether the call did what it was for: its answer is a result, and not one that asks for more input."""
-    return outcome.reason == Completion.OK and outcome.message["result"].get("resultType") != "input_required"
+    return outcome.reason == _OK and outcome.message["result"].get("resultType") != "input_required"
 
 
 def heard(presence: Presence, shield: anyio.CancelScope) -> bool:

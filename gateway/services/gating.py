@@ -6,6 +6,7 @@ the upstream's answer before the agent sees it. Decides nothing: that is `enforc
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from typing import Final
 
 import anyio
 
@@ -47,6 +48,9 @@ PAGES_LISTED = 100
 
 SUBSCRIPTIONS_KEPT = 1000
 """Resources that one session may be subscribed to; their URIs are kept to filter the updates."""
+
+_MODERN: Final = Era.MODERN
+_ANSWERED: Final = OutcomeKind.ANSWERED
 
 NAMED = frozenset({"tools/call", "prompts/get"})
 """The methods whose target is named by `params.name`, prefixed where the path serves several upstreams."""
@@ -191,7 +195,7 @@ class Gating:
         """Compare the state that came back, and `Mcp-Param-*` headers, with the call; fail closed (modern era)."""
         if leg is not None and (foreign := misplaced(party.principal, call, leg)) is not None:
             return foreign
-        if party.era is not Era.MODERN or call.tool is None:
+        if party.era is not _MODERN or call.tool is None:
             return None
         return check_param_headers(inbound.param_headers, call.tool.header_marks, call.arguments)
 
@@ -274,9 +278,9 @@ class Gating:
         """Return the answer of an outcome."""
         if outcome.replayed:
             outcome = _in_era(outcome, party.era)
-        if outcome.kind is not OutcomeKind.ANSWERED:
+        if outcome.kind is not _ANSWERED:
             return self._tell(party, _as_written(call, inbound), outcome)
-        if party.era is Era.MODERN and _asks(outcome.message):
+        if party.era is _MODERN and _asks(outcome.message):
             refused = await self._refused_input(party, call, outcome, caller)
             if refused is not None:
                 return refused

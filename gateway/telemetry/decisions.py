@@ -21,7 +21,7 @@ from gateway.core.call import Call
 from gateway.core.decision import Decision, Effect
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
-from gateway.core.principal import DEFAULT_TENANT
+from gateway.core.principal import DEFAULT_TENANT, TIER_NAMES
 
 __all__ = ["DecisionLines"]
 
@@ -67,7 +67,7 @@ class DecisionLines:
                 *shown_place(call),
                 facts.principal.tenant,
                 facts.principal.agent,
-                facts.tier.name,
+                TIER_NAMES[facts.tier],
                 intent.risk,
                 decision.reason,
                 rule,

@@ -31,6 +31,10 @@ NAMES: Final = 1000
 COMBINATIONS: Final = 10
 """For each such name so many combinations of labels, over all tenants: an agent uses few intent types."""
 
+_CALL_DECIDED: Final = EntryType.CALL_DECIDED
+_CALL_COMPLETED: Final = EntryType.CALL_COMPLETED
+_DENY: Final = Effect.DENY
+
 _OPEN: Final = "pending"
 """The reason of an approval's entry while it needs more yeses."""
 _CROCKFORD: Final = {sign: number for number, sign in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
@@ -171,9 +175,9 @@ class Metrics:
         """As `ports.Follower`."""
         kind = draft.type
         self.entries[draft.tenant, kind] += 1
-        if kind is EntryType.CALL_DECIDED:
+        if kind is _CALL_DECIDED:
             self._decided(draft)
-        elif kind is EntryType.CALL_COMPLETED:
+        elif kind is _CALL_COMPLETED:
             self._completed(draft)
         elif kind in self._rare:
             self._rare[kind](draft)
@@ -186,7 +190,7 @@ class Metrics:
             agent, kind = self._bounded(draft, full=len(counts) >= self._most)
             key = (draft.tenant, agent, draft.domain, kind, effect, draft.tier, draft.again)
         counts[key] = counts.get(key, 0) + 1
-        if effect == Effect.DENY and draft.reasons:
+        if effect == _DENY and draft.reasons:
             self.denials[draft.tenant, draft.reasons[0]] += 1
 
     def _completed(self, draft: EntryDraft) -> None:

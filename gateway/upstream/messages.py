@@ -44,6 +44,9 @@ class Shape(Enum):
     RESPONSE = auto()
 
 
+_RESPONSE: Final = Shape.RESPONSE
+
+
 # --- towards the upstream ---------------------------------------------------------------------------------------------
 
 
@@ -101,7 +104,7 @@ def read_message(data: bytes, label: str) -> JsonObject:
 def shape_of(message: JsonObject) -> Shape:
     """Tell a request, a notification and a response apart, of a message that was read."""
     if "method" not in message:
-        return Shape.RESPONSE
+        return _RESPONSE
     return Shape.REQUEST if "id" in message else Shape.NOTIFICATION
 
 

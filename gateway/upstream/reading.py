@@ -17,6 +17,7 @@ from gateway.upstream.messages import Shape, answer_of, read_message, shape_of
 __all__ = ["Take", "read_reply", "read_stream", "refusal"]
 
 JSON: Final = "application/json"
+_RESPONSE: Final = Shape.RESPONSE
 Take = Callable[[Shape, JsonObject], Awaitable[None]]
 """Takes a request or notification of the upstream, in order of arrival."""
 
@@ -84,7 +85,7 @@ def _whole_answer(body: bytes, request_id: int, label: str) -> JsonObject:
     if not body:
         raise UpstreamBroken(f"{label} sent an empty answer", may_have_run=True)
     message = read_message(body, label)
-    if shape_of(message) is not Shape.RESPONSE:
+    if shape_of(message) is not _RESPONSE:
         msg = f"{label} sent a request or notification where the answer was expected"
         raise UpstreamBroken(msg, may_have_run=True)
     return answer_of(message, request_id, label)

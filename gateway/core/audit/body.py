@@ -14,6 +14,7 @@ from gateway.core.decision import Decision
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.principal import TIER_NAMES
 from gateway.core.redact import redact
 from gateway.core.trust.model import VERSION
 
@@ -219,8 +220,8 @@ def _facts(facts: Facts) -> orjson.Fragment:
         grounds = facts.grounds
         rested_on["trust"] = {
             "upTo": grounds.up_to,
-            "start": grounds.start.name,
-            "ceiling": grounds.ceiling.name,
+            "start": TIER_NAMES[grounds.start],
+            "ceiling": TIER_NAMES[grounds.ceiling],
             "model": VERSION,
         }
     if facts.stop is not None:

@@ -8,6 +8,7 @@ Evidence names an argument by its path, never its value.
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote
 
 from gateway.core.intent.arguments import ArgumentName, argument_name
@@ -86,6 +87,9 @@ CONTENT_EFFECTS = frozenset({EffectClass.WRITE, EffectClass.SEND})
 """Tools that store or send the texts they are given."""
 
 
+_READ: Final = EffectClass.READ
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What is known of the tool before its arguments: its effect, its domain, and the values that decide the "
@@ -99,7 +103,7 @@ class Standing:
     @property
     def reads(self) -> bool:
         """Return True where the tool itself changes nothing."""
-        return self.effect is EffectClass.READ
+        return self.effect is _READ
 
 
 @dataclass(slots=True)

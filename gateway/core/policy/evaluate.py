@@ -85,8 +85,8 @@ def plan(bundle: Bundle, call: Call, intent: Intent, principal: Principal, tier:
     agent = principal.named
     if call.tool is None or call.uri:
         return _planned(bundle, call, intent, agent, tier, codes)
-    judged = (intent.type, intent.domain, intent.effect_class.value, *codes)
-    place = (call.method, call.upstream, call.name, agent, int(tier), judged)
+    judged = (intent.type, intent.domain, intent.effect_class, *codes)
+    place = (call.method, call.upstream, call.name, agent, tier, judged)
     planned = bundle.plans.get(place)
     if planned is None:
         if len(bundle.plans) >= PLANS_KEPT:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from enum import IntEnum, StrEnum
 from functools import lru_cache
+from typing import Final
 from zlib import crc32
 
 from gateway.core.audit.entry import EntryDraft, EntryType
@@ -105,6 +106,11 @@ class Change:
         return (self.kind.value,) if self.tier is None else (self.kind.value, self.tier.name)
 
 
+_CALL_DECIDED: Final = EntryType.CALL_DECIDED
+_CALL_COMPLETED: Final = EntryType.CALL_COMPLETED
+_TRUST_CHANGED: Final = EntryType.TRUST_CHANGED
+_DENY: Final = Effect.DENY
+
 _COMPLETED: Mapping[str, EvidenceKind] = {
     "ok": EvidenceKind.EXECUTED,
     "completed": EvidenceKind.CLAIMED,
@@ -137,10 +143,10 @@ def evidence_of(entry: EntryDraft, seq: int) -> Evidence | None:
     if not entry.agent or not entry.reasons:
         return None
     kind = None
-    if entry.type is EntryType.CALL_COMPLETED:
+    if entry.type is _CALL_COMPLETED:
         kind = _COMPLETED.get(entry.reasons[0])
-    elif entry.type is EntryType.CALL_DECIDED:
-        if entry.effect == Effect.DENY:
+    elif entry.type is _CALL_DECIDED:
+        if entry.effect == _DENY:
             kind = _DENIED.get(entry.reasons[0])
     elif entry.type is EntryType.APPROVAL_RESOLVED:
         kind = _RESOLVED.get(entry.reasons[0])
@@ -159,7 +165,7 @@ def evidence_of(entry: EntryDraft, seq: int) -> Evidence | None:
 
 def change_of(entry: EntryDraft, seq: int) -> Change | None:
     """Return the change that a `trust.changed` entry tells; None for any other entry, and for words unknown here."""
-    if entry.type is not EntryType.TRUST_CHANGED or not entry.agent or not entry.reasons:
+    if entry.type is not _TRUST_CHANGED or not entry.agent or not entry.reasons:
         return None
     word, *rest = entry.reasons
     if word not in ChangeKind.__members__.values() or (rest and rest[0] not in TrustTier.__members__):
