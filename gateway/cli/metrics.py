@@ -7,6 +7,7 @@ import typer
 from gateway.cli import options
 from gateway.cli.administration import Administration, Place, administer
 from gateway.cli.output import say, visible
+from gateway.errors import Unavailable
 
 __all__ = ["metrics"]
 
@@ -23,11 +24,23 @@ def metrics(
         return await gateway.text("/metrics")
 
     place = Place(tenant="default", data=data_dir, state=state, config=config)
+    _require_running(place)
     shown = [line for line in administer(place, act).splitlines() if _name(line).startswith(prefix)]
     for line in shown:
         print(visible(line))
     if not shown:
         say(f"no metric's name begins with {prefix}; without it all are shown")
+
+
+def _require_running(place: Place) -> None:
+    """Raise Unavailable where no gateway answers: one that is opened to be asked would say that it is ready."""
+    from gateway.admin.address import is_answered
+    from gateway.parts import data_folder
+
+    folder = data_folder(place.settings())
+    if not is_answered(folder):
+        msg = f"no gateway runs on {folder}; what is on record tell `intended audit` and `intended agents`"
+        raise Unavailable(msg)
 
 
 def _name(line: str) -> str:

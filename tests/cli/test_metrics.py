@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from starlette.responses import PlainTextResponse
 
+from gateway.admin import address
+from gateway.errors import Unavailable
 from tests.cli.desk import Asked, command, desk
 
 TEXT = """\
@@ -15,6 +17,26 @@ intended_ready 1.0
 # TYPE intended_check_ok gauge
 intended_check_ok{check="a\x1b[2Jb"} 1.0
 """
+
+
+@pytest.fixture(autouse=True)
+def running(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a gateway runs there; empty: it does."""
+    stopped: list[bool] = []
+    monkeypatch.setattr(address, "is_answered", lambda folder: not stopped)
+    return stopped
+
+
+def test_where_no_gateway_runs_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: list[bool]
+) -> None:
+    """One that is opened in order to be asked would say that it is ready, and that nothing ever happened."""
+    running.append(True)
+    with desk(monkeypatch, PlainTextResponse(TEXT)) as asked:
+        done = command(tmp_path, "metrics")
+    assert isinstance(done.exception, Unavailable)
+    assert "no gateway runs on" in str(done.exception)
+    assert asked.asked == []
 
 
 def test_all_of_them_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
