@@ -21,6 +21,7 @@ from intended.records import (
     CreatedKey,
     Health,
     Key,
+    Lease,
     LoginLink,
     PortalSession,
     SigningKey,
@@ -171,9 +172,11 @@ class AsyncIntendedClient:
         """Return one approval."""
         return await self._run(endpoints.get_approval(approval_id))
 
-    async def approve(self, approval_id: str, *, reason: str | None = None) -> Approval:
-        """Say yes to an escalated intent: that very act, once."""
-        return await self._run(endpoints.resolve_approval(approval_id, "approve", reason))
+    async def approve(
+        self, approval_id: str, *, reason: str | None = None, lease: Mapping[str, Any] | None = None
+    ) -> Approval:
+        """Say yes to an escalated intent: that very act, once. `lease` says yes to calls of its shape, too."""
+        return await self._run(endpoints.resolve_approval(approval_id, "approve", reason, lease))
 
     async def reject(self, approval_id: str, *, reason: str | None = None) -> Approval:
         """Say no to an escalated intent."""
@@ -187,9 +190,26 @@ class AsyncIntendedClient:
         escalation_id: str | None = None,
         rationale: str | None = None,
         approver: str | None = None,
+        lease: Mapping[str, Any] | None = None,
     ) -> Approval:
         """Answer an escalated intent with rationale and approver; name it by intent or by escalation."""
-        return await self._run(endpoints.record_approval(decision, intent_id, escalation_id, rationale, approver))
+        return await self._run(
+            endpoints.record_approval(decision, intent_id, escalation_id, rationale, approver, lease)
+        )
+
+    async def list_leases(
+        self, *, page: int | None = None, page_size: int | None = None, status: str | None = None
+    ) -> Page[Lease]:
+        """Return a page of leases: those in force unless `status` says otherwise."""
+        return await self._run(endpoints.list_leases(page, page_size, status))
+
+    async def get_lease(self, lease_id: str) -> Lease:
+        """Return one lease."""
+        return await self._run(endpoints.get_lease(lease_id))
+
+    async def revoke_lease(self, lease_id: str, *, reason: str | None = None) -> Lease:
+        """End a lease at once."""
+        return await self._run(endpoints.revoke_lease(lease_id, reason))
 
     # --- agents -----------------------------------------------------------------------------------------------------
 

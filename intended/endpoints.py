@@ -20,6 +20,7 @@ from intended.records import (
     CreatedKey,
     Health,
     Key,
+    Lease,
     LoginLink,
     PortalSession,
     SigningKey,
@@ -142,13 +143,23 @@ def report_outcome(intent_id: str, status: str, error: str | None) -> Call[Inten
 
 
 def record_approval(
-    decision: str, intent_id: str | None, escalation_id: str | None, rationale: str | None, approver: str | None
+    decision: str,
+    intent_id: str | None,
+    escalation_id: str | None,
+    rationale: str | None,
+    approver: str | None,
+    lease: Mapping[str, Any] | None = None,
 ) -> Call[Approval]:
     """`POST /authority/approval`: a human's answer to an escalated intent."""
     if (intent_id is None) == (escalation_id is None):
         raise ValueError("name either intent_id or escalation_id")
     body = _given(
-        intentId=intent_id, escalationId=escalation_id, decision=decision, rationale=rationale, approver=approver
+        intentId=intent_id,
+        escalationId=escalation_id,
+        decision=decision,
+        rationale=rationale,
+        approver=approver,
+        lease=lease,
     )
     return _post("/authority/approval", _object(Approval.read), body)
 
@@ -342,9 +353,32 @@ def get_approval(approval_id: str) -> Call[Approval]:
     return _get(f"/v1/approvals/{segment(approval_id)}", _data(Approval.read))
 
 
-def resolve_approval(approval_id: str, verb: Literal["approve", "reject"], reason: str | None) -> Call[Approval]:
-    """`POST /v1/approvals/{id}/approve` and `/reject`."""
-    return _post(f"/v1/approvals/{segment(approval_id)}/{verb}", _data(Approval.read), _given(reason=reason))
+def resolve_approval(
+    approval_id: str,
+    verb: Literal["approve", "reject"],
+    reason: str | None,
+    lease: Mapping[str, Any] | None = None,
+) -> Call[Approval]:
+    """`POST /v1/approvals/{id}/approve` and `/reject`; a lease goes with a yes."""
+    body = _given(reason=reason, lease=lease)
+    return _post(f"/v1/approvals/{segment(approval_id)}/{verb}", _data(Approval.read), body)
+
+
+def list_leases(page: int | None, page_size: int | None, status: str | None) -> Call[Page[Lease]]:
+    """`GET /v1/leases`: the active ones unless `status` says otherwise."""
+    query = _query(page=page, pageSize=page_size, status=status)
+    return _get("/v1/leases", _data(_page(Lease.read)), query)
+
+
+def get_lease(lease_id: str) -> Call[Lease]:
+    """`GET /v1/leases/{id}`."""
+    return _get(f"/v1/leases/{segment(lease_id)}", _data(Lease.read))
+
+
+def revoke_lease(lease_id: str, reason: str | None) -> Call[Lease]:
+    """`DELETE /v1/leases/{id}`: one that has ended stays as it is."""
+    path = f"/v1/leases/{segment(lease_id)}"
+    return Call(method="DELETE", path=path, read=_data(Lease.read), query=_query(reason=reason))
 
 
 def query_audit(

@@ -252,6 +252,7 @@ class Approval:
     resolved_at: str = ""
     resolved_by: str = ""
     rationale: str = ""
+    lease_id: str = ""
     raw: JsonObject = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -270,6 +271,7 @@ class Approval:
             resolved_at=fields.text_or("resolvedAt"),
             resolved_by=fields.text_or("resolvedBy"),
             rationale=fields.text_or("rationale") or fields.text_or("resolution"),
+            lease_id=fields.text_or("leaseId"),
             raw=fields.whole(),
         )
 

@@ -12,6 +12,7 @@ from tests.intended.answering import ALLOW, without
 
 INTENT = without(ALLOW, "token") | {"status": "approved"}
 APPROVAL = {"id": "apr_1", "status": "approved", "intentId": "int_1"}
+LEASE = {"id": "lse_1", "status": "active", "agent": "bot", "tool": "pay", "used": 3, "maxUses": 10, "shape": []}
 AGENT = {"id": "agt_1", "slug": "billing-agent", "name": "Billing Agent"}
 TRUST = {
     "agentId": "agt_1",
@@ -196,6 +197,41 @@ ROUTES = (
         expected="approved",
     ),
     Route(
+        method="approve",
+        arguments=("apr_1",),
+        keywords={"lease": {"minutes": 30, "constraints": {"/path": {"prefix": "/srv/"}}}},
+        sends="POST /v1/approvals/apr_1/approve",
+        body={"lease": {"minutes": 30, "constraints": {"/path": {"prefix": "/srv/"}}}},
+        answer=_ops(APPROVAL | {"leaseId": "lse_1"}),
+        found=lambda approval: approval.lease_id,
+        expected="lse_1",
+    ),
+    Route(
+        method="list_leases",
+        keywords={"status": "all", "page": 2},
+        sends="GET /v1/leases?page=2&status=all",
+        answer=_ops({"items": [LEASE], **PAGE}),
+        found=lambda page: [(lease.id, lease.used, lease.max_uses) for lease in page.items],
+        expected=[("lse_1", 3, 10)],
+    ),
+    Route(
+        method="get_lease",
+        arguments=("lse_1",),
+        sends="GET /v1/leases/lse_1",
+        answer=_ops(LEASE),
+        found=lambda lease: (lease.status, lease.agent, lease.tool, lease.raw["shape"]),
+        expected=("active", "bot", "pay", []),
+    ),
+    Route(
+        method="revoke_lease",
+        arguments=("lse_1",),
+        keywords={"reason": "enough"},
+        sends="DELETE /v1/leases/lse_1?reason=enough",
+        answer=_ops(LEASE | {"status": "revoked"}),
+        found=lambda lease: lease.status,
+        expected="revoked",
+    ),
+    Route(
         method="reject",
         arguments=("apr_1",),
         sends="POST /v1/approvals/apr_1/reject",
@@ -203,6 +239,16 @@ ROUTES = (
         answer=_ops(APPROVAL | {"status": "rejected"}),
         found=lambda approval: approval.status,
         expected="rejected",
+    ),
+    Route(
+        method="record_approval",
+        arguments=("approve",),
+        keywords={"escalation_id": "apr_1", "lease": {"uses": 3}},
+        sends="POST /authority/approval",
+        body={"escalationId": "apr_1", "decision": "approve", "lease": {"uses": 3}},
+        answer={"escalationId": "apr_1", "intentId": "int_1", "status": "approved", "leaseId": "lse_1"},
+        found=lambda approval: approval.lease_id,
+        expected="lse_1",
     ),
     Route(
         method="record_approval",

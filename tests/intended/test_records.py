@@ -22,6 +22,7 @@ from intended.reading import Fields, Nonsense
         records.CreatedKey.read,
         records.Health.read,
         records.Key.read,
+        records.Lease.read,
         records.Stats.read,
         records.Thresholds.read,
         records.TierThreshold.read,

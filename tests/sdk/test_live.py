@@ -168,6 +168,23 @@ def test_thresholds(make: Make) -> None:
         make("operator").put_thresholds(table.tiers, version=written.version)
 
 
+def test_leases(make: Make) -> None:
+    """There are none for submitted intents, and it says so; what is not there is not found."""
+    agent, human = make("operator"), make()
+    asked = agent.submit_intent(action="delete the leased database", actor="sdk-agent")
+    for ask in (
+        lambda: human.approve(asked.escalation_id, lease={"minutes": 10}),
+        lambda: human.record_approval("approve", intent_id=asked.intent_id, lease={"uses": 3}),
+    ):
+        with pytest.raises(ValidationError):
+            ask()
+    assert human.get_approval(asked.escalation_id).status == "pending"
+    assert human.list_leases(status="all").total == 0
+    for ask in (lambda: human.get_lease("lse_1"), lambda: human.revoke_lease("lse_1", reason="enough")):
+        with pytest.raises(NotFoundError):
+            ask()
+
+
 def test_kill_switches(make: Make) -> None:
     """An operator stops, the stopped agent's next intent is denied, and an admin lets go."""
     admin, operator = make(), make("operator")
