@@ -174,6 +174,7 @@ def bodies(tenant: Tenant) -> dict[tuple[str, str], dict[str, Any]]:
         },
         ("POST", "/intent/{id}/outcome"): {"status": "completed"},
         ("POST", "/authority/approval"): {"intentId": ids["intent"], "decision": "approve"},
+        ("PUT", "/v1/agents/{id}/trust"): {"frozen": True, "ceiling": "T4", "reason": f"of {tenant.name}"},
         ("PUT", "/switches/{kind}/{name}"): {"reason": f"of {tenant.name}"},
         ("PUT", "/authority/thresholds/{tenantId}"): {"tenantId": tenant.name, "tiers": CAPS, "version": 0},
         ("POST", "/authority/keys/rotate"): {"revoke": True},

@@ -34,8 +34,8 @@ rules:
     match: {methods: [intent]}
     approval: {role: operator, approvers: %d, expires: 10m}
 """
-TRUSTED = TierSettings(default=TrustTier.T4)
-"""So that no risk denies what the rule escalates."""
+TRUSTED = TierSettings(default=TrustTier.T4, earned=False)
+"""So that no risk denies what the rule escalates, however often a human says no."""
 FORM = "application/x-www-form-urlencoded"
 
 
