@@ -392,7 +392,8 @@ class Intents:
             risk=judged.intent.risk,
             args_digest=judged.call.arguments_digest,
             body=orjson.dumps(told),
-            expects=rows.expects,
+            # What the decision rested on holds still: no switch was thrown while the token was signed.
+            expects=rows.expects + judged.facts.expects,
             puts=rows.puts,
         )
 

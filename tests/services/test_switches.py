@@ -17,6 +17,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.submission import IntentStatus, Submission
 from gateway.core.switches import SWITCHES_KEY, SwitchKind
+from gateway.core.tokens import Grant
 from gateway.errors import (
     AuditUnavailable,
     Forbidden,
@@ -573,3 +574,22 @@ async def running(switches: Switches, until: Callable[[], bool]) -> None:
                 await anyio.lowlevel.checkpoint()
             await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
+
+
+async def test_a_token_that_is_being_signed_as_the_switch_is_thrown_is_not_issued() -> None:
+    """Between the second decision, which was ALLOW, and the entry of its token; a slow store cancels nothing yet."""
+    world = World(policy=ASK.replace("resources/read", "intent"))
+    made = await world.intents.submit(PROGRAM, Submission(agent="ci", action="pay the invoice"))
+    await world.approvals.resolve(ADMIN, approval_id=made.record.approval_id, approve=True)
+    world.switches._cancels = Slow(False)
+    issue = world.tokens.issue
+
+    async def slowly(grant: Grant) -> str:
+        await throw(world, AGENT, "ci")
+        return await issue(grant)
+
+    world.tokens.issue = slowly  # type: ignore[method-assign]
+    assert (await world.intents.show(PROGRAM, made.record.id)).token == ""
+    kinds = [entry.type for entry in world.entries()]
+    assert EntryType.SWITCH_CHANGED in kinds
+    assert EntryType.TOKEN_ISSUED not in kinds
