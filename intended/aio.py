@@ -14,7 +14,6 @@ from intended.errors import ServiceUnavailableError
 from intended.records import (
     Agent,
     AgentMetrics,
-    AgentTrust,
     AuditEntry,
     ChainReport,
     Connector,
@@ -35,6 +34,7 @@ from intended.records import (
 from intended.results import Approval, CreatedIntent, Decision, Intent, Page, refusal
 from intended.target import target
 from intended.transport import AsyncTransport
+from intended.trust import AgentTrust
 
 __all__ = ["AsyncIntendedClient"]
 

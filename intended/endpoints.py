@@ -13,7 +13,6 @@ from intended.reading import Fields
 from intended.records import (
     Agent,
     AgentMetrics,
-    AgentTrust,
     AuditEntry,
     ChainReport,
     Connector,
@@ -32,6 +31,7 @@ from intended.records import (
     User,
 )
 from intended.results import Approval, CreatedIntent, Decision, Intent, Page
+from intended.trust import AgentTrust
 
 __all__ = ["Call", "segment"]
 

@@ -14,7 +14,6 @@ from intended.reading import Fields, Nonsense
     [
         records.Agent.read,
         records.AgentMetrics.read,
-        records.AgentTrust.read,
         records.AuditEntry.read,
         records.BreakPoint.read,
         records.ChainReport.read,
