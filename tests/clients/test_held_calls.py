@@ -19,6 +19,7 @@ POLICY = Path(__file__).parent / "policy.yaml"
 ESCALATED = {"name": "slow_compute", "arguments": {"seconds": 0}}
 HOLDS_S = 2.0
 LOOK_S = 0.05
+SWITCH = "/v1/switches/agent/local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,31 @@ class Desk:
                             done.append(one["id"])
 
         thread = threading.Thread(target=resolve)
+        thread.start()
+        try:
+            yield done
+        finally:
+            over.set()
+            thread.join(20)
+
+    @contextmanager
+    def stopping(self) -> Iterator[list[str]]:
+        """Throw the agent's switch as soon as a call of it waits, until the block ends; yield what was stopped."""
+        done: list[str] = []
+        over = threading.Event()
+
+        def stop() -> None:
+            with socket_path(self.data) as place:
+                transport = httpx.HTTPTransport(uds=place)
+                with httpx.Client(transport=transport, base_url="http://localhost", timeout=10) as human:
+                    while not over.wait(LOOK_S):
+                        if not done and human.get("/v1/approvals").json()["data"]["items"]:
+                            human.put(SWITCH, json={"reason": "seen enough"}).raise_for_status()
+                            done.append(SWITCH)
+                    if done:
+                        human.delete(SWITCH, params={"reason": "over"}).raise_for_status()
+
+        thread = threading.Thread(target=stop)
         thread.start()
         try:
             yield done
@@ -93,3 +119,19 @@ def test_after_a_no_a_client_has_a_text_that_says_so(
     call, runs, _ = drive(client, environments, everything, desk, "reject")
     assert (call.get("isError"), runs) == (True, 0), call
     assert "Waiting for a human" in call["text"] or "rejected this very call" in call["text"]
+
+
+@pytest.mark.parametrize("client", [*CLIENTS, *AGENTS], ids=lambda client: client.name)
+def test_a_client_whose_agent_is_switched_off_while_it_waits_has_a_text_that_says_so(
+    client: Client, environments: Environments, everything: Everything, desk: Desk
+) -> None:
+    """At once, and for each further call: none of them takes it for a fault of the connection."""
+    before = len(everything.called())
+    with desk.stopping() as stopped:
+        seen = client.drive(environments, desk.url, [ESCALATED, ESCALATED])
+    assert stopped == [SWITCH]
+    assert len(everything.called()) == before
+    for call in seen["calls"]:
+        assert call.get("isError"), call
+        assert "Waiting for a human" in call["text"] or "switched off by a human" in call["text"], call
+    assert "seen enough" in seen["calls"][-1]["text"]
