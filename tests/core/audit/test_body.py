@@ -22,10 +22,13 @@ from gateway.core.audit.body import (
 from gateway.core.call import Call, Told
 from gateway.core.decide import decide
 from gateway.core.decision import Reason, Stop
+from gateway.core.facts import Grounds
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.leases import Leased
 from gateway.core.pinning import pin_tool
+from gateway.core.principal import TrustTier
+from gateway.core.trust.model import VERSION
 from tests.core.test_decide import ALLOW, facts
 
 TOOL = pin_tool("u", {"name": "t", "inputSchema": {"type": "object"}})
@@ -179,12 +182,14 @@ def test_a_declaration_and_a_yes_are_facts_on_record() -> None:
         approval=Granted(id="apr_1", rules=frozenset({("ask", "d")})),
         lease=Leased(id="lse_1", rules=frozenset({("ask", "d")}), risk=7, factors=frozenset({"payment"}), tier=2),
         stop=Stop(reason=Reason.SWITCHED_OFF, explanation="stopped"),
+        grounds=Grounds(up_to=7, start=TrustTier.T0, ceiling=TrustTier.T2),
     )
     told = orjson.loads(evaluation_input(CALL, given))["facts"]
     assert told["restriction"] == {"domains": ["code", "files"], "intentTypes": []}
     assert told["approval"] == {"id": "apr_1", "rules": [["ask", "d"]]}
     assert told["lease"] == {"id": "lse_1", "rules": [["ask", "d"]], "risk": 7, "factors": ["payment"], "tier": 2}
     assert told["stop"] == {"reason": "switched-off", "explanation": "stopped"}
+    assert told["trust"] == {"upTo": 7, "start": "T0", "ceiling": "T2", "model": VERSION}
 
 
 def test_a_decision_names_its_trace_where_there_is_one() -> None:
