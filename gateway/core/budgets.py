@@ -128,13 +128,12 @@ class Tally:
         """
         width_s = -(-window_s // BUCKETS)
         tally = self if self.width_s == width_s else _of(width_s, _rebucketed(self, width_s))
-        first = (now_s - window_s) // width_s
         newest = now_s // width_s
-        if tally.last > newest + BUCKETS:
-            return _of(width_s, [(min(bucket, newest), amount) for bucket, amount in tally.buckets()])
-        if tally.closed and tally.closed[0][0] < first:
-            return _of(width_s, [one for one in tally.buckets() if one[0] >= first])
-        return tally if tally.last >= first else Tally(width_s=width_s)
+        first = (now_s - window_s) // width_s
+        oldest = tally.closed[0][0] if tally.closed else tally.last
+        if first <= oldest and tally.last <= newest + BUCKETS:
+            return tally
+        return _of(width_s, [(min(bucket, newest), spent) for bucket, spent in tally.buckets() if bucket >= first])
 
     def plus(self, now_s: int, amount: int) -> "Tally":
         """Return it with an amount that is spent at this time."""
@@ -239,19 +238,16 @@ NOTHING: Final = Spent(unchanged=(), after=())
 
 
 def account_key(budget: Budget, principal: Principal, call: Call) -> str:
-    """Return the key of the account that the call's budget is about.
-
-    The length of the window and what is counted are no part of it: an account outlives a change of these.
-    """
-    kind = "count" if budget.amount is None else "sum"
-    place = f"{ACCOUNTS}{budget.name}:{kind}:{budget.per}"
-    if budget.per == "tenant":
-        return place
-    who = principal.agent if budget.per == "agent" else call.upstream
-    free = budget.per == "upstream" and call.method == INTENT_METHOD  # a program's own words, and perhaps secret
+    """Return the key of the account that the call's budget is about."""
+    if budget.per == "agent":
+        who, free = principal.agent, False
+    elif budget.per == "upstream":
+        who, free = call.upstream, call.method == INTENT_METHOD  # a program's own words, and perhaps secret
+    else:
+        return budget.place
     if free or len(who) > MAX_PLAIN_CHARS:
-        return f"{place}#{sha256(who.encode()).hexdigest()}"
-    return f"{place}:{who}"
+        return f"{budget.place}#{sha256(who.encode()).hexdigest()}"
+    return f"{budget.place}:{who}"
 
 
 def spend(accounts: Sequence[Account], charged: Mapping[str, int], now: datetime) -> Spent:

@@ -108,7 +108,9 @@ class Plan:
 class Budget:
     """A declared budget: conditions read it as `budget.NAME` (a sum) or `count.NAME`. Its value arrives as a fact.
 
-    `amount` is what one call adds; None counts calls. `match` and `methods` say which calls count.
+    `amount` is what one call adds; None counts calls. `match` and `methods` say which calls count. `place` is how the
+    keys of its accounts begin: the length of the window and what is counted are no part of it, so that an account
+    outlives a change of these.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Budget:
     window_s: int
     match: Match
     methods: frozenset[str]
+    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -239,10 +239,9 @@ def _gather(given: PolicyInput, reads: int) -> dict[str, Any] | Fault:
     if reads & _BIT["now"]:
         values["now"] = given.now
     if reads & _FACTS:
-        facts = _declared(given)
-        if not _sound(facts):
+        if reads & _BIT["session"] and not _sound(dict(given.session)):
             return Fault(_UNSOUND)
-        values |= facts
+        _declare(given, reads, values)
     return values if _clean(values) else Fault(_UNSOUND)
 
 
@@ -250,12 +249,17 @@ _COUNTED = _BIT["budget"] | _BIT["count"]
 _FACTS = _BIT["session"] | _COUNTED
 
 
-def _declared(given: PolicyInput) -> dict[str, Any]:
-    """Facts under the names of their variables. A declared one that is missing makes its readers faults."""
-    facts: dict[str, Any] = {f"session.{name}": value for name, value in given.session.items()}
-    facts |= {f"budget.{name}": value for name, value in given.budgets.items()}
-    facts |= {f"count.{name}": value for name, value in given.counts.items()}
-    return facts
+def _declare(given: PolicyInput, reads: int, values: dict[str, Any]) -> None:
+    """Add facts under the names of their variables.
+
+    Of a declared one that is missing, or of another type, the engine makes a fault where it is read.
+    """
+    for name, value in given.budgets.items():
+        values[f"budget.{name}"] = value
+    for name, value in given.counts.items():
+        values[f"count.{name}"] = value
+    if reads & _BIT["session"]:
+        values.update({f"session.{name}": value for name, value in given.session.items()})
 
 
 def _clean(values: Mapping[str, Any]) -> bool:

@@ -181,6 +181,7 @@ class _Compiler:
             window_s=duration_s(budget.window),
             match=self._match(loaded, (*steps, "match"), budget.match),
             methods=_methods(budget.match),
+            place=f"budget:{name}:{'count' if budget.sum is None else 'sum'}:{budget.per}",
         )
 
     def _mappings(self, loaded: LoadedDocument) -> list[Mapping]:
