@@ -20,7 +20,6 @@ from intended.records import (
     CreatedKey,
     Health,
     Key,
-    Lease,
     LoginLink,
     PortalSession,
     SigningKey,
@@ -31,7 +30,7 @@ from intended.records import (
     Timeline,
     User,
 )
-from intended.results import Approval, CreatedIntent, Decision, Intent, Page, refusal
+from intended.results import Approval, CreatedIntent, Decision, Intent, Lease, Page, refusal
 from intended.target import target
 from intended.transport import Transport
 from intended.trust import AgentTrust

@@ -19,7 +19,6 @@ from intended.records import (
     CreatedKey,
     Health,
     Key,
-    Lease,
     LoginLink,
     PortalSession,
     SigningKey,
@@ -30,7 +29,7 @@ from intended.records import (
     Timeline,
     User,
 )
-from intended.results import Approval, CreatedIntent, Decision, Intent, Page
+from intended.results import Approval, CreatedIntent, Decision, Intent, Lease, Page
 from intended.trust import AgentTrust
 
 __all__ = ["Call", "segment"]

@@ -18,7 +18,6 @@ __all__ = [
     "CreatedKey",
     "Health",
     "Key",
-    "Lease",
     "LoginLink",
     "PortalSession",
     "SigningKey",
@@ -186,38 +185,6 @@ class Switch:
             reason=fields.text("reason"),
             by=fields.text_or("by"),
             since=fields.text_or("since"),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """A human's yes to calls of one shape. `status` is `active`, or says how it ended; its shape is in `raw`."""
-
-    id: str
-    status: str
-    agent: str = ""
-    upstream: str = ""
-    tool: str = ""
-    used: int = 0
-    max_uses: int = 0
-    expires_at: str = ""
-    granted_by: str = ""
-    raw: JsonObject = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def read(cls, fields: Fields) -> "Lease":
-        """Read it from an answer."""
-        return cls(
-            id=fields.text("id"),
-            status=fields.text("status"),
-            agent=fields.text_or("agent"),
-            upstream=fields.text_or("upstream"),
-            tool=fields.text_or("tool"),
-            used=fields.count_or("used"),
-            max_uses=fields.count_or("maxUses"),
-            expires_at=fields.text_or("expiresAt"),
-            granted_by=fields.text_or("grantedBy"),
-            raw=fields.whole(),
         )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from intended import records
 from intended.reading import Fields, Nonsense
+from intended.results import Lease
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from intended.reading import Fields, Nonsense
         records.CreatedKey.read,
         records.Health.read,
         records.Key.read,
-        records.Lease.read,
+        Lease.read,
         records.Stats.read,
         records.Thresholds.read,
         records.TierThreshold.read,
