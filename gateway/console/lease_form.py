@@ -23,6 +23,9 @@ SHOWN: Final = 20
 MAX_FIELDS: Final = 3 * SHOWN + 8
 """Of one form: path, check and value of each place, and what every form has."""
 
+MAX_NUMBER_CHARS: Final = 40
+"""Of a number that is typed; what is longer is read as a text."""
+
 _SAME: Final = "same"
 _WORDS: Final = {
     Check.ANY: "any value",
@@ -77,8 +80,10 @@ def _value(check: Check, text: str) -> object:
     """Return what a check compares with; a number that is none stays a text, which the gateway refuses."""
     if check is Check.ANY:
         return None
+    if check is Check.PREFIX or len(text) > MAX_NUMBER_CHARS:
+        return text
     try:
-        return text if check is Check.PREFIX else json.loads(text)
+        return json.loads(text)
     except ValueError:
         return text
 

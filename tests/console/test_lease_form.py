@@ -84,6 +84,13 @@ def test_what_is_sent_is_read() -> None:
     )
 
 
+def test_a_number_that_is_no_number_is_left_to_be_refused() -> None:
+    """Whatever a form that is not ours sends, the gateway says what is wrong with it."""
+    for typed in ("[" * 9000, "9" * 9000, "", "1,5"):
+        (one,) = terms_of(LIMITS | {"path.0": "/amount", "check.0": "max", "value.0": typed}).constraints
+        assert one.value == typed
+
+
 @pytest.mark.parametrize(
     "changed",
     [
