@@ -8,7 +8,7 @@ from mcp import Client
 
 from gateway.app import Gateway
 from gateway.demo.upstream import DemoUpstream, running
-from gateway.replay import replayed
+from gateway.replay import replayed, trust_reports
 from gateway.services.recompute import Recomputation
 from gateway.serving import serving
 from gateway.settings import HoldSettings, Settings, UpstreamSettings
@@ -65,3 +65,16 @@ async def test_without_the_data_key_nothing_is_recomputed_and_nothing_guessed(se
     (settings.data / "keys" / "data.key").unlink()
     assert {one.problem for one in await all_of(settings)} == {"the evaluation input is no longer kept"}
     assert not (settings.data / "keys" / "data.key").exists()
+
+
+async def test_every_tier_follows_from_the_log(settings: Settings) -> None:
+    """Beside a running gateway too, and for one tenant alone; the gateway's own chain has no agents."""
+    [report] = await trust_reports(settings)
+    assert (report.tenant, report.differences, report.decisions, report.given) == ("default", (), 3, 0)
+    assert sum(report.records["local"].counts) == 2
+    async with Gateway.open(settings) as gateway:
+        held = gateway.known.trust.held("default", "local")
+        assert held is not None
+        [beside] = await trust_reports(settings, "default")
+        assert beside.records["local"] == held.record == report.records["local"]
+    assert await trust_reports(settings, "acme") == []

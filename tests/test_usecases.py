@@ -5,6 +5,7 @@ from pathlib import Path
 from gateway.app import Gateway
 from gateway.core.principal import Role
 from gateway.services.operator import operator
+from gateway.services.trust_changes import Control
 from gateway.settings import Settings
 
 
@@ -23,6 +24,8 @@ async def test_what_was_known_is_known_again_after_a_restart(tmp_path: Path) -> 
         await known.thresholds.put(by, "acme", table.tiers, table.version)
         await known.tokens.ensure("acme")
         published = known.tokens.jwks("acme")
+        await known.trust_changes.change(by, "billing-agent", Control(frozen=True), reason="an audit")
+    assert (tmp_path / "data" / "trust.sqlite3").exists()
     async with Gateway.open(settings_in(tmp_path)) as gateway:
         known = gateway.known
         principal = known.keys.resolve(created.secret)
@@ -32,3 +35,4 @@ async def test_what_was_known_is_known_again_after_a_restart(tmp_path: Path) -> 
         assert [one.name for one in known.people.users(by)] == ["Ada"]
         assert known.thresholds.get("acme").version == table.version + 1
         assert known.tokens.jwks("acme") == published
+        assert (await known.trust_changes.view("acme", "billing-agent")).frozen
