@@ -54,7 +54,7 @@ async def test_a_switch_ends_what_it_stops_in_its_own_tenant(kind: SwitchKind, n
         running.enter(scope, one)
     running.end("acme", Switch(kind=kind, name=name, who="cli", why="amok", since="now"))
     assert {one for one, (scope, _) in scopes.items() if scope.cancel_called} == ended
-    for one, (scope, _) in scopes.items():
+    for one, (scope, _) in reversed(scopes.items()):
         if one in ended:
             with pytest.raises(SwitchedOff, match="amok"):
                 running.leave(scope)
