@@ -7,9 +7,14 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 from anyio.to_thread import run_sync
 
-from tests.faults.agent import Agent
+from gateway.app import Gateway
+from gateway.services.operator import operator
+from gateway.serving import serving
+from gateway.settings import Settings, TierSettings, UpstreamSettings
+from tests.faults.agent import META, Agent
 from tests.faults.gated import Forked, JournalProcess, Nursery, journal, ledger, polled, run_arguments
 from tests.faults.ledger import Entry
 
@@ -134,3 +139,56 @@ async def test_kills_in_the_middle_of_it_neither_lose_nor_spend_anything(nursery
     assert len(found) == len(set(found))
     assert set(found) <= allowed(entries)
     assert answers["ALLOW"] <= len(found)
+
+
+async def test_both_fronts_spend_of_one_account_at_the_same_time(memory: Path) -> None:
+    """Ours: an agent that submits by REST what it may no longer call has no second budget."""
+    policy = memory / "policy.yaml"
+    policy.write_text(POLICY.replace("LIMIT", "3.0"))
+    with journal(memory) as upstream:
+        settings = Settings(
+            port=0,
+            data=memory / "data",
+            state=memory / "state",
+            policies=policy,
+            upstreams={"default": UpstreamSettings(url=upstream.url)},
+            tiers=TierSettings(agents={"seller": "T4"}),
+        )
+        async with Gateway.open(settings) as gateway, serving(gateway, settings) as served:
+            made = await gateway.known.keys.create(
+                operator("default"),
+                tenant="default",
+                name="seller",
+                agent="seller",
+                per_minute=10_000_000,
+                plan="enterprise",
+            )
+            headers = {"x-api-key": made.secret}
+            async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=20) as client:
+                said = await asyncio.gather(*(tried(client, number) for number in range(AGENTS)))
+        found = await run_sync(executed, upstream)
+    counted = Counter(said)
+    assert counted["ALLOW"] == 30
+    assert counted.keys() == {"ALLOW", "DENY"}
+    assert 0 < len(found) < 30
+    decided = [entry for entry in ledger(memory).read_on() if entry.decided]
+    assert {entry.fields["reasons"][0] for entry in decided} == {"policy-allow", "no-rule"}
+    assert sum(entry.fields["effect"] == "ALLOW" for entry in decided) == 30
+
+
+async def tried(client: httpx.AsyncClient, number: int) -> str:
+    """Spend a tenth, two times of three by REST; return the effect."""
+    given = {"query": "invoice", "call": f"call-{number}", "amount": 0.1}
+    if number % 3:
+        answer = await client.post("/intent", json={"actor": "seller", "action": "search_notes", "metadata": given})
+        return str(answer.json()["decision"])
+    message = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "search_notes", "arguments": given},
+    }
+    message["params"]["_meta"] = META
+    about = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "search_notes"}
+    answer = await client.post("/mcp", json=message, headers={**about, "Accept": "application/json, text/event-stream"})
+    return "DENY" if answer.json()["result"].get("isError") else "ALLOW"
