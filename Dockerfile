@@ -12,7 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY intended intended
 COPY policies policies
-RUN python -m venv /opt/intended && /opt/intended/bin/pip install .
+RUN python -m venv /opt/intended && /opt/intended/bin/pip install '.[tracing]'
 
 FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="Intended MCP gateway" \
