@@ -405,6 +405,7 @@ class Approvals:
             "claimed": vote.claimed,
             "rationale": vote.rationale,
         }
+        about = after.about  # None where an earlier release opened it
         return EntryDraft(
             tenant=approval.tenant,
             id=self._ids.new("evt"),
@@ -412,7 +413,11 @@ class Approvals:
             time=vote.time,
             intent_id=approval.intent_id,
             agent=approval.agent,
+            upstream="" if about is None else about.upstream,
+            tool="" if about is None else about.target,
             reasons=(approval.state,),
+            risk=0 if about is None else about.risk,
+            args_digest="" if about is None else about.args_digest,
             body=orjson.dumps(body),
             expects=rows.expects,
             puts=rows.puts,

@@ -214,7 +214,7 @@ def _weight(evidence: Evidence, percent: int, model: TrustModel) -> int:
 
 
 def _risk(evidence: Evidence, model: TrustModel) -> int:
-    """Return the risk of an act. The entry of a human's answer does not say it."""
+    """Return the risk of an act. What a human forbids is not harmless, whatever it was judged to be."""
     if evidence.kind is EvidenceKind.REJECTED:
         return max(evidence.risk, model.assumed_risk)
     return model.assumed_risk if evidence.kind is EvidenceKind.APPROVED else evidence.risk

@@ -68,7 +68,7 @@ class TrustModel:
     approved_percent: int = 25
     """What a human's yes weighs. What comes of it is evidence of its own."""
     assumed_risk: int = 60
-    """Risk of a yes, and at least that of a no: the entry of a human's answer does not say it."""
+    """Risk that a yes is taken for, and a no at least: what a human had to forbid is not harmless."""
 
     denied_percent: int = 800
     """What a denial by policy, tier or declared scope weighs, against a success of the same risk."""
