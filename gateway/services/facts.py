@@ -1,6 +1,7 @@
 """The PIP: gathers everything a decision may depend on, once, at the start of each attempt.
 
-All reads of a decision are here. What cannot be read raises; nothing is replaced by a default.
+All reads of a decision are here, but for what was spent of budgets: which of these a call has to do with is known only
+when it was judged what it is for (`services/budgets.py`). What cannot be read raises; nothing is replaced by a default.
 """
 
 from datetime import datetime
