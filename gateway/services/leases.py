@@ -47,6 +47,7 @@ from gateway.core.principal import Principal, Scope
 from gateway.core.redact import redact
 from gateway.core.rows import About, HeldApproval
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
+from gateway.core.switches import SWITCHES_KEY, switch_key
 from gateway.errors import FieldProblem, InvalidRequest, NotFound, StateConflict, StoreError
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
 from gateway.services.approvals import BY_ITSELF, SWEEP_S, Approvals
@@ -200,17 +201,20 @@ class Leases:
 
         Raises what `Approvals.resolve` does, and:
             InvalidRequest: the terms cannot be granted, or not for this approval (`lease…`); it has no answer then.
-            StateConflict: the agent has as many active leases as it may.
+            StateConflict: the agent has as many active leases as it may, or a switch was thrown or released at this
+                moment; then the yes may stand.
             StoreError: the yes or the lease could not be made durable; the yes may be.
         """
         held = await self._approvals.answerable(principal, approval_id=approval_id, intent_id=intent_id)
         shape, about = await self._wished(held, terms)
+        unstopped = await self._unstopped(held.approval, about)
         approval = await self._approvals.resolve(
             principal, approval_id=held.approval.id, approve=True, rationale=rationale, claimed=claimed
         )
         lease = self._made(principal, replace(held, approval=approval), about, terms)
         with anyio.CancelScope(shield=True):
-            await self._audit.append(self._granted(lease, shape, about))
+            if isinstance(await self._audit.append(self._granted(lease, shape, about, unstopped)), Conflict):
+                raise _overtaken()
             self._take(_Active(lease=lease, shape=shape))
             for tell in self._told_of_grants:
                 tell()
@@ -300,6 +304,17 @@ class Leases:
             raise StateConflict(f"The agent has {ACTIVE_PER_AGENT} active leases; revoke one.", field="lease")
         return shape, about
 
+    async def _unstopped(self, approval: Approval, about: About) -> Expect:
+        """Return what holds as long as no switch has been thrown since. Raises StateConflict where one stops the calls.
+
+        A switch ends the leases that it finds; one that came after it would be in force again with its release.
+        """
+        row = await self._state.get(approval.tenant, SWITCHES_KEY)  # first: a change after it shows
+        for place in (("tenant", approval.tenant), ("upstream", about.upstream), ("agent", approval.agent)):
+            if await self._state.get(approval.tenant, switch_key(place)) is not None:
+                raise _overtaken()
+        return Expect(key=SWITCHES_KEY, version=0 if row is None else row.version)
+
     def _made(self, principal: Principal, held: HeldApproval, about: About, terms: LeaseTerms) -> Lease:
         id_, approval = self._ids.new("lse"), held.approval
         return Lease(
@@ -324,7 +339,7 @@ class Leases:
 
     # --- rows and entries ---------------------------------------------------------------------------------------------
 
-    def _granted(self, lease: Lease, shape: Shape, about: About) -> EntryDraft:
+    def _granted(self, lease: Lease, shape: Shape, about: About, unstopped: Expect) -> EntryDraft:
         listed = told(shape, exact=False)
         shown = [[one.path, one.check, one.value if self._show_arguments else ""] for one in listed]
         body: JsonObject = {
@@ -345,7 +360,7 @@ class Leases:
             draft,
             risk=lease.fact.risk,
             args_digest=about.args_digest,
-            expects=(Expect(key=lease_key(lease.id), version=0),),
+            expects=(Expect(key=lease_key(lease.id), version=0), unstopped),
             puts=puts,
         )
 
@@ -430,6 +445,11 @@ def obstacle(held: HeldApproval, bounds: Bounds) -> str:
     if held.approval.terms.approvers > 1:
         return f"the rule asks for {held.approval.terms.approvers} approvers; a lease is granted by a single vote only"
     return ""
+
+
+def _overtaken() -> StateConflict:
+    text = "A switch was thrown or released at this moment: there is no lease. See what is stopped, and try again."
+    return StateConflict(text, field="lease")
 
 
 def _problems(terms: LeaseTerms, bounds: Bounds, shape: Shape) -> Iterator[FieldProblem]:

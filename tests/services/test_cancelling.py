@@ -5,14 +5,17 @@ import anyio.lowlevel
 import pytest
 
 from gateway.core.approvals import ApprovalState
-from gateway.core.audit.entry import EntryType
+from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.call import Call
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.submission import IntentStatus, Submission
 from gateway.core.switches import Switch, SwitchKind
+from gateway.errors import AlreadyResolved, StateConflict
+from gateway.ports import Appended, Conflict
 from gateway.services.cancelling import Cancelling, Stopped
 from gateway.services.leases import LeaseTerms
 from gateway.services.operator import operator
+from gateway.services.switches import Switches
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, FakeCaller, World, tool
 
@@ -183,3 +186,50 @@ async def test_a_lease_whose_end_the_store_does_not_take_is_left_and_said() -> N
     assert await cancelling.cancel("default", stops(SwitchKind.AGENT, "local"))
     assert world.leases.active("default") == ()
     assert len(leases) == len(world.entries(EntryType.LEASE_ENDED))
+
+
+@pytest.mark.parametrize("moment", [EntryType.APPROVAL_RESOLVED, EntryType.LEASE_GRANTED])
+async def test_a_lease_that_is_granted_while_a_switch_is_thrown_is_none(
+    moment: EntryType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch had ended all that it found; one that came after it would be in force again with its release."""
+    world = World(upstreams=[FakeUpstream(tools=[tool("pay")])], policy=ASK)
+    switches = Switches(
+        audit=world.store,
+        state=world.store,
+        clock=world.clock,
+        ids=world.ids,
+        agents=world.agents,
+        cancels=Cancelling(world.approvals, world.leases),
+        upstreams=frozenset(world.upstreams),
+    )
+    append = world.store.append
+
+    async def throwing(draft: EntryDraft) -> Appended | Conflict:
+        if draft.type is moment:
+            monkeypatch.undo()
+            await switches.throw(ADMIN, SwitchKind.AGENT, "local", reason="amok")
+        return await append(draft)
+
+    await world.call("pay", {"amount": 5})
+    (approval,) = world.approvals.open("default")
+    monkeypatch.setattr(world.store, "append", throwing)
+    with pytest.raises((StateConflict, AlreadyResolved)):
+        await world.leases.approve(HUMAN, LeaseTerms(), approval_id=approval)
+    await switches.release(ADMIN, SwitchKind.AGENT, "local", reason="fixed")
+    assert not world.leases.active("default")
+    await world.call("pay", {"amount": 5})
+    assert world.upstream().calls() == []
+
+
+async def test_under_a_switch_no_lease_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An approval may wait to be cancelled, because the store was slow; a yes to it must not outlive the switch."""
+    world = World(upstreams=[FakeUpstream(tools=[tool("pay")])], policy=ASK)
+    await world.call("pay", {"amount": 5})
+    (approval,) = world.approvals.open("default")
+    monkeypatch.setattr(world.approvals, "open", lambda tenant: ())
+    await world.switches.throw(ADMIN, SwitchKind.AGENT, "local", reason="amok")
+    with pytest.raises(StateConflict):
+        await world.leases.approve(HUMAN, LeaseTerms(), approval_id=approval)
+    assert not world.leases.active("default")
+    assert (await world.approvals.show(ADMIN, approval)).state is ApprovalState.PENDING
