@@ -141,6 +141,34 @@ async def test_kills_in_the_middle_of_it_neither_lose_nor_spend_anything(nursery
     assert answers["ALLOW"] <= len(found)
 
 
+FAILING = """
+apiVersion: intended/v1
+policySet: test
+rules:
+  - {id: never, effect: deny, match: {tools: [read_file]}, when: "args.path != ''"}
+  - {id: rest, effect: allow, match: {tools: [search_notes, read_file]}}
+  - {id: look, effect: escalate, match: {tools: [search_notes]}, when: agent.failures_in_row >= 3}
+"""
+
+
+async def test_failures_in_a_row_are_there_for_conditions(nursery: Nursery, memory: Path) -> None:
+    """The card: an agent that only fails is looked at, also after a restart."""
+    policy = memory / "policy.yaml"
+    policy.write_text(FAILING)
+    with journal(memory) as upstream:
+        flags = ["--policies", str(policy), "--tier", "local=T4"]
+        for found in (["ALLOW", "DENY", "DENY", "ALLOW", "DENY", "DENY", "DENY", "ESCALATE"], ["ESCALATE"]):
+            gate = nursery.command(memory, *run_arguments(memory, upstream.url), *flags)
+            try:
+                await run_sync(gate.wait_ready)
+                async with Agent(gate.url, "modern") as agent:
+                    tried = ["DENY" if effect == "DENY" else "ALLOW" for effect in found]
+                    said = [(await agent.effect(effect, f"call-{n}")).effect for n, effect in enumerate(tried)]
+            finally:
+                await run_sync(gate.end, signal.SIGKILL)
+            assert said == found
+
+
 async def test_both_fronts_spend_of_one_account_at_the_same_time(memory: Path) -> None:
     """Ours: an agent that submits by REST what it may no longer call has no second budget."""
     policy = memory / "policy.yaml"
