@@ -28,10 +28,10 @@ def told(trust: dict[str, Any]) -> Iterator[str]:
         yield f"in a row  {trust['failuresInRow']} failed or denied"
     if trust["stopped"]:
         yield visible(f"STOPPED   {trust['stopped']}")
-    for word, member in (("raised by", "raisedBy"), ("lowered by", "loweredBy")):
+    for word, member in (("raised", "raisedBy"), ("lowered", "loweredBy")):
         if trust[member]:
             entries = ", ".join(f"{one['seq']} ({one['id']})" for one in trust[member])
-            yield f"{word:<9} {'entry' if len(trust[member]) == 1 else 'entries'} {entries}"
+            yield f"{word:<9} by {'entry' if len(trust[member]) == 1 else 'entries'} {entries}"
     for number, need in enumerate(trust["promotion"]):
         mark = "met" if need["met"] else "MISSING"
         yield f"{'next tier' if number == 0 else '':<9} {mark:<7} {need['what']}: {need['has']}, takes {need['asks']}"

@@ -34,8 +34,8 @@ def test_trust_is_told_with_what_is_missing() -> None:
         "tier      T1 (since 2026-11-22, ceiling T2 configured)",
         "score     34 of 100",
         "acts      7 executed, 1 denied",
-        "raised by entries 4 (evt_4), 5 (evt_5)",
-        "lowered by entry 9 (evt_9)",
+        "raised    by entries 4 (evt_4), 5 (evt_5)",
+        "lowered   by entry 9 (evt_9)",
         "next tier met     ceiling: T2, takes T2",
         "          MISSING score: 34, takes 50",
     ]
