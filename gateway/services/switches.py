@@ -183,6 +183,9 @@ class Switches:
         place = self._place(principal, kind, name)
         why = _reason(reason)
         with anyio.CancelScope(shield=True):
+            if principal.tenant in self._unsettled:  # what it has left without sense does not come back with it
+                with anyio.move_on_after(SETTLE_S):
+                    await self._settle(principal.tenant)
             released = await self._replaced(principal, place, None, why)
         return released  # noqa: RET504 - mypy takes a scope for one that may swallow the return
 

@@ -514,9 +514,11 @@ class Slow:
     def __init__(self, *answers: bool | Exception) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
+        self.asking: Callable[[], None] = lambda: None
 
     async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> bool:
         self.asked.append(tenant)
+        self.asking()
         answer = self.answers.pop(0) if self.answers else True
         if isinstance(answer, Exception):
             raise answer
@@ -535,6 +537,19 @@ async def test_what_could_not_be_cancelled_is_tried_again(
     assert slow.asked == ["default"]
     await running(world.switches, lambda: len(slow.asked) == 3)
     assert world.switches._unsettled == set()
+
+
+@pytest.mark.parametrize("first", [False, StoreError("slow")])
+async def test_what_could_not_be_cancelled_is_cancelled_before_the_release(first: bool | Exception) -> None:
+    """Who throws a switch and soon releases it must not find a yes of before in force again."""
+    world = World()
+    slow = world.switches._cancels = Slow(first)
+    await throw(world)
+    thrown: list[bool] = []
+    slow.asking = lambda: thrown.append(bool(world.switches.list(ADMIN)))
+    await release(world, AGENT, "local")
+    assert slow.asked == ["default", "default"]
+    assert thrown == [True]
 
 
 async def test_a_start_cancels_what_the_process_before_left() -> None:
