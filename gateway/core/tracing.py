@@ -51,6 +51,12 @@ MAX_VALUE_CHARS: Final = 256
 _PARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _VERSION: Final = "00"
 
+_MEMBER = re.compile(
+    r"(?P<key>[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+MAX_MEMBERS: Final = 32
+
 
 @value
 class TraceContext:
@@ -70,13 +76,21 @@ class TraceContext:
 def read_context(parent: object, state: object = "") -> TraceContext | None:
     """Return what a `traceparent` and its `tracestate` name, or None where the first is none (W3C, 3.2.2).
 
-    A later version is read as far as the first knows it; the first has nothing behind its flags.
+    A later version is read as far as the first knows it; the first has nothing behind its flags. A state that breaks the
+    rules is left behind whole: libraries write what they cannot read into logs, in an agent's own words.
     """
     found = _PARENT.fullmatch(parent) if isinstance(parent, str) else None
     if found is None or (found[1] == _VERSION and found[5]):
         return None
-    kept = state if isinstance(state, str) and len(state) <= MAX_STATE_CHARS else ""
+    kept = state if isinstance(state, str) and len(state) <= MAX_STATE_CHARS and _is_state(state) else ""
     return TraceContext(trace_id=found[2], span_id=found[3], flags=int(found[4], 16), state=kept)
+
+
+def _is_state(text: str) -> bool:
+    """Return whether a text is a `tracestate`: at most 32 members with keys of their own (W3C, 3.3.1)."""
+    members = [member for one in text.split(",") if (member := one.strip(" \t"))]
+    keys = {found["key"] for member in members if (found := _MEMBER.fullmatch(member))}
+    return len(keys) == len(members) <= MAX_MEMBERS
 
 
 def context_of(params: JsonObject) -> TraceContext | None:

@@ -61,7 +61,14 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
     assert read_context(f"01-{TRACE}-{SPAN}-03-what") == TraceContext(trace_id=TRACE, span_id=SPAN, flags=3)
 
 
-@pytest.mark.parametrize("state", [None, 7, "x" * (MAX_STATE_CHARS + 1)])
+@pytest.mark.parametrize(
+    "state",
+    [
+        *(None, 7, "x=" + "y" * (MAX_STATE_CHARS - 1)),
+        *("no member", "a=1,a=2", "A=1", "a=1=2", "a=1\n", "a=\x1b[2J", "a=1\u2028b", "a=\u00e9", "a=", "@b=1"),
+        ",".join(f"a{number}=1" for number in range(33)),
+    ],
+)
 def test_a_state_that_is_none_or_too_long_is_left_behind(state: object) -> None:
     """It is a stranger's text that everybody behind us would carry."""
     assert read_context(PARENT, state) == TraceContext(trace_id=TRACE, span_id=SPAN, flags=1)
