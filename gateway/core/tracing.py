@@ -76,8 +76,8 @@ class TraceContext:
 def read_context(parent: object, state: object = "") -> TraceContext | None:
     """Return what a `traceparent` and its `tracestate` name, or None where the first is none (W3C, 3.2.2).
 
-    A later version is read as far as the first knows it; the first has nothing behind its flags. A state that breaks the
-    rules is left behind whole: libraries write what they cannot read into logs, in an agent's own words.
+    A later version is read as far as the first knows it; the first has nothing behind its flags. A state that breaks
+    the rules is left behind whole: libraries write what they cannot read into logs, in an agent's own words.
     """
     found = _PARENT.fullmatch(parent) if isinstance(parent, str) else None
     if found is None or (found[1] == _VERSION and found[5]):
