@@ -29,7 +29,8 @@ __all__ = ["NAMES", "Histogram", "Metrics"]
 NAMES: Final = 1000
 """Distinct agents, and distinct intent types, of one tenant that are told apart."""
 COMBINATIONS: Final = 10
-"""For each such name so many combinations of labels, over all tenants: an agent uses few intent types."""
+"""For each such name so many combinations of labels: an agent uses few intent types. Each tenant has its own room, so
+that the names of one never take another's."""
 
 _CALL_DECIDED: Final = EntryType.CALL_DECIDED
 _CALL_COMPLETED: Final = EntryType.CALL_COMPLETED
@@ -136,6 +137,8 @@ class Metrics:
         self._agents = _Names(names)
         self._types = _Names(names)
         self._most = COMBINATIONS * names
+        self._decisions_of: defaultdict[str, int] = defaultdict(int)
+        self._endings_of: defaultdict[str, int] = defaultdict(int)
         # --- by entry
         self.intents: dict[Decided, int] = {}
         self.endings: dict[Ended, int] = {}
@@ -187,8 +190,9 @@ class Metrics:
         key = (draft.tenant, draft.agent, draft.domain, draft.intent_type, effect, draft.tier, draft.again)
         counts = self.intents
         if key not in counts:
-            agent, kind = self._bounded(draft, full=len(counts) >= self._most)
+            agent, kind = self._bounded(draft, full=self._decisions_of[draft.tenant] >= self._most)
             key = (draft.tenant, agent, draft.domain, kind, effect, draft.tier, draft.again)
+            self._decisions_of[draft.tenant] += key not in counts
         counts[key] = counts.get(key, 0) + 1
         if effect == _DENY and draft.reasons:
             self.denials[draft.tenant, draft.reasons[0]] += 1
@@ -198,8 +202,9 @@ class Metrics:
         key = (draft.tenant, draft.agent, draft.domain, draft.intent_type, reason)
         counts = self.endings
         if key not in counts:
-            agent, kind = self._bounded(draft, full=len(counts) >= self._most)
+            agent, kind = self._bounded(draft, full=self._endings_of[draft.tenant] >= self._most)
             key = (draft.tenant, agent, draft.domain, kind, reason)
+            self._endings_of[draft.tenant] += key not in counts
         counts[key] = counts.get(key, 0) + 1
         if draft.value_cents:
             self.cents[*key[:-1], draft.value_type] += draft.value_cents

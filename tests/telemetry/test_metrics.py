@@ -1,6 +1,7 @@
 """What is counted when: one event, one metric; bounded names; a few additions for each call."""
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,6 +114,24 @@ def test_combinations_of_known_names_are_bounded_too() -> None:
     assert len(metrics.intents) <= COMBINATIONS * names + len(Effect)
     assert sum(metrics.intents.values()) + sum(metrics.endings.values()) == len(drafts) + 300
     assert metrics.intents["acme", OTHER, "files", OTHER, "DENY", "T1", False] > 0
+
+
+def test_the_names_of_one_tenant_take_no_room_of_another() -> None:
+    """Else whoever makes up names at one customer blinds the operator to all the others."""
+    names = 10
+    kinds = [(f"bot-{agent}", f"files.{kind}") for agent in range(names) for kind in range(2 * names)]
+    flood = [
+        draft
+        for agent, kind in kinds
+        for draft in (
+            decided(agent=agent, intent_type=kind),
+            entry(EntryType.CALL_COMPLETED, agent=agent, intent_type=kind, reasons=("ok",)),
+        )
+    ]
+    other = [replace(one, tenant="good", agent="bot", intent_type="files.read") for one in flood[-2:]]
+    metrics = followed(*flood, *other, names=names)
+    assert [key[:4] for key in metrics.intents if key[0] == "good"] == [("good", "bot", "files", "files.read")]
+    assert [(key[1], key[3]) for key in metrics.endings if key[0] == "good"] == [("bot", "files.read")]
 
 
 @pytest.mark.parametrize(
