@@ -126,6 +126,7 @@ class Intents:
         self._ttl_s = ttl_s
         self._amounts = amounts
         self._expiring: dict[str, dict[str, str]] = {}
+        self._issuing: set[tuple[str, str]] = set()
 
     async def load(self, tenants: Iterable[str]) -> None:
         """Read which idempotency keys of these tenants are in use; part of the start. Raises StoreError."""
@@ -307,7 +308,7 @@ class Intents:
         held = await self._held(tenant, waiting)
         token = ""
         if waiting is not None and held is not None and _awaits_token(waiting, held) and _may_act(principal, waiting):
-            token = await self._after_yes(principal, intent_id, waiting, held)
+            token = await self._once(principal, intent_id, waiting, held)
         return Submitted(record=await self._record(tenant, intent_id), token=token)
 
     async def list(
@@ -351,6 +352,20 @@ class Intents:
         return await self._approvals.current(tenant, waiting.approval_id)
 
     # --- after a human's yes ------------------------------------------------------------------------------------------
+
+    async def _once(self, principal: Principal, intent_id: str, waiting: IntentState, held: HeldApproval) -> str:
+        """Return what `_after_yes` does; nothing to whoever asks meanwhile.
+
+        Each decision is on record and spends of its budgets: of many who ask at once all would, and one gets the token.
+        """
+        place = (principal.tenant, intent_id)
+        if place in self._issuing:
+            return ""
+        self._issuing.add(place)
+        try:
+            return await self._after_yes(principal, intent_id, waiting, held)
+        finally:
+            self._issuing.discard(place)
 
     async def _after_yes(self, principal: Principal, intent_id: str, waiting: IntentState, held: HeldApproval) -> str:
         """Decide the intent again with the yes as a fact, and return its token where that still allows it, once."""

@@ -13,6 +13,7 @@ import pytest
 from gateway.core.approvals import ApprovalState
 from gateway.core.audit.canonical import digest
 from gateway.core.audit.entry import EntryType
+from gateway.core.budgets import ACCOUNTS, read_tally
 from gateway.core.decision import Effect, Reason, Thresholds
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
@@ -68,6 +69,9 @@ INVOICE = Submission(
 )
 ASK = ALLOW_ALL.replace("effect: allow", "effect: escalate")
 DENY = ALLOW_ALL.replace("effect: allow", "effect: deny")
+BUDGETED = ASK.replace(
+    "rules:", "budgets: {acts: {count: calls, per: tenant, window: 1d, match: {methods: [intent]}}}\nrules:"
+)
 
 
 def claims(token: str) -> JsonObject:
@@ -568,14 +572,34 @@ async def test_any_credential_that_is_bound_to_the_agent_gets_its_token() -> Non
 
 
 async def test_the_token_of_a_yes_leaves_once_however_often_it_is_asked_for_at_once() -> None:
-    """Exactly one of the racing answers carries it."""
-    made = World(policy=ASK)
+    """Exactly one of the racing answers carries it; one yes is one decision, and is counted once."""
+    made = World(policy=BUDGETED)
     record = await waiting(made)
     await approve(made, record)
     ends = await all_at_once(*(partial(made.intents.show, KEY, record.id) for _ in range(5)))
     assert len(ends) == 5
     assert len(tokens_of(ends)) == 1
     assert len(made.entries(EntryType.TOKEN_ISSUED)) == 1
+    assert decided(made) == 2
+    (account,) = [one.key for one in await made.store.scan("default", ACCOUNTS)]
+    assert read_tally((await made.store.get("default", account)).value).total == 1
+
+
+async def test_a_token_that_could_not_be_signed_after_a_yes_can_be_asked_for_again() -> None:
+    """The yes is not used up by what failed before its entry."""
+    made = World(policy=ASK)
+    record = await waiting(made)
+    await approve(made, record)
+    issue = made.tokens.issue
+
+    async def fail(grant: Grant) -> str:
+        raise SigningError("no")
+
+    made.tokens.issue = fail  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await made.intents.show(KEY, record.id)
+    made.tokens.issue = issue  # type: ignore[method-assign]
+    assert (await made.intents.show(KEY, record.id)).token
 
 
 async def test_a_no_of_today_is_above_the_yes() -> None:
