@@ -39,6 +39,7 @@ __all__ = [
     "TenantOption",
     "address",
     "administer",
+    "agent_segment",
     "duration",
     "moment",
     "segment",
@@ -238,6 +239,16 @@ def segment(text: str) -> str:
         msg = f"Nothing has the id {text[:128]!r}."
         raise NotFound(msg)
     return text
+
+
+def agent_segment(name: str) -> str:
+    """Return an agent's name, slug or id as one segment of a path: as calls have it, but for `agt_…`.
+
+    An agent that acts with a key of its own acts as the slug of that key's id. Raises NotFound.
+    """
+    from gateway.core.agents import slug_of
+
+    return segment(name if name.startswith("agt_") else slug_of(name))
 
 
 def duration(text: str, *, option: str) -> timedelta:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Place, TenantOption, administer, segment, show
+from gateway.cli.administration import Place, TenantOption, administer, agent_segment, segment, show
 from gateway.cli.output import Format, FormatOption, say
 
 __all__ = ["app"]
@@ -86,15 +86,11 @@ def release(
 
 
 def _meant(kind: Kind, name: str | None, tenant: str) -> tuple[str, str]:
-    """Return the name that is meant, as one segment of a path, and the tenant. Raises NotFound."""
+    """Return the name that is meant, as one segment of a path, and the tenant. Raises BadParameter and NotFound."""
     if kind is Kind.tenant:
         if name is not None and tenant not in ("default", name):
             raise typer.BadParameter(f"is {name}, but --tenant says {tenant}; leave one of them out", param_hint="NAME")
         return segment(name or tenant), name or tenant
     if name is None:
         raise typer.BadParameter(f"say which {kind}", param_hint="NAME")
-    if kind is Kind.agent and not name.startswith("agt_"):
-        from gateway.core.agents import slug_of
-
-        name = slug_of(name)
-    return segment(name), tenant
+    return agent_segment(name) if kind is Kind.agent else segment(name), tenant

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, administer, segment
+from gateway.cli.administration import Administration, Place, TenantOption, administer, agent_segment
 from gateway.cli.exits import Exit
 from gateway.cli.output import Format, FormatOption, data, say, table
 from gateway.cli.trust_text import told
@@ -106,11 +106,8 @@ def recompute(
 
 
 def agent_path(agent: str) -> str:
-    """Return the path of an agent, named by its slug, its name or its id."""
-    from gateway.core.agents import slug_of
-
-    known = agent.startswith(("agt_", "key_")) or agent == slug_of(agent)
-    return f"/v1/agents/{segment(agent if known else slug_of(agent))}"
+    """Return the path of an agent, named by its slug, its name or its id. Raises NotFound."""
+    return f"/v1/agents/{agent_segment(agent)}"
 
 
 def _changed(place: Place, agent: str, body: dict[str, Any]) -> Any:

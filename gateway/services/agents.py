@@ -61,6 +61,14 @@ class Agents:
         """Return the agent of that id or slug, or None."""
         return self._by_id.get((tenant, name)) or self._by_slug.get(tenant, {}).get(name)
 
+    def slug(self, tenant: str, name: str) -> str:
+        """Return the slug under which an agent acts, by its name, slug or id, be it registered or not.
+
+        One that acts with a key of its own acts as the slug of that key's id. Empty where the name makes none.
+        """
+        found = self.find(tenant, name)
+        return slug_of(name) if found is None else found.slug
+
     def require(self, tenant: str, name: str) -> Agent:
         """Return the agent of that id or slug. Raises AgentNotFound."""
         found = self.find(tenant, name)
@@ -119,12 +127,11 @@ class Agents:
             StoreError: it could not be made durable.
         """
         plain = name.removeprefix(_PREFIX).strip()
-        found = self.find(principal.tenant, plain)
-        slug = found.slug if found is not None else slug_of(plain)
+        slug = self.slug(principal.tenant, plain)
         if principal.bound and slug != principal.agent:
             msg = f"This credential is bound to the agent '{principal.agent}' and acts as no other."
             raise Forbidden(msg)
-        found = found or self.find(principal.tenant, slug)
+        found = self.find(principal.tenant, slug)
         if found is not None:
             return found
         if known or plain.startswith(_ID):

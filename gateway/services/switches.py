@@ -17,7 +17,6 @@ from typing import Final, Protocol
 import anyio
 import orjson
 
-from gateway.core.agents import slug_of
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Stop
@@ -194,8 +193,7 @@ class Switches:
         if kind is SwitchKind.TENANT and name != principal.tenant:
             raise Forbidden("A tenant is stopped and let go by its own operators and admins only.")
         if kind is SwitchKind.AGENT:
-            found = self._agents.find(principal.tenant, name)
-            name = slug_of(name) if found is None else found.slug
+            name = self._agents.slug(principal.tenant, name)
         if not is_switch_name(name):
             text = f"must name an agent or upstream in at most {MAX_NAME_CHARS} letters, digits and `_.-`"
             raise InvalidRequest(FieldProblem(path=("name",), message=text))

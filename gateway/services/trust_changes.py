@@ -318,12 +318,10 @@ class TrustChanges:
 
     def _agent(self, tenant: str, name: str) -> str:
         """Return the slug of an agent that is registered, or that entries tell of: MCP asks for no registration."""
-        found = self._agents.find(tenant, name)
-        if found is not None:
-            return found.slug
-        if self._trust.held(tenant, name) is None:
+        slug = self._agents.slug(tenant, name)
+        if self._agents.find(tenant, slug) is None and self._trust.held(tenant, slug) is None:
             raise AgentNotFound(f"There is no agent '{name[:128]}'.")
-        return name
+        return slug
 
     def _named(self, tenant: str, agent: str) -> tuple[str, str]:
         """Return an agent's id and name; its slug for either where it is not registered."""

@@ -84,10 +84,10 @@ def test_an_agent_that_is_not_registered_is_shown_by_what_it_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MCP asks for no registration."""
-    with desk(monkeypatch, UNKNOWN, {"data": TRUST | {"agent": "key_7"}}, {"data": PAST}) as asked:
+    with desk(monkeypatch, UNKNOWN, {"data": TRUST | {"agent": "key-7"}}, {"data": PAST}) as asked:
         done = command(tmp_path, "agents", "show", "key_7")
-    assert done.stdout.startswith("slug\tkey_7\ntier      T1")
-    assert [one.path for one in asked.asked] == [f"/v1/agents/key_7{rest}" for rest in ("", "/trust", "/trust/history")]
+    assert done.stdout.startswith("slug\tkey-7\ntier      T1")
+    assert [one.path for one in asked.asked] == [f"/v1/agents/key-7{rest}" for rest in ("", "/trust", "/trust/history")]
 
 
 def test_an_agent_without_intents_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,18 @@ async def test_an_agent_is_found_by_id_and_by_slug_and_after_a_restart() -> None
     assert orjson.loads(draft.body)["by"] == "key_1"
 
 
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("Billing Agent", "billing-agent"), ("billing-agent", "billing-agent"), ("key_01JABC", "key-01jabc"), ("!", "")],
+)
+async def test_an_agent_has_a_slug_by_whatever_names_it(name: str, slug: str) -> None:
+    """A switch or a ceiling under any other name than that of its calls would be for nobody."""
+    agents = service(MemoryStore())
+    assert agents.slug("t", name) == slug
+    made = await agents.register(KEY, name="Billing Agent")
+    assert (agents.slug("t", name), agents.slug("t", made.id)) == (slug, "billing-agent")
+
+
 async def test_agents_are_a_tenants_own() -> None:
     """Neither the list nor an id nor a slug shows another tenant's."""
     agents = service(MemoryStore())

@@ -253,6 +253,13 @@ async def test_an_unknown_agent_is_not_found() -> None:
     assert (await life.changes.view("other", "bot")).id == "bot"
 
 
+async def test_an_agent_that_is_a_key_is_known_by_the_keys_id() -> None:
+    """`intended keys list` shows that; the slug under which it acts is nowhere else to be read."""
+    life = Life()
+    await life.did(agent="key-01jabc")
+    assert (await life.changes.view("acme", "key_01JABC")).agent == "key-01jabc"
+
+
 async def test_a_change_may_name_the_version_that_was_looked_at() -> None:
     """Two people must not overwrite each other unseen."""
     life = Life()
