@@ -20,6 +20,7 @@ from anyio.from_thread import BlockingPortal
 from pydantic import ValidationError
 
 from gateway.app import Gateway
+from gateway.core.agents import slug_of
 from gateway.core.credentials import digest, is_tenant_id
 from gateway.core.principal import DEFAULT_TENANT, KEYLESS_AGENT, Principal, Scope
 from gateway.errors import ConfigurationError, Problem
@@ -78,6 +79,10 @@ def create_intended_gateway(
         raise _unusable("api_key", "it is empty", "name the key that stands for the agent")
     if not is_tenant_id(tenant_id):
         raise _unusable("tenant_id", "it is no tenant id", "use at most 63 letters, digits, `-` and `_`")
+    if not agent or agent != slug_of(agent):  # a switch or a ceiling for any other name would be for nobody
+        raise _unusable(
+            "agent", "it is no slug", f"use lower-case letters, digits and `-`, as {slug_of(agent) or 'bot'}"
+        )
     upstreams = {"default": upstream} if isinstance(upstream, str) else dict(upstream)
     folder = Path("embedded", _folder(tenant_id, upstreams))
     settings = _settings(

@@ -126,6 +126,8 @@ def test_what_waits_is_approved_at_the_command_line(
         ({"authority": "https://intended.example"}, "authority"),
         ({"api_key": " "}, "api_key"),
         ({"tenant_id": "a/b"}, "tenant_id"),
+        ({"agent": "My Agent"}, "agent"),
+        ({"agent": ""}, "agent"),
         ({"upstream": {"Bad_Name": "http://127.0.0.1:9/mcp"}}, "upstreams"),
         ({"tier": "T9"}, "tiers"),
         ({"policies": Path("/nowhere/policies.yaml")}, ""),
