@@ -25,6 +25,7 @@ __all__ = [
     "SwitchKind",
     "Thrown",
     "is_switch_name",
+    "places_of",
     "read_switch",
     "stopping",
     "switch_key",
@@ -77,9 +78,7 @@ class Switch:
 
     def stops(self, tenant: str, agent: str, upstream: str) -> bool:
         """Return whether it stops a call of this agent to this upstream, in the switch's own tenant."""
-        return (
-            self.name == {SwitchKind.AGENT: agent, SwitchKind.UPSTREAM: upstream, SwitchKind.TENANT: tenant}[self.kind]
-        )
+        return self.place in places_of(tenant, agent, upstream)
 
     def written(self) -> JsonObject:
         """Return the switch as its row and its entry have it."""
@@ -90,9 +89,14 @@ Thrown = Mapping[Place, Switch]
 """The thrown switches of one tenant."""
 
 
+def places_of(tenant: str, agent: str, upstream: str) -> tuple[Place, Place, Place]:
+    """Return the places at which a switch stops a call of this agent to this upstream, the widest first."""
+    return ("tenant", tenant), ("upstream", upstream), ("agent", agent)
+
+
 def stopping(thrown: Thrown, tenant: str, agent: str, upstream: str) -> Switch | None:
     """Return the widest switch that stops a call, None where none does."""
-    return thrown.get(("tenant", tenant)) or thrown.get(("upstream", upstream)) or thrown.get(("agent", agent))
+    return next((thrown[place] for place in places_of(tenant, agent, upstream) if place in thrown), None)
 
 
 def is_switch_name(text: str) -> bool:

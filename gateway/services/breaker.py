@@ -43,9 +43,7 @@ class Breakers:
         return self._circuit(tenant, agent, self._clock.now())
 
     def _circuit(self, tenant: str, agent: str, now: datetime) -> Circuit | None:
-        if not self._terms.failures:
+        if not self._terms.failures:  # never: then it need not be known how many there were
             return None
         failures, last = self._failures.failures(tenant, agent)
-        if failures < self._terms.failures or not last:
-            return None
-        return circuit(self._terms, failures=failures, last=datetime.fromisoformat(last), now=now)
+        return circuit(self._terms, failures=failures, last=datetime.fromisoformat(last) if last else None, now=now)

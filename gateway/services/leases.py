@@ -47,7 +47,7 @@ from gateway.core.principal import Principal, Scope
 from gateway.core.redact import redact
 from gateway.core.rows import About, HeldApproval
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
-from gateway.core.switches import SWITCHES_KEY, switch_key
+from gateway.core.switches import SWITCHES_KEY, places_of, switch_key
 from gateway.errors import FieldProblem, InvalidRequest, NotFound, StateConflict, StoreError
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
 from gateway.services.approvals import BY_ITSELF, SWEEP_S, Approvals
@@ -310,7 +310,7 @@ class Leases:
         A switch ends the leases that it finds; one that came after it would be in force again with its release.
         """
         row = await self._state.get(approval.tenant, SWITCHES_KEY)  # first: a change after it shows
-        for place in (("tenant", approval.tenant), ("upstream", about.upstream), ("agent", approval.agent)):
+        for place in places_of(approval.tenant, approval.agent, about.upstream):
             if await self._state.get(approval.tenant, switch_key(place)) is not None:
                 raise _overtaken()
         return Expect(key=SWITCHES_KEY, version=0 if row is None else row.version)

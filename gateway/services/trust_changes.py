@@ -254,13 +254,11 @@ class TrustChanges:
             held = self._trust.held(tenant, agent)
             record = NEW if held is None else held.record
             row = (record.tier, record.ceiling, kind is ChangeKind.FROZEN)
-            was: object = record.frozen
             if kind is ChangeKind.CEILING:
                 row = (record.tier, ceiling, record.frozen)
-                was = record.ceiling
             if row == (record.tier, record.ceiling, record.frozen):
                 return
-            body = self._said(principal, agent, kind, ceiling, reason, was)
+            body = self._said(principal, agent, kind, ceiling, record.ceiling, reason)
             reasons = (kind.value,) if ceiling is None else (kind.value, ceiling.name)
             now = self._clock.now()
             draft = self._draft(tenant, agent, now, reasons=reasons, body=body, version=version, row=row)
@@ -274,14 +272,14 @@ class TrustChanges:
         agent: str,
         kind: ChangeKind,
         ceiling: TrustTier | None,
+        previous: TrustTier | None,
         reason: str,
-        was: object,
     ) -> bytes:
         id_, name = self._named(principal.tenant, agent)
         told = {"id": id_, "agent": agent, "name": name, "by": principal.credential, "human": principal.human}
         if kind is ChangeKind.CEILING:
             told["ceiling"] = "" if ceiling is None else ceiling.name
-            told["previousCeiling"] = was.name if isinstance(was, TrustTier) else ""
+            told["previousCeiling"] = "" if previous is None else previous.name
         return orjson.dumps({**told, **redact({"reason": reason})})
 
     def _draft(
