@@ -43,12 +43,17 @@ _OF_AGENT: Final = "AND substr(content, 1, length(:begins)) = :begins"
 
 
 class SqliteShelf:
-    """Implements `ports.RecordShelf` beside the store at this path. Works in threads, one at a time."""
+    """Implements `ports.RecordShelf` beside the store at this path. Works in threads, one at a time.
+
+    Who only looks at an agent's past waits in a line of its own: that reads the whole chain for one agent, and as long
+    as the gateway itself waits to read what it missed, nobody has a tier.
+    """
 
     def __init__(self, store: Path) -> None:
         self._store = store
         self._path = store.parent / FILE
         self._lock = anyio.Lock()
+        self._looking = anyio.Lock()
 
     async def kept(self, tenant: str) -> KeptRecords | None:
         """As `ports.RecordShelf.kept`."""
@@ -88,12 +93,13 @@ class SqliteShelf:
         if agent:
             query = _PAGE.format(_OF_AGENT)
             values["begins"] = b'{"agent":' + orjson.dumps(agent) + b","
-        return await self._ask(lambda connection: connection.execute(query, values).fetchall())
+        line = self._looking if agent else self._lock
+        return await self._ask(lambda connection: connection.execute(query, values).fetchall(), line)
 
-    async def _ask(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    async def _ask(self, ask: Callable[[sqlite3.Connection], Answer], line: anyio.Lock | None = None) -> Answer:
         """Ask in a thread; a file that is damaged is made anew once. Raises StoreError."""
         try:
-            async with self._lock:
+            async with line or self._lock:
                 try:
                     return await anyio.to_thread.run_sync(self._answer, ask)
                 except sqlite3.OperationalError:  # locked, or no room: making it anew would not help

@@ -1,10 +1,14 @@
 """Records that are put by save a start its reading; they are no evidence, and worth nothing elsewhere."""
 
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from gateway.core.audit.entry import EntryDraft, EntryType
@@ -83,6 +87,29 @@ async def test_the_chain_is_read_in_its_order_as_it_was_hashed(store, shelf) -> 
     assert [seq for seq, _, _ in await shelf.contents("acme", after=1, limit=2)] == [2, 3]
     assert [seq for seq, _, _ in await shelf.contents("acme", after=0, limit=10, agent="bot")] == [1, 3]
     assert [seq for seq, _, _ in await shelf.contents("acme", after=0, limit=10, agent='b"ot')] == [4]
+
+
+async def test_whoever_looks_at_a_past_holds_up_nobody_who_reads_what_was_missed(store, shelf, monkeypatch) -> None:
+    """As long as the chain is not read again nobody has a tier, and each key that may look at agents could delay it."""
+    await appended(store)
+    looking, done = threading.Event(), threading.Event()
+    answer = shelf._answer
+
+    def slow(ask):
+        if not looking.is_set():
+            looking.set()
+            assert done.wait(5)
+        return answer(ask)
+
+    monkeypatch.setattr(shelf, "_answer", slow)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(shelf.contents, "acme", after=0, limit=9, agent="bot"))
+            await anyio.to_thread.run_sync(looking.wait, 5)
+            try:
+                assert len(await shelf.contents("acme", after=0, limit=9)) == 1
+            finally:
+                done.set()
 
 
 async def test_a_file_that_cannot_be_used_is_made_anew(store, shelf, tmp_path) -> None:
