@@ -219,3 +219,26 @@ async def test_questions_are_answered_one_after_another() -> None:
         for _ in range(5):
             tasks.start_soon(house.read)
     assert (len(house.meter.asked), house.meter.most) == (5, 1)
+
+
+async def test_a_tenant_that_asks_and_asks_holds_up_no_operator() -> None:
+    """Whoever is to be watched must not be able to keep the watcher waiting."""
+    house = House()
+    text = house.meter.text
+    asked, answered = anyio.Event(), anyio.Event()
+
+    async def slow(readings: Readings, *, tenant: str, accept: str) -> tuple[bytes, str]:
+        if tenant:
+            asked.set()
+            await answered.wait()
+        return await text(readings, tenant=tenant, accept=accept)
+
+    house.meter.text = slow  # type: ignore[method-assign]
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await house.figures.decided("bot", tenant="other")
+            for _ in range(5):
+                group.start_soon(house.read, "acme")
+            await asked.wait()
+            await house.metering.all(accept="a")
+            answered.set()
