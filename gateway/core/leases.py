@@ -22,7 +22,10 @@ from gateway.core.visible import compact
 __all__ = [
     "MAX_CHOICES",
     "MAX_CONSTRAINTS",
+    "MAX_MINUTES",
     "MAX_PLACES",
+    "MAX_PREFIX_CHARS",
+    "MAX_USES",
     "TRANSITIONS",
     "Bounds",
     "Check",
@@ -39,6 +42,8 @@ __all__ = [
     "told",
 ]
 
+MAX_MINUTES: Final = 24 * 60
+MAX_USES: Final = 1000
 MAX_CONSTRAINTS: Final = 50
 MAX_CHOICES: Final = 100
 """Values of one `oneOf`."""
@@ -46,8 +51,9 @@ MAX_PREFIX_CHARS: Final = 1024
 MAX_PLACES: Final = 100
 """Places of the arguments that are listed for people; the shape itself covers all."""
 
-_ESCAPING: Final = re.compile(r"\.\.|\\|%2[ef]|%5c|[\x00-\x1f\x7f]", re.IGNORECASE)
-"""By which a text that begins with a folder can lead out of it: parent folders, other separators, the same encoded."""
+_ESCAPING: Final = re.compile(r"\.\.|\\|%(?:[01][0-9a-f]|2[5ef]|5c|7f|c[01])|[\x00-\x1f\x7f]", re.IGNORECASE)
+"""By which a text that begins with a folder can lead out of it: parent folders, other separators, controls, and the
+same encoded: once, twice (`%25`), or in more bytes than UTF-8 allows (`%c0`)."""
 
 
 # --- states -----------------------------------------------------------------------------------------------------------
@@ -83,8 +89,8 @@ def may_become(state: LeaseState, next_state: LeaseState) -> bool:
 class Bounds:
     """How much a lease may be: the settings `leases`. `minutes` of 0: none is granted."""
 
-    minutes: int = 1440
-    uses: int = 1000
+    minutes: int = MAX_MINUTES
+    uses: int = MAX_USES
 
 
 # --- the fact ---------------------------------------------------------------------------------------------------------
