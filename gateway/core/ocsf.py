@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.call import INTENT_METHOD
+from gateway.core.decision import Reason
 from gateway.core.intent.model import EffectClass
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.projection import DONE
 
 __all__ = ["OCSF_VERSION", "ocsf_event"]
 
@@ -47,8 +49,11 @@ _BANDS: Final = ((30, 0, "Info"), (60, 1, "Low"), (75, 2, "Medium"), (90, 3, "Hi
 
 _SEVERITIES: Final = ("Informational", "Low", "Medium", "High", "Critical")
 
-_DONE: Final = frozenset({"ok", "completed"})
-_NOBODY_KNOWS: Final = frozenset({"in-doubt", "cancelled", "fault"})
+_SAID_YES: Final = frozenset({Reason.APPROVED, Reason.LEASED})
+"""Reasons of what runs by a human's yes."""
+
+_NOBODY_KNOWS: Final = frozenset({"in-doubt", "cancelled", "switched-off", "fault"})
+"""Reasons of the completed entries of what may have run to its end, unless they say that it did not."""
 
 
 def ocsf_event(entry: JsonObject, *, product_version: str) -> JsonObject | None:
@@ -65,9 +70,9 @@ def _decided(entry: JsonObject, product_version: str) -> JsonObject:
     intent, decision, facts = body["intent"], body["decision"], body["facts"]
     effect = entry["effect"]
     action_id, action, disposition_id, disposition = _ACTIONS[effect]
-    if effect == "ALLOW" and "approval" in facts:
+    if decision["reason"] in _SAID_YES:
         disposition_id, disposition = _APPROVED
-    if effect == "DENY" and decision["reason"] == "rejected":
+    if decision["reason"] == Reason.REJECTED:
         disposition_id, disposition = _REJECTED
     activity = _ACTIVITIES.get(intent["effect"], (_OTHER, str(intent["effect"]).capitalize()))
     event = _event(entry, activity, product_version, profiles=("security_control",))
@@ -113,11 +118,12 @@ def _completed(entry: JsonObject, product_version: str) -> JsonObject:
     body = entry["body"]
     completion = next(iter(entry["reasons"]), "")
     event = _event(entry, _OUTCOME, product_version, profiles=())
-    done = completion in _DONE
+    done = completion in DONE
+    unknown = completion in _NOBODY_KNOWS and body.get("mayHaveRun", True)
     event |= {
         "message": f"{completion} {entry['tool']}".strip(),
-        "status_id": 1 if done else 0 if completion in _NOBODY_KNOWS else 2,
-        "status": "Success" if done else "Unknown" if completion in _NOBODY_KNOWS else "Failure",
+        "status_id": 1 if done else 0 if unknown else 2,
+        "status": "Success" if done else "Unknown" if unknown else "Failure",
         "status_code": completion,
     }
     if "problem" in body:

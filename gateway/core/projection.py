@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from gateway.core.audit.entry import EntryType
 from gateway.core.submission import IntentStatus
 
-__all__ = ["ANY", "STATUS_AFTER", "status_after"]
+__all__ = ["ANY", "DONE", "STATUS_AFTER", "status_after"]
 
 ANY = ""
 """Stands for every word that the table does not name for that type of entry."""
@@ -34,6 +34,11 @@ STATUS_AFTER: Mapping[EntryType, Mapping[str, IntentStatus]] = {
     },
 }
 """Type of entry → word → status. The word is the effect of a decision, and the first reason of the others."""
+
+DONE = frozenset(
+    reason for reason, status in STATUS_AFTER[EntryType.CALL_COMPLETED].items() if status is IntentStatus.COMPLETED
+)
+"""Reasons of the completed entries of what went well."""
 
 
 def status_after(entry_type: str, *, effect: str, reason: str) -> IntentStatus | None:

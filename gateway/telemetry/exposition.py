@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import anyio.to_thread
 
 from gateway.core.decision import Effect
+from gateway.core.projection import DONE
 from gateway.core.readings import Readings
 from gateway.telemetry.catalogue import METRICS, OTHER, Definition, Kind
 from gateway.telemetry.metrics import Histogram, Metrics
@@ -32,8 +33,6 @@ Times = Mapping[Labels, Histogram]
 
 _STATUS: Final[Mapping[str, str]] = {Effect.ALLOW: "approved", Effect.ESCALATE: "pending", Effect.DENY: "rejected"}
 """What a decision brings its intent to, as everywhere in the Ops dialect."""
-_DONE: Final = frozenset({"ok", "completed"})
-"""Reasons of the completed entries of what went well."""
 _TRUST: Final = (
     ("intendedops_trust_progressions_total", frozenset({"promoted"})),
     ("intendedops_trust_demotions_total", frozenset({"demoted", "capped"})),
@@ -158,7 +157,7 @@ def _of_endings(counts: Metrics) -> Iterator[tuple[str, Numbers]]:
     """Yield what is counted at completed entries."""
     yield (
         "intendedops_intents_executed_total",
-        _summed((key[:4], n) for key, n in counts.endings.items() if key[4] in _DONE),
+        _summed((key[:4], n) for key, n in counts.endings.items() if key[4] in DONE),
     )
     yield "intended_completions_total", _summed(((key[0], key[2], key[4]), n) for key, n in counts.endings.items())
     yield "intendedops_value_generated_cents_total", _summed((key[:4], n) for key, n in counts.cents.items())
@@ -176,7 +175,7 @@ def _timed(counts: Metrics) -> Iterator[tuple[str, Times]]:
     yield (
         "intendedops_intent_execution_duration_seconds",
         _merged(
-            ((whose, domain, "completed" if reason in _DONE else "failed"), one)
+            ((whose, domain, "completed" if reason in DONE else "failed"), one)
             for (whose, domain, _, reason), one in counts.executions.items()
         ),
     )

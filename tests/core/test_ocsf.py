@@ -134,15 +134,27 @@ async def test_a_call_that_failed_is_a_failure_with_its_kind() -> None:
     assert event["api"]["response"] == {"error": "upstream-failed"}
 
 
-@pytest.mark.parametrize("completion", ["in-doubt", "cancelled", "fault"])
+@pytest.mark.parametrize("completion", ["in-doubt", "cancelled", "switched-off", "fault"])
 async def test_an_end_that_nobody_knows_is_unknown(completion: str) -> None:
-    """Neither a success nor a failure: it may have run."""
+    """Neither a success nor a failure: it may have run, unless its entry says that it did not."""
     world = made()
     await world.call("read_file", {})
     entry = shown([one async for one in world.store.read("default")][-1]) | {"reasons": [completion]}
+    unsent = entry | {"body": entry["body"] | {"mayHaveRun": False}}
+    events = [ocsf_event(one, product_version="1") for one in (entry, unsent)]
+    assert [event and (event["status_id"], event["status"]) for event in events] == [(0, "Unknown"), (2, "Failure")]
+
+
+async def test_a_use_of_a_lease_is_told_as_approved() -> None:
+    """A lease is a human's yes, too."""
+    world = made()
+    await world.call("read_file", {})
+    first, *_ = [one async for one in world.store.read("default")]
+    entry = shown(first)
+    entry["body"]["decision"]["reason"] = "leased"
     event = ocsf_event(entry, product_version="1")
     assert event is not None
-    assert (event["status_id"], event["status"]) == (0, "Unknown")
+    assert (event["action"], event["disposition_id"], event["disposition"]) == ("Allowed", 8, "Approved")
 
 
 async def test_an_intent_by_rest_is_an_activity_of_its_system_and_its_value_is_told() -> None:
