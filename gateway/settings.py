@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from gateway.core.decision import Thresholds
+from gateway.core.leases import MAX_MINUTES, MAX_USES
 from gateway.core.principal import TrustTier
 from gateway.core.tokens import MAX_TTL_S
 from gateway.errors import ConfigurationError, Problem
@@ -29,6 +30,7 @@ __all__ = [
     "AuditSettings",
     "BreakerSettings",
     "HoldSettings",
+    "LeaseSettings",
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",
@@ -186,9 +188,9 @@ class HoldSettings(Section):
 class LeaseSettings(Section):
     """How much a human may grant at once: a yes to calls of one shape (`intended approvals approve ID --for 10m`)."""
 
-    max_minutes: Annotated[int, Field(ge=0, le=1440)] = 1440
+    max_minutes: Annotated[int, Field(ge=0, le=MAX_MINUTES)] = MAX_MINUTES
     """The longest time; 0: there are no leases, and each escalated call needs an answer of its own."""
-    max_uses: Annotated[int, Field(ge=1, le=1000)] = 1000
+    max_uses: Annotated[int, Field(ge=1, le=MAX_USES)] = MAX_USES
     """The most calls under one lease."""
 
 

@@ -3,19 +3,25 @@
 Owns the shape. A misspelt member is refused, since a lease that is not quite what was meant is worse than none.
 """
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from gateway.api.fields import Answer, Managed
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.leases import MAX_CHOICES, MAX_CONSTRAINTS, Check, Constraint
+from gateway.core.leases import (
+    MAX_CHOICES,
+    MAX_CONSTRAINTS,
+    MAX_MINUTES,
+    MAX_PREFIX_CHARS,
+    MAX_USES,
+    Check,
+    Constraint,
+)
 from gateway.errors import FieldProblem, InvalidRequest
 from gateway.services.leases import LeaseTerms, LeaseView
 
 __all__ = ["LeaseAnswer", "LeaseRequest", "lease_answer", "terms_of"]
-
-MAX_PREFIX_CHARS: Final = 1024
 
 
 class ConstraintRequest(Managed):
@@ -37,8 +43,8 @@ class ConstraintRequest(Managed):
 class LeaseRequest(Managed):
     """A yes to calls of the same shape, beside that to the approved call."""
 
-    minutes: int = Field(default=10, ge=1, le=1440, description="How long; the settings may allow less.")
-    uses: int = Field(default=10, ge=1, le=1000, description="How many calls; the settings may allow less.")
+    minutes: int = Field(default=10, ge=1, le=MAX_MINUTES, description="How long; the settings may allow less.")
+    uses: int = Field(default=10, ge=1, le=MAX_USES, description="How many calls; the settings may allow less.")
     constraints: dict[str, ConstraintRequest] = Field(
         default_factory=dict,
         max_length=MAX_CONSTRAINTS,

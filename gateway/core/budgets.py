@@ -25,7 +25,6 @@ from gateway.core.principal import Principal
 from gateway.core.value import value
 
 __all__ = [
-    "ACCOUNTS",
     "MILLIONTHS",
     "NOTHING",
     "Account",
@@ -40,9 +39,6 @@ __all__ = [
     "read_tally",
     "spend",
 ]
-
-ACCOUNTS: Final = "budget:"
-"""How the keys of all accounts begin."""
 
 BUCKETS: Final = 60
 """Of one window."""

@@ -20,9 +20,6 @@ CENTS: Final = 100
 OTHER: Final = "other"
 """The kind of value of a type for which the published guide names none, as `billing.process_refund`."""
 
-MEMBER: Final = "value"
-"""Where the credit stands in the body of a completed entry; the index reads it there."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credit:
@@ -33,7 +30,7 @@ class Credit:
     currency: str
 
     def shown(self) -> JsonObject:
-        """Return what the body of the completed entry says under `value`."""
+        """Return what the body of the completed entry says under `value`, where the index of the store reads it."""
         return {"cents": self.cents, "type": self.type, "currency": self.currency}
 
 

@@ -8,10 +8,11 @@ What was allowed stays spent, whatever becomes of the call: an amount that came 
 
 from typing import Final
 
-from gateway.core.budgets import ACCOUNTS, MILLIONTHS, Account, Spent, Tally, account_key, read_tally, spend
+from gateway.core.budgets import MILLIONTHS, Account, Spent, Tally, account_key, read_tally, spend
 from gateway.core.call import Call
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
+from gateway.core.policy.bundle import ACCOUNTS
 from gateway.core.policy.evaluate import plan
 from gateway.errors import StoreError
 from gateway.ports import Appended, Conflict, StateStore

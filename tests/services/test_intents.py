@@ -13,10 +13,11 @@ import pytest
 from gateway.core.approvals import ApprovalState
 from gateway.core.audit.canonical import digest
 from gateway.core.audit.entry import EntryType
-from gateway.core.budgets import ACCOUNTS, read_tally
+from gateway.core.budgets import read_tally
 from gateway.core.decision import Effect, Reason, Thresholds
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.policy.bundle import ACCOUNTS
 from gateway.core.principal import Principal, Role, Scope, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
 from gateway.core.tokens import Grant

@@ -6,6 +6,7 @@ How it is made is `compile.py`, what it says of a call `evaluate.py`.
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.core.decision import MatchedRule
 from gateway.core.intent.model import Mapping
@@ -14,7 +15,7 @@ from gateway.core.policy.glob import Globs
 from gateway.core.policy.model import Evaluation
 from gateway.core.principal import TrustTier
 
-__all__ = ["Budget", "Bundle", "Match", "Plan", "Rule", "RuleIndex"]
+__all__ = ["ACCOUNTS", "Budget", "Bundle", "Match", "Plan", "Rule", "RuleIndex"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,10 @@ class Plan:
     charged: tuple["Budget", ...] = ()
     read: tuple["Budget", ...] = ()
     charges: MappingOf[str, int] | None = None
+
+
+ACCOUNTS: Final = "budget:"
+"""How the keys of the accounts of all budgets begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from gateway.core.decision import ApprovalTerms, Effect, MatchedRule
 from gateway.core.intent.model import EffectClass, Mapping
 from gateway.core.intent.risk import RISK_FACTORS
 from gateway.core.intent.taxonomy import TAXONOMY, Taxonomy
-from gateway.core.policy.bundle import Budget, Bundle, Match, Rule, RuleIndex
+from gateway.core.policy.bundle import ACCOUNTS, Budget, Bundle, Match, Rule, RuleIndex
 from gateway.core.policy.cel import Condition, Engine, FactType, Invalid, canary
 from gateway.core.policy.document import (
     GATED_METHODS,
@@ -181,7 +181,7 @@ class _Compiler:
             window_s=duration_s(budget.window),
             match=self._match(loaded, (*steps, "match"), budget.match),
             methods=_methods(budget.match),
-            place=f"budget:{name}:{'count' if budget.sum is None else 'sum'}:{budget.per}",
+            place=f"{ACCOUNTS}{name}:{'count' if budget.sum is None else 'sum'}:{budget.per}",
         )
 
     def _mappings(self, loaded: LoadedDocument) -> list[Mapping]:
