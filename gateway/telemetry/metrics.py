@@ -165,7 +165,7 @@ class Metrics:
         }
 
     def snapshot(self) -> "Metrics":
-        """Return the counts as they are now; what is counted from now on adds to none of its tables."""
+        """Return the counts as they are now. What is timed from now on may be seen in histograms that are there."""
         taken = copy(self)
         for name, table in vars(self).items():
             if isinstance(table, dict | list):
