@@ -7,9 +7,11 @@ JSON-RPC error outside the reserved range, at HTTP 200. A text never holds an ar
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from gateway.core.call import Call, Era
 from gateway.core.codes import GATEWAY_REFUSED, INVALID_PARAMS, RESOURCE_NOT_FOUND
+from gateway.core.decision import Reason
 from gateway.core.jsonvalue import JsonObject
 
 __all__ = [
@@ -117,7 +119,7 @@ def _record(refusal: Refusal) -> JsonObject:
     if refusal.approval_url:
         record["approvalUrl"] = refusal.approval_url
     if refusal.kind is RefusalKind.DENY:
-        record["retry"] = "never"
+        record["retry"] = "later" if refusal.reason == Reason.CIRCUIT_OPEN else "never"
     if refusal.kind is RefusalKind.ERROR:
         record["mayHaveRun"] = refusal.may_have_run
     return record
@@ -127,10 +129,7 @@ def _text(refusal: Refusal) -> str:
     """Say what happened, then what to do; agents retry errors unless they are told not to (protocol.md 3.1)."""
     decision = f"(decision {refusal.intent_id})"
     if refusal.kind is RefusalKind.DENY:
-        return (
-            f"Denied: {refusal.explanation} {decision} Nothing was executed. Do not repeat this call;"
-            " the answer will be the same. Tell the user, or use a tool or arguments that the policy allows."
-        )
+        return f"Denied: {refusal.explanation} {decision} Nothing was executed. {_AFTER.get(refusal.reason, _ALLOWED)}"
     if refusal.kind is RefusalKind.PENDING:
         if not refusal.approval_id:
             return (
@@ -157,3 +156,16 @@ def _text(refusal: Refusal) -> str:
         else "Nothing was executed."
     )
     return f"Failed: {refusal.explanation} {decision} {ran}"
+
+
+_ALLOWED: Final = (
+    "Do not repeat this call; asking again does not change the answer."
+    " Tell the user, or use a tool or arguments that the policy allows."
+)
+"""Not that the answer stays the same: a budget has room again, and a policy may go by the hour."""
+
+_AFTER: Final = {
+    str(Reason.SWITCHED_OFF): "Do not repeat this call: a human has to release the switch first. Tell the user.",
+    str(Reason.CIRCUIT_OPEN): "Do not repeat this call before then. Tell the user what fails.",
+}
+"""What to do where no policy has denied, so that there is nothing else that it would allow."""

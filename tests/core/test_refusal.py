@@ -49,6 +49,22 @@ def test_a_denial_says_not_to_repeat_the_call() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("reason", "retry", "words"),
+    [
+        ("policy-deny", "never", "use a tool or arguments that the policy allows"),
+        ("switched-off", "never", "a human has to release the switch first"),
+        ("circuit-open", "later", "Do not repeat this call before then"),
+    ],
+)
+def test_a_denial_says_what_would_help(reason: str, retry: str, words: str) -> None:
+    """No other arguments help an agent that is stopped, and a breaker closes by itself."""
+    told = refusal_message(TOOL, Era.MODERN, replace(refusal(RefusalKind.DENY), reason=reason))["result"]
+    assert words in told["content"][0]["text"]
+    assert ("that the policy allows" in told["content"][0]["text"]) is (reason == "policy-deny")
+    assert told["_meta"][DECISION_META]["retry"] == retry
+
+
 def test_a_pending_call_says_that_nothing_was_executed() -> None:
     """The model must tell the user, not try again."""
     text = refusal_message(TOOL, Era.MODERN, refusal(RefusalKind.PENDING))["result"]["content"][0]["text"]
