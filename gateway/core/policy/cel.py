@@ -13,7 +13,7 @@ A fault always denies (`core/decide.py`), whatever the rule's effect. Each varia
 with its type, so that a misspelt or mistyped one fails at load. The dialect of `matches` is RE2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal
@@ -149,6 +149,7 @@ class Engine:
         variables |= {f"budget.{name}": _DOUBLE for name in sums}
         variables |= {f"count.{name}": _INT for name in counts}
         variables |= {f"session.{name}": _FACT_TYPES[kind] for name, kind in (session or {}).items()}
+        self._names = tuple(variables)
         self._environment = cel.NewEnv(variables=variables, extensions=[ext_strings.ExtStrings()])
 
     def condition(self, text: str) -> Condition:
@@ -195,7 +196,7 @@ class Engine:
         try:
             return self._environment.compile(text)
         except Exception as error:
-            raise Invalid(*_problems(str(error))) from error
+            raise Invalid(*_problems(str(error), self._names)) from error
 
     def _check_patterns(self, text: str) -> None:
         """Refuse a literal pattern that RE2 refuses; the engine itself would tell only when a call comes."""
@@ -324,9 +325,9 @@ def _plain(text: str) -> str:
     return next((sentence for sign, sentence in _FAULTS if sign in text), "it could not be evaluated")
 
 
-def _problems(text: str) -> list[ConditionProblem]:
+def _problems(text: str, names: Sequence[str]) -> list[ConditionProblem]:
     """`ERROR: <input>:2:16: message` lines → problems with line and column."""
-    problems = [_problem(line) for line in text.split("ERROR: ")[1:]]
+    problems = [_problem(line, names) for line in text.split("ERROR: ")[1:]]
     if problems:
         return problems
     if "recursion" in text.lower():
@@ -334,13 +335,15 @@ def _problems(text: str) -> list[ConditionProblem]:
     return [ConditionProblem(message="the engine cannot read this condition")]
 
 
-def _problem(text: str) -> ConditionProblem:
+def _problem(text: str, names: Sequence[str]) -> ConditionProblem:
     _, _, place = text.partition("<input>:")
     line, _, rest = place.partition(":")
     column, _, message = rest.partition(":")
     message = message.split("\n | ")[0].split(" [INVALID_ARGUMENT]")[0].replace(" (in container '')", "").strip()
     if message.startswith("undeclared reference to "):
-        message += nearest(message.split("'")[1], _VARIABLES)
+        message += nearest(message.split("'")[1], names)
+    if message.endswith(("'(double, int)'", "'(int, double)'")):
+        message += " (a whole number and a fraction: write 1000.0 for 1000, or double(...) around the whole one)"
     return ConditionProblem(message=message, line=_position(line), column=_position(column))
 
 

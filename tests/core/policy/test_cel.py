@@ -323,6 +323,7 @@ def test_deep_arguments_do_not_reach_the_engine() -> None:
     [
         ("agent.teir < 3", "undeclared reference to 'agent.teir' (did you mean 'agent.tier'?)", 1, 6),
         ("true\n  && agent.tier < '3'", "no matching overload", 2, 17),
+        ("intent.confidence < 1", "(a whole number and a fraction: write 1000.0 for 1000, or double(", 1, 19),
         ("args.a == (", "Syntax error", 1, 12),
         ("session.undeclared", "undeclared reference", 1, 8),
         ("args.a", "a condition must be true or false, this is DYN; compare it with something", 0, 0),
@@ -371,7 +372,7 @@ def test_several_mistakes_are_told_at_once() -> None:
 
 def test_an_error_of_the_engine_without_any_position_is_still_a_problem() -> None:
     """Whatever the engine says, the operator gets words."""
-    assert [problem.message for problem in cel._problems("INTERNAL")] == ["the engine cannot read this condition"]
+    assert [problem.message for problem in cel._problems("INTERNAL", ())] == ["the engine cannot read this condition"]
 
 
 def test_a_budget_sums_numbers_only() -> None:

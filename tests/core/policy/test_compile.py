@@ -164,6 +164,9 @@ def test_budgets_are_declared_to_conditions_and_handed_on() -> None:
     assert refunds.match.tools is not None
     assert (mails.name, mails.amount, mails.per, mails.window_s) == ("mails", None, "tenant", 3600)
     assert "undeclared reference to 'budget.other'" in refusal(document(rule(when="budget.other > 1.0")))
+    declared = {"budgets": {"mails": {"count": "calls", "per": "agent", "window": "1d"}}}
+    for wrong_name in ("count.mail", "budget.mails"):
+        assert "did you mean 'count.mails'?" in refusal(document(rule(when=f"{wrong_name} > 1"), **declared))
     wrong = {"budgets": {"a": {"sum": "call.tool", "per": "agent", "window": "1d"}}}
     assert "budgets.a.sum: a budget sums numbers" in refusal(document(rule(), **wrong))
 
