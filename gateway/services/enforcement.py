@@ -78,7 +78,6 @@ _DENY: Final = Effect.DENY
 _CALL_DECIDED: Final = EntryType.CALL_DECIDED
 
 _BUSY = (Reason.BUSY, "Too many calls are in flight; wait for some to end.")
-_OVERTAKEN = Rows()
 _CONTENTION = (Reason.CONTENTION, "What this decision rests on keeps changing; try later.")
 
 
@@ -262,11 +261,12 @@ class Enforcement:
             judged = await self._considered(principal, call, intent_id, approval, refusal)
             own = NO_ROWS
             if judged.decision.effect is _ESCALATE and self._desk is not None:
-                judged, own = await self._hold(self._desk, replace(judged, continues=continues))
+                judged, found = await self._hold(self._desk, replace(judged, continues=continues))
                 if judged.again is not None:
                     return judged
-                if own is _OVERTAKEN:
+                if found is None:
                     continue
+                own = found
             given = NO_ROWS if rows is None else rows(judged)
             again = bool(continues) or approval is not None or judged.intent_id != intent_id
             evaluated, conflict = await self._append(judged, own if given is NO_ROWS else own + given, again=again)
@@ -331,10 +331,11 @@ class Enforcement:
     def _tell(self, judged: Judged, begun: float, evaluated: float) -> None:
         self._observer.decided(judged, evaluated_s=evaluated - begun, recorded_s=self._clock.monotonic() - evaluated)
 
-    async def _hold(self, desk: Desk, judged: Judged) -> tuple[Judged, Rows]:
+    async def _hold(self, desk: Desk, judged: Judged) -> tuple[Judged, Rows | None]:
         """Let an escalated call wait for its approval, or decide it again with what a human has said to it.
 
-        It has to start again (`_OVERTAKEN`) where others have spent meanwhile what its lease would have let it have.
+        The rows are None where it has to start again: others have spent meanwhile what its lease would have let it
+        have.
         """
         held = await desk.hold(judged)
         judged = replace(judged, intent_id=held.intent_id)
@@ -357,7 +358,7 @@ class Enforcement:
         if effect is Effect.DENY:  # others have spent what was left: what the human has said may be used later
             return judged, NO_ROWS
         if held.yes is None:
-            return judged, _OVERTAKEN
+            return judged, None
         held = desk.renew(judged, held.yes, held.rows.expects)
         return replace(judged, approval_id=held.approval_id), held.rows
 
