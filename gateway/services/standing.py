@@ -100,13 +100,15 @@ class Thresholds:
         """Replace the tenant's whole table, which must still be of the expected version.
 
         Raises:
-            Forbidden: the principal is of another tenant, or neither `admin` nor `policy_admin`.
+            Forbidden: the principal is of another tenant, neither `admin` nor `policy_admin`, or bound to an agent.
             InvalidRequest: a tier is missing, a number out of bounds, or a higher tier may do less than a lower one.
             StateConflict: the table is of another version by now.
             StoreError: it could not be made durable; the old table stays in force.
         """
         if principal.tenant != tenant or principal.role not in _ROLES:
             raise Forbidden("Thresholds are changed by the tenant's own `admin` or `policy_admin`.")
+        if principal.bound:  # what its tier may do is what keeps it from doing more
+            raise Forbidden("A credential that is bound to an agent changes no thresholds.")
         problems = tuple(_problems(tiers))
         if problems:
             raise InvalidRequest(*problems)

@@ -179,7 +179,7 @@ class TrustChanges:
         Frozen, an agent is not promoted; it may still fall. `version` is that of the standing that was looked at.
 
         Raises:
-            Forbidden: the principal is neither `admin` nor `policy_admin`, or is the agent itself.
+            Forbidden: the principal is neither `admin` nor `policy_admin`, or is an agent.
             AgentNotFound: this tenant has no such agent.
             InvalidRequest: no reason, or nothing to change.
             StateConflict: the standing has changed since, or the configuration gives the agent its tier.
@@ -188,8 +188,8 @@ class TrustChanges:
         agent = self._agent(principal.tenant, name)
         if principal.role not in _ROLES:
             raise Forbidden("The trust of agents is changed by the tenant's own `admin` or `policy_admin`.")
-        if principal.agent == agent and principal.credential != CLI_CREDENTIAL:
-            raise Forbidden("No agent changes its own trust.")
+        if principal.bound or (principal.agent == agent and principal.credential != CLI_CREDENTIAL):
+            raise Forbidden("No agent changes trust, its own or another's, whatever the role of its credential.")
         if not reason.strip() or not is_text(reason, MAX_TEXT_CHARS):
             text = f"must be a text of at most {MAX_TEXT_CHARS} characters that is not empty"
             raise InvalidRequest(FieldProblem(path=("reason",), message=text))

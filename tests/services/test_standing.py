@@ -67,6 +67,14 @@ async def test_only_admin_and_policy_admin_change_thresholds(role: Role | None) 
     assert (await service(store).put(replace(ADMIN, role=Role.POLICY_ADMIN), "t", STRICT, 0)).version == 1
 
 
+async def test_no_agent_changes_what_its_tier_may_do() -> None:
+    """Whatever the role of its key: a tier that the agent itself can widen is no limit."""
+    store = MemoryStore()
+    with pytest.raises(Forbidden):
+        await service(store).put(replace(ADMIN, agent="bot", bound=True), "t", STRICT, 0)
+    assert store.attempts == []
+
+
 async def test_nobody_changes_another_tenants_thresholds() -> None:
     """An admin is one of its own tenant."""
     store = MemoryStore()

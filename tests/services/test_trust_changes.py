@@ -204,10 +204,11 @@ async def test_a_ceiling_below_the_tier_takes_effect_at_once() -> None:
     [
         *(replace(ADMIN, role=role) for role in (None, Role.VIEWER, Role.AGENT, Role.OPERATOR)),
         replace(ADMIN, agent="bot"),
+        replace(ADMIN, agent="accomplice", bound=True),
     ],
 )
 async def test_who_may_not_say_anything_of_an_agent_says_nothing(principal: Principal) -> None:
-    """Neither who may not change thresholds, nor the agent itself, whatever its role. Nothing is written."""
+    """Neither who may not change thresholds, nor an agent, whatever its role: two could lift each other."""
     life = Life()
     await life.did()
     with pytest.raises(Forbidden):
