@@ -239,7 +239,7 @@ class Switches:
             agent=name if kind == SwitchKind.AGENT else "",
             upstream=name if kind == SwitchKind.UPSTREAM else "",
             reasons=(state, kind),
-            body=orjson.dumps({**told, "why": why}),
+            body=orjson.dumps({**told, "reason": why}),
             expects=self.expects(principal.tenant),
             puts=(Put(key=switch_key(place), value=row), Put(key=SWITCHES_KEY, value=now.encode())),
         )

@@ -382,9 +382,9 @@ async def test_each_change_is_an_entry_with_who_and_why(kind: SwitchKind, name: 
         "state": "thrown",
         "by": "ps_1",
         "human": "usr_jane",
-        "why": "runs amok",
+        "reason": "runs amok",
     }
-    assert orjson.loads(second.body) == {**shared, "state": "released", "by": "cli", "human": "", "why": "fixed"}
+    assert orjson.loads(second.body) == {**shared, "state": "released", "by": "cli", "human": "", "reason": "fixed"}
     assert second.time > first.time
 
 

@@ -112,7 +112,7 @@ class EntryDraft:
     append"), and `counts` both.
     `domain` and `intent_type` are no part of the entry: they label it for whoever counts entries as they come. Nor are
     `value_cents` and `value_type`, what a completed intent earned, `tier`, the trust tier of a decision, and `again`,
-    which marks a decision on an intent that was decided before; its body says the same.
+    which marks a decision on an intent that was decided before.
     """
 
     tenant: str
