@@ -27,6 +27,15 @@ COLUMNS = {
     "EXPIRES": "expiresAt",
 }
 LISTED = {**COLUMNS, "TARGET": "target", "ASKED": "asked", "WAITING": "waiting", "ALIKE": "groupSize"}
+ON_SCREEN = {
+    "ID": "id",
+    "AGENT": "agent",
+    "TARGET": "target",
+    "ALIKE": "groupSize",
+    "EXPIRES": "expiresAt",
+    "REASON": "reason",
+}
+"""Of a list on a terminal, where ten columns are none: what tells approvals apart, the longest last."""
 
 ApprovalArgument = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its id: apr_...")]
 Reason = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
@@ -50,9 +59,9 @@ def ls(
     shown = found
     if output is Format.TABLE and status == "pending" and not (group or flat) and _is_terminal():
         shown = folded(found)
-    show(shown, output, LISTED)
+    show(shown, output, ON_SCREEN if _is_terminal() else LISTED)
     if len(shown) < len(found):
-        say(f"{len(found)} wait, folded to {len(shown)} lines; --flat lists each. Each is answered by itself.")
+        say(f"{len(found)} wait, folded to {len(shown)}; --flat lists each. Each is answered by itself.")
 
 
 @app.command("show")

@@ -240,7 +240,7 @@ def _given(bundle: "Bundle", given: list[tuple[str, float]]) -> tuple[dict[str, 
         elif name in counts and spent.is_integer():
             counts[name] = int(spent)
         else:
-            what = f"'{name}' counts calls" if name in counts else f"no budget is called '{name}'"
+            what = f"'{name}' counts calls: give a whole number" if name in counts else f"no budget is called '{name}'"
             hint = nearest(name, {**budgets, **counts})
             raise typer.BadParameter(f"{what}{'' if name in counts else hint}", param_hint="--budget")
     return budgets, counts

@@ -18,7 +18,10 @@ __all__ = ["lease_body"]
 
 _LET: Final = re.compile(r"(?P<place>.+?)=(?P<check>any|equals|oneOf|max|min|prefix)(?::(?P<value>.*))?", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[([0-9]{1,9})\]")
-_HELP: Final = "write args.PLACE=CHECK:VALUE, as args.path=prefix:/srv/data/ or args.note=any"
+_HELP: Final = (
+    "write args.PLACE=CHECK:VALUE, as args.path=prefix:/srv/data/, or args.note=any;"
+    " CHECK is any, equals, oneOf, max, min or prefix"
+)
 
 
 def lease_body(time: str | None, uses: int | None, lets: Sequence[str] | None) -> dict[str, Any] | None:

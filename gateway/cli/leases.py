@@ -31,10 +31,13 @@ COLUMNS = {
 LeaseArgument = Annotated[str, typer.Argument(metavar="LEASE", help="Its id: lse_...")]
 
 
+StatusOption = Annotated[str, typer.Option(help="active, used-up, expired, revoked, tool-changed or all.")]
+
+
 @app.callback(invoke_without_command=True)
-def ls(
+def leases(
     context: typer.Context,
-    status: Annotated[str, typer.Option(help="active, used-up, expired, revoked, tool-changed or all.")] = "active",
+    status: StatusOption = "active",
     tenant: TenantOption = "default",
     data_dir: options.Data = None,
     state: options.State = None,
@@ -42,8 +45,20 @@ def ls(
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List the leases in force, newest first."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        ls(status, tenant, data_dir, state, config, output)
+
+
+@app.command("ls")
+def ls(
+    status: StatusOption = "active",
+    tenant: TenantOption = "default",
+    data_dir: options.Data = None,
+    state: options.State = None,
+    config: options.Config = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the leases in force, newest first; also what `leases` alone does."""
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show(administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status})), output, COLUMNS)
 

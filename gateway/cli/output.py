@@ -111,9 +111,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        drawn.add_row(*(Text(_one_line(cell)) for cell in row))
+    lines = [[Text(_one_line(cell)) for cell in row] for row in rows]
+    drawn = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
+    for place, column in enumerate(columns):
+        # An id is there to be typed, hence whole however narrow the terminal is.
+        whole = max((line[place].cell_len for line in lines), default=0) if column == "ID" else None
+        drawn.add_column(column, no_wrap=column == "ID", min_width=whole)
+    for line in lines:
+        drawn.add_row(*line)
     Console(highlight=False).print(drawn)
 
 

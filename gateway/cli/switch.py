@@ -62,7 +62,9 @@ def throw(
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}))
     show([thrown], output, COLUMNS)
-    say(f"{kind} {thrown['name']} is stopped; intended switch release {kind} {thrown['name']} lets it go")
+    where = "" if kind is Kind.tenant or tenant == "default" else f" --tenant {tenant}"
+    release = f"intended switch release {kind} {thrown['name']}{where} --reason ..."
+    say(f"{kind} {thrown['name']} is stopped; `{release}` lets it go")
 
 
 @app.command("release")

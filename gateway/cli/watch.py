@@ -125,7 +125,9 @@ class Watch:
         count = row.get("groupSize", 1)
         alike = f"  ({count} alike)" if self.fold and count > 1 else ""
         asked = f"  (asked {row['asked']} times)" if row.get("asked", 1) > 1 else ""
-        return f"{mark} {row['id']}  until {until}  {visible(row['agent'])}: {visible(row['reason'])}{alike}{asked}"
+        target = f"  {visible(row['target'])}" if row.get("target") else ""
+        what = f"{row['id']}  until {until}  {visible(row['agent'])}{target}{alike}{asked}"
+        return f"{mark} {what}: {visible(row['reason'])}"  # the longest last: a screen may have no room for it
 
     def _listed(self) -> list[Mapping[str, Any]]:
         """Return what is listed: one of each group, where groups are folded, and always the one that is chosen."""

@@ -70,7 +70,7 @@ def test_groups_are_folded_on_a_terminal_and_never_for_a_program(
         assert shown == ["apr_4", "apr_3", "apr_2", "apr_1"]
         monkeypatch.setattr(module, "_is_terminal", lambda: True)
         shown.clear()
-        assert "4 wait, folded to 2 lines" in command(tmp_path, "approvals", "ls").stderr
+        assert "4 wait, folded to 2;" in command(tmp_path, "approvals", "ls").stderr
         assert shown == ["apr_2", "apr_1"]
         for more in (["--flat"], ["--group", "grp_1"], ["--output", "json"]):
             shown.clear()

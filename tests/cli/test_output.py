@@ -80,6 +80,18 @@ def test_a_table_is_drawn_on_a_terminal_and_tabs_elsewhere(
     assert len(drawn) == 3
 
 
+def test_an_id_is_whole_however_narrow_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the next command is given; a table without titles has no line for them."""
+    monkeypatch.setenv("COLUMNS", "44")
+    for columns in (["ID", "REASON"], ["", "ID"], ["", ""]):
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stdout", stream)
+        output.table(columns, [["apr_01M81Y4YSFX66W37SA0SY4GGC4", "word " * 30][:: -1 if columns[1] == "ID" else 1]])
+        drawn = stream.getvalue()
+        assert drawn.splitlines()[0].strip()
+        assert "apr_01M81Y4YSFX66W37SA0SY4GGC4" in drawn or columns == ["", ""]
+
+
 def test_data_is_one_document_or_a_line_per_item(capsys: pytest.CaptureFixture[str]) -> None:
     """Escaped to ASCII: an invisible character in a name is seen."""
     output.data([{"a": "\u202e"}, 2], Format.JSONL)

@@ -56,7 +56,8 @@ def test_what_is_meant_is_stopped_and_let_go(
         Asked(method="DELETE", path=path, query={"reason": "fixed & more"}, tenant=tenant),
     ]
     assert (thrown.stdout, released.stdout) == (ROW, ROW)
-    assert "intended switch release" in thrown.stderr
+    place = " --tenant acme" if tenant == "acme" and words[0] != "tenant" else ""
+    assert f"`intended switch release {words[0]} {BOT['name']}{place} --reason ...` lets it go" in thrown.stderr
     assert "is not stopped any more" in released.stderr
     assert {(one.role, one.bound, Scope.APPROVALS_WRITE in one.scopes) for one in asked.principals} == {
         (Role.ADMIN, False, True)

@@ -97,7 +97,7 @@ async def test_groups_are_folded_to_their_oldest_and_unfolded_by_a_key() -> None
     listed = [line for line in state.lines(24) if "apr_" in line]
     assert listed == [
         "  apr_4  until 13:00:00  bot: money",
-        "> apr_2  until 13:00:00  bot: money  (3 alike)  (asked 4 times)",
+        "> apr_2  until 13:00:00  bot  (3 alike)  (asked 4 times): money",
         "  apr_1  until 13:00:00  bot: money",
     ]
     await press(state, "g")
