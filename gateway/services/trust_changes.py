@@ -107,7 +107,7 @@ class TrustChanges:
             today = self._clock.now().toordinal()
             if today != looked:
                 looked = today
-                self._trust.look()
+                await self._trust.look()
             if not await self.settle():
                 await anyio.sleep(AGAIN_S)
                 self._trust.due.set()

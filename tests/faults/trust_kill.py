@@ -189,7 +189,7 @@ async def live(life: Life, events: int) -> None:
                 group.start_soon(act, life)
         life.clock.advance(life.chance.choice((600, 3_600, 14_400, 43_200)))
         if life.chance.random() < 0.2:
-            life.trust.look()
+            await life.trust.look()
         if life.trust.pending and life.chance.random() < 0.7:
             await life.changes.settle()
         if life.chance.random() < 0.01:

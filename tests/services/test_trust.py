@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 
@@ -15,7 +16,7 @@ from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended
 from gateway.services import trust as module
 from gateway.services.standing import Standing
-from gateway.services.trust import Terms, Trust, trust_key
+from gateway.services.trust import AT_ONCE, Terms, Trust, trust_key
 from tests.simulate.shelf import MemoryShelf
 from tests.simulate.store import MemoryStore, Moment
 from tests.simulate.world import FakeClock
@@ -114,7 +115,7 @@ async def test_a_promotion_holds_only_once_it_is_on_record() -> None:
     """Until then it is due, and nothing more."""
     house = House()
     await house.days(6)
-    house.trust.look()
+    await house.trust.look()
     assert list(house.trust.pending) == [("acme", "bot")]
     assert house.trust.due.is_set()
     assert await house.tier() == TrustTier.T0
@@ -490,10 +491,32 @@ async def test_records_are_put_by_while_it_runs(monkeypatch: pytest.MonkeyPatch)
 # --- the cost of it ---------------------------------------------------------------------------------------------------
 
 
+async def test_calls_go_on_while_everybodys_record_is_looked_at() -> None:
+    """Whoever made up thousands of names once must not stop all others at each midnight."""
+    house = House()
+    for number in range(3 * AT_ONCE):
+        await house.did(agent=f"bot-{number}")
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    house.clock.advance(86_400)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count)
+            await house.trust.look()
+            tasks.cancel_scope.cancel()
+    assert turns >= 2
+
+
 async def test_a_day_that_is_full_costs_no_second_look() -> None:
     """What changes no sum changes no tier: a busy agent's calls are cheap."""
     house = House()
-    house.trust.look()
+    await house.trust.look()
     for _ in range(400):
         await house.did(risk=10, args_digest="same")
     held = house.trust.held("acme", "bot")

@@ -76,7 +76,7 @@ async def test_what_faded_is_written_too_and_says_so() -> None:
     life = Life()
     await life.days(30, settle=True)
     life.clock.advance(86_400 * 400)
-    life.trust.look()
+    await life.trust.look()
     assert await life.changes.settle()
     assert orjson.loads(life.told()[-1].body)["why"] == "faded"
 
@@ -85,7 +85,7 @@ async def test_a_change_that_is_no_longer_due_is_not_written() -> None:
     """The record has moved on while it waited; a pinned agent and one without a record have none."""
     life = Life()
     await life.days(6)
-    life.trust.look()
+    await life.trust.look()
     for _ in range(6):
         await life.denied()
     life.trust.pending["acme", "stranger"] = None
@@ -102,7 +102,7 @@ async def test_what_the_store_does_not_take_is_written_later(caplog: pytest.LogC
     """A promotion waits; a demotion holds meanwhile."""
     life = Life()
     await life.days(6)
-    life.trust.look()
+    await life.trust.look()
     life.store.down = "full"
     assert not await life.changes.settle()
     assert "could not be recorded yet" in caplog.text
@@ -116,7 +116,7 @@ async def test_a_change_that_meets_another_is_made_anew() -> None:
     """The row decides: what a human says at the same time must not be written over."""
     life = Life()
     await life.days(6)
-    life.trust.look()
+    await life.trust.look()
     held = life.trust.held("acme", "bot")
     assert held is not None
     held.version = 7

@@ -55,7 +55,7 @@ class Life:
                 await self.did()
             self.clock.advance(86_400)
             if settle:
-                self.trust.look()
+                await self.trust.look()
                 await self.changes.settle()
 
     async def tier(self) -> TrustTier:
