@@ -236,7 +236,7 @@ class Gateway:
         self._in_doubt = await close_open_calls(store, store, self._clock, self._ids)
         self._lifecycle = Lifecycle(audit=store, clock=self._clock, ids=self._ids)
         self._refusals = Refusals(audit=store, clock=self._clock, ids=self._ids)
-        self._readiness = Readiness(audit=store, policies=self._policies, tokens=known.tokens)
+        self._readiness = Readiness(audit=store, policies=self._policies, trust=known.trust, tokens=known.tokens)
         self._facts = FactSource(
             policies=self._policies,
             state=store,

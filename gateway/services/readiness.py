@@ -31,9 +31,12 @@ class Ready(Protocol):
 class Readiness:
     """Looks at what a decision needs. An upstream that is down is no reason to be unready: its calls fail clearly."""
 
-    def __init__(self, *, audit: AuditLog, policies: PolicySource, tokens: Ready | None = None) -> None:
+    def __init__(
+        self, *, audit: AuditLog, policies: PolicySource, trust: Ready | None = None, tokens: Ready | None = None
+    ) -> None:
         self._audit = audit
         self._policies = policies
+        self._trust = trust
         self._tokens = tokens
         self._draining = False
 
@@ -45,11 +48,13 @@ class Readiness:
         """Return the state as it is now.
 
         Policy files that cannot be loaded make the gateway unready though it goes on deciding by the last good ones.
-        Signing keys that do not open make it unready too, though calls that need no token go on.
+        Signing keys that do not open make it unready too, though calls that need no token go on, and so does a tenant
+        whose agents have no tier because its chain could not be read: its calls are refused, those of others are not.
         """
         checks = {
             "audit": self._audit.ready() or OK,
             "policies": self._policies.problem() or OK,
+            "trust": (self._trust.ready() if self._trust is not None else "") or OK,
             "tokens": (self._tokens.ready() if self._tokens is not None else "") or OK,
             "draining": "the gateway is stopping" if self._draining else OK,
         }

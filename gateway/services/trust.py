@@ -31,7 +31,7 @@ from gateway.core.trust.record import NEW, Record, read_record
 from gateway.core.trust.standing import Standing as Deserved
 from gateway.core.trust.standing import fold
 from gateway.core.trust.standing import standing as standing_of
-from gateway.errors import StoreError
+from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, Clock, Followed, KeptRecords, RecordShelf, StateStore
 from gateway.services.standing import Standing
 from gateway.services.trusted import Trusted, given
@@ -111,9 +111,12 @@ class _Book:
         self.ready = not self.fault and self.lost == self.found and self.known <= self.seq
 
     def require(self) -> None:
-        """Raise StoreError where nobody of the tenant has a tier now."""
-        if not self.ready:
-            raise StoreError(f"trust is not known: {self.fault or 'the chain is being read again'}")
+        """Raise StoreError where nobody of the tenant has a tier now; AuditUnavailable after appends that failed."""
+        if self.ready:
+            return
+        if not self.fault and self.lost != self.found:
+            raise AuditUnavailable("trust is not known: appends failed, and the chain is being read again")
+        raise StoreError(f"trust is not known: {self.fault or 'the chain is being read again'}")
 
 
 class Trust:
@@ -152,6 +155,14 @@ class Trust:
         await self.look()
 
     # --- what is asked ------------------------------------------------------------------------------------------------
+
+    def ready(self) -> str:
+        """Return an empty string while every tenant's agents have a tier, else what is wrong."""
+        without = [book for book in self._books.values() if not book.ready]
+        if not without:
+            return ""
+        why = next((book.fault for book in without if book.fault), "their chains are being read again")
+        return f"the agents of {len(without)} tenant(s) have no tier now: {why}"
 
     async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
         """Return an agent's standing for one decision. Raises StoreError where it is not known."""

@@ -128,7 +128,7 @@ async def test_everything_is_read_for_the_operator() -> None:
         deliveries={("acme", "delivered"): 1},
         backlog={"acme": 2},
         jobs={"sweep": (2, 0)},
-        checks={"audit": True, "policies": True, "tokens": True, "draining": True},
+        checks={"audit": True, "policies": True, "trust": True, "tokens": True, "draining": True},
         ready=True,
         reloaded=True,
     )

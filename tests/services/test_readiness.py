@@ -9,7 +9,7 @@ def test_a_sound_gateway_decides_and_is_ready() -> None:
     world = World()
     report = Readiness(audit=world.store, policies=world.policies).report()
     assert (report.decides, report.ready) == (True, True)
-    assert report.checks == {"audit": "ok", "policies": "ok", "tokens": "ok", "draining": "ok"}
+    assert report.checks == {"audit": "ok", "policies": "ok", "trust": "ok", "tokens": "ok", "draining": "ok"}
 
 
 def test_a_store_that_cannot_record_stops_decisions() -> None:
@@ -39,6 +39,18 @@ def test_signing_keys_that_do_not_open_make_it_unready_while_it_goes_on_deciding
     report = Readiness(audit=world.store, policies=world.policies, tokens=Keys()).report()
     assert (report.decides, report.ready, report.checks["tokens"]) == (True, False, "the signing keys do not open")
     assert Readiness(audit=world.store, policies=world.policies, tokens=world.tokens).report().ready
+
+
+def test_a_tenant_whose_agents_have_no_tier_makes_it_unready_while_it_goes_on_deciding() -> None:
+    """Other tenants' calls go on; the operator must hear of it."""
+
+    class Records:
+        def ready(self) -> str:
+            return "the agents of 1 tenant(s) have no tier now"
+
+    world = World()
+    report = Readiness(audit=world.store, policies=world.policies, trust=Records()).report()
+    assert (report.decides, report.ready, report.checks["trust"]) == (True, False, Records().ready())
 
 
 def test_a_draining_gateway_is_unready() -> None:

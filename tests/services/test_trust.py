@@ -232,6 +232,7 @@ async def test_nobody_has_a_tier_while_an_entry_is_missing() -> None:
     with pytest.raises(StoreError, match="trust is not known"):
         house.trust.failures("acme", "bot")
     assert house.trust.tier("acme", "bot") == TrustTier.T0
+    assert house.trust.ready() == "the agents of 1 tenant(s) have no tier now: their chains are being read again"
     await running_until(house, lambda: house.trust.held("acme", "bot") is not None)
     assert await house.tier() < TrustTier.T4
 
@@ -364,6 +365,8 @@ async def test_an_entry_that_is_gone_leaves_the_tenant_without_tiers() -> None:
     again = await house.again()
     with pytest.raises(StoreError, match="entry 2 of tenant acme is not in the chain"):
         await house.tier(again)
+    assert again.ready().endswith("no tier now: entry 2 of tenant acme is not in the chain")
+    assert house.trust.ready() == ""
 
 
 async def test_entries_of_a_later_version_say_nothing() -> None:
