@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.core.agents import slug_of
 from gateway.core.decision import Thresholds
 from gateway.core.leases import MAX_MINUTES, MAX_USES
 from gateway.core.principal import TrustTier
@@ -237,6 +238,17 @@ class TierSettings(Section):
     ceiling: Tier = TrustTier.T2
     """Up to here agents are promoted by their record; further only those whose ceiling a human has raised."""
     thresholds: dict[Tier, ThresholdSettings] = Field(default_factory=dict)
+
+    @field_validator("agents")
+    @classmethod
+    def of_slugs(cls, value: dict[str, TrustTier]) -> dict[str, TrustTier]:
+        """Refuse a name under which no agent acts: who keeps one at T0 must not keep nobody there."""
+        for name in value:
+            agent = name.rpartition("/")[2]
+            if not agent or agent != slug_of(agent):
+                msg = f"{name!r} is no agent: name it by its slug{f', as {slug_of(agent)!r}' if slug_of(agent) else ''}"
+                raise ValueError(msg)
+        return value
 
     def threshold(self, tier: TrustTier) -> Thresholds:
         """Return the caps of `tier`."""

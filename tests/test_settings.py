@@ -48,6 +48,14 @@ def test_thresholds_of_a_tier_are_the_operators_or_the_shipped_ones() -> None:
     assert tiers.threshold(TrustTier.T0) == Thresholds(allow_below=30, deny_from=90)
 
 
+@pytest.mark.parametrize("name", ["Billing Agent", "acme/key_01JABC", "acme/", "", "!"])
+def test_a_tier_is_given_to_a_slug(name: str) -> None:
+    """Who keeps an agent at T0 under a name that it does not act under would keep nobody there."""
+    with pytest.raises(ValidationError, match="by its slug"):
+        TierSettings.model_validate({"agents": {name: "T0"}})
+    assert TierSettings.model_validate({"agents": {"acme/key-01jabc": "T0"}}).agents
+
+
 def test_tiers_are_shown_as_they_are_written() -> None:
     """What `config show` prints can be pasted back."""
     assert TierSettings(agents={"a": TrustTier.T3}).model_dump(mode="json")["agents"] == {"a": "T3"}

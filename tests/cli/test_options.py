@@ -76,7 +76,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
         state=tmp_path / "s",
         allow_host=["a.test"],
         allow_origin=["https://a.test"],
-        tier=["local=T4", "a=b=T1"],
+        tier=["local=T4", "acme/bot=T1"],
         tls_cert=tmp_path / "c",
         tls_key=tmp_path / "k",
         behind_tls_proxy=True,
@@ -86,7 +86,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
     assert (settings.host, settings.port, settings.policies) == ("localhost", 0, tmp_path / "p")
     assert (settings.data, settings.state) == (tmp_path / "d", tmp_path / "s")
     assert (settings.allowed_hosts, settings.allowed_origins) == (("a.test",), ("https://a.test",))
-    assert settings.tiers.agents == {"local": TrustTier.T4, "a=b": TrustTier.T1}
+    assert settings.tiers.agents == {"local": TrustTier.T4, "acme/bot": TrustTier.T1}
     assert (settings.tls_certificate, settings.tls_key) == (tmp_path / "c", tmp_path / "k")
     assert (settings.behind_tls_proxy, settings.unsafe_allow_unauthenticated) == (True, True)
     assert str(resolved.origin(("allowed_hosts",))) == "--allow-host"
