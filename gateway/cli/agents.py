@@ -53,7 +53,10 @@ def list_(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """List the registered agents, newest first; `trust recompute` has all that have acted."""
+    """List the registered agents, newest first.
+
+    `intended trust recompute` has all that have acted.
+    """
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show(administer(place, lambda gateway: gateway.all("/v1/agents")), output, COLUMNS)
 
