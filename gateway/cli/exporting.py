@@ -96,6 +96,7 @@ async def export_chain(settings: "Settings", tenant: str | None, out: Path | Non
     from gateway.services.audit_query import export as exported
 
     async with reading(settings) as reader:
+        await _told_of(reader, tenant)
         tenants = [tenant] if tenant is not None else await reader.tenants()
         with _target(out) as file:
             count = 0
@@ -136,6 +137,7 @@ async def _ship(reader: "SqliteReader", shipment: Shipment, file: BinaryIO) -> N
     from gateway.services.siem import lines
 
     words, places = _words(shipment.form), {shipment.tenant: shipment.after}
+    await _told_of(reader, shipment.tenant)
     while True:
         for tenant in [shipment.tenant] if shipment.tenant is not None else await reader.tenants():
             async for line in lines(reader, tenant, shipment.wanted, words, after=places.get(tenant, 0)):
@@ -147,6 +149,12 @@ async def _ship(reader: "SqliteReader", shipment: Shipment, file: BinaryIO) -> N
         if not shipment.follow:
             return
         await anyio.sleep(POLL_S)
+
+
+async def _told_of(reader: "SqliteReader", tenant: str | None) -> None:
+    """Warn where a tenant has no chain: a name mistyped once would ship nothing for ever, and nobody would know."""
+    if tenant is not None and tenant not in (known := await reader.tenants()):
+        warn("no such tenant", f"there is no entry of '{tenant}' yet; tenants are: {', '.join(known) or 'none'}")
 
 
 def _words(form: ExportForm) -> "Words":

@@ -126,6 +126,14 @@ def test_times_are_those_of_entries() -> None:
         selection("999999w", None, ())
 
 
+@pytest.mark.parametrize("form", ["chain", "ocsf"])
+def test_a_tenant_without_a_chain_is_told_of(folder: Path, form: str) -> None:
+    """A name mistyped once would ship nothing for ever; with `--follow` it may still come."""
+    found = ran("--format", form, "--tenant", "nobody")
+    assert (found.exit_code, found.stdout) == (0, "")
+    assert "there is no entry of 'nobody' yet; tenants are: " in found.stderr
+
+
 def test_an_export_to_a_file_is_whole(folder: Path) -> None:
     """A new file, for its owner only."""
     assert ran("--format", "jsonl", "--out", "x.jsonl").exit_code == 0
