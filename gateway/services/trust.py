@@ -157,11 +157,12 @@ class Trust:
     # --- what is asked ------------------------------------------------------------------------------------------------
 
     def ready(self) -> str:
-        """Return an empty string while every tenant's agents have a tier, else what is wrong."""
+        """Return an empty string while every tenant's agents have a tier, else what is wrong, for strangers to see."""
         without = [book for book in self._books.values() if not book.ready]
         if not without:
             return ""
-        why = next((book.fault for book in without if book.fault), "their chains are being read again")
+        faulty = any(book.fault for book in without)
+        why = "a chain cannot be read; see the log" if faulty else "their chains are being read again"
         return f"the agents of {len(without)} tenant(s) have no tier now: {why}"
 
     async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
