@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from gateway.cli import options
-from gateway.cli.output import Format, data, table
+from gateway.cli.output import Format, data, say, table
 from gateway.errors import (
     Forbidden,
     GatewayError,
@@ -196,7 +196,10 @@ async def _client(settings: "Settings") -> "AsyncIterator[httpx.AsyncClient]":
                 break
             # Only here: asking a running gateway needs nothing of it, and takes a third of the time.
             from gateway.app import Gateway
+            from gateway.store.sqlite.store import DATABASE
 
+            if not (folder / DATABASE).exists():  # else a mistyped folder looks like a gateway that did as it was told
+                say(f"no gateway runs on {folder} and nothing is there: a new store is made (`--data` names another)")
             try:
                 alone = Gateway.open(_alone(settings), named=tuple(settings.upstreams))
                 gateway = await stack.enter_async_context(alone)

@@ -39,7 +39,7 @@ def _require_running(place: Place) -> None:
 
     folder = data_folder(place.settings())
     if not is_answered(folder):
-        msg = f"no gateway runs on {folder}; what is on record tell `intended audit` and `intended agents`"
+        msg = f"no gateway runs on {folder}; what is on record is told by `intended audit` and `intended agents`"
         raise Unavailable(msg)
 
 

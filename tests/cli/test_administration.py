@@ -92,6 +92,16 @@ def test_without_a_gateway_the_store_is_opened_in_this_process(tmp_path: Path, m
     assert anyio.run(starts, tmp_path) == 2
 
 
+def test_a_store_that_is_made_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A switch that was thrown in a mistyped folder stops nobody."""
+    with desk(monkeypatch):
+        for told in (True, False):
+            administer(place(tmp_path), lambda found: found.get("/keys"))
+            assert ("nothing is there: a new store is made" in capsys.readouterr().err) is told
+
+
 def test_a_store_in_use_by_who_does_not_answer_is_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
