@@ -19,6 +19,7 @@ from gateway.core.uris import URI_CHARS, normalise_uri
 from gateway.core.value import value
 
 __all__ = [
+    "BY_UPSTREAM",
     "EMBEDDED_METHODS",
     "INPUT_REQUIRED_METHODS",
     "NAME_CHARS",
@@ -150,6 +151,10 @@ _TREATMENTS: Final[Mapping[tuple[str, Era, Direction, Kind], Treatment]] = Mappi
 
 EMBEDDED_METHODS: Final = frozenset({"sampling/createMessage", "elicitation/create", "roots/list"})
 """What a modern upstream may ask inside of an `input_required` result; each is GATE."""
+
+BY_UPSTREAM: Final = "by:upstream"
+"""Among the reasons of an entry: an upstream asked for it, and not the agent in whose name it is decided. No rule has
+such an id."""
 
 INPUT_REQUIRED_METHODS: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 """The only requests that a modern upstream may answer with `input_required`."""

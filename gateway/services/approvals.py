@@ -19,6 +19,7 @@ from gateway.core.audit.entry import Count, EntryDraft, EntryType, Expect, Put
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decision import ApprovalTerms, Effect
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import BY_UPSTREAM, EMBEDDED_METHODS
 from gateway.core.outcomes import outcome_key, refused
 from gateway.core.principal import Principal
 from gateway.core.redact import redact
@@ -406,6 +407,7 @@ class Approvals:
             "rationale": vote.rationale,
         }
         about = after.about  # None where an earlier release opened it
+        by_upstream = about is not None and about.method in EMBEDDED_METHODS
         return EntryDraft(
             tenant=approval.tenant,
             id=self._ids.new("evt"),
@@ -415,7 +417,7 @@ class Approvals:
             agent=approval.agent,
             upstream="" if about is None else about.upstream,
             tool="" if about is None else about.target,
-            reasons=(approval.state,),
+            reasons=(approval.state, BY_UPSTREAM) if by_upstream else (approval.state,),
             risk=0 if about is None else about.risk,
             args_digest="" if about is None else about.args_digest,
             body=orjson.dumps(body),

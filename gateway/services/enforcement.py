@@ -28,6 +28,7 @@ from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
+from gateway.core.methods import BY_UPSTREAM, EMBEDDED_METHODS
 from gateway.core.principal import TIER_NAMES, Principal
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import AuditUnavailable, StoreError
@@ -405,7 +406,11 @@ class Enforcement:
             upstream=upstream,
             tool=target,
             effect=decision.effect,
-            reasons=(decision.reason, *(rule.id for rule in decision.rules)),
+            reasons=(
+                decision.reason,
+                *[rule.id for rule in decision.rules],
+                *([BY_UPSTREAM] if call.method in EMBEDDED_METHODS else ()),
+            ),
             policy_digest=decision.policy_digest,
             risk=judged.intent.risk,
             confidence=f"{judged.intent.confidence:.2f}",

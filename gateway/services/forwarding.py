@@ -19,6 +19,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.call import Call
 from gateway.core.decision import Reason, Stop
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import BY_UPSTREAM, EMBEDDED_METHODS
 from gateway.core.principal import Principal
 from gateway.core.worth import Amounts
 from gateway.errors import AuditUnavailable, SigningError, UpstreamError
@@ -185,7 +186,7 @@ class Forwarding:
             agent=judged.principal.agent,
             upstream=call.upstream,
             tool=call.target,
-            reasons=(outcome.reason,),
+            reasons=(outcome.reason, BY_UPSTREAM) if call.method in EMBEDDED_METHODS else (outcome.reason,),
             policy_digest=judged.decision.policy_digest,
             risk=judged.intent.risk,
             args_digest=call.arguments_digest,

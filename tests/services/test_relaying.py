@@ -6,6 +6,7 @@ import pytest
 from gateway.core.audit.entry import EntryType
 from gateway.core.call import Era
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import BY_UPSTREAM
 from gateway.core.principal import Principal, Role
 from gateway.core.refusal import DECISION_META
 from gateway.ports import Relay
@@ -346,7 +347,7 @@ async def test_a_question_that_the_upstream_gives_up_is_closed_on_record() -> No
         with anyio.fail_after(5):
             await reached.wait()
         group.cancel_scope.cancel()
-    assert [entry.reasons for entry in world.entries(EntryType.CALL_COMPLETED)] == [("cancelled",)]
+    assert [entry.reasons for entry in world.entries(EntryType.CALL_COMPLETED)] == [("cancelled", BY_UPSTREAM)]
 
 
 async def test_a_question_that_a_human_has_approved_is_asked_once() -> None:

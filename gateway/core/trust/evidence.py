@@ -15,6 +15,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.decision import Effect, Reason
 from gateway.core.intent.risk import MAX_RISK
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.methods import BY_UPSTREAM
 from gateway.core.principal import TrustTier
 from gateway.core.value import value
 
@@ -139,8 +140,11 @@ _RESOLVED: Mapping[str, EvidenceKind] = {"approved": EvidenceKind.APPROVED, "den
 
 
 def evidence_of(entry: EntryDraft, seq: int) -> Evidence | None:
-    """Return what the entry at this place of the chain is evidence of; None where it says nothing of an agent."""
-    if not entry.agent or not entry.reasons:
+    """Return what the entry at this place of the chain is evidence of; None where it says nothing of an agent.
+
+    What an upstream asks of the agent says nothing: whoever chooses the questions would choose the agent's tier.
+    """
+    if not entry.agent or not entry.reasons or BY_UPSTREAM in entry.reasons:
         return None
     kind = None
     if entry.type is _CALL_COMPLETED:
