@@ -13,9 +13,8 @@ import orjson
 
 from gateway.core.principal import TrustTier
 from gateway.core.trust.evidence import Change, Evidence, change_of, evidence_of, read_chained
-from gateway.core.trust.fold import aged
 from gateway.core.trust.record import NEW, Record
-from gateway.core.trust.standing import Move, fold, score_of, standing
+from gateway.core.trust.standing import Move, fold, move, standing
 from gateway.ports import Clock, RecordShelf
 from gateway.services.trust import Terms
 
@@ -70,21 +69,12 @@ class TrustHistory:
                 before, record = record, fold(record, told)
                 newest = max(newest, told.day)
                 days[newest] = record
-                move = self._moved(before, record, told)
-                if move is not None:
-                    moves.append(move)
+                done = move(told, before, record, start=self._terms.start)
+                if isinstance(told, Change) or done.score_before != done.score:
+                    moves.append(done)
             more = len(page) == PAGE
             after = page[-1][0] if page else after
         return History(points=tuple(self._points(days)), moves=tuple(reversed(moves)))
-
-    def _moved(self, before: Record, record: Record, told: Evidence | Change) -> Move | None:
-        """Return what an entry did, None where it moved nothing."""
-        start = self._terms.start
-        was, now = (score_of(aged(one.sums, told.day)) for one in (before, record))
-        tier_before, tier = (start if one.tier is None else one.tier for one in (before, record))
-        if was == now and tier_before == tier and isinstance(told, Evidence):
-            return None
-        return Move(told=told, score_before=was, score=now, tier_before=tier_before, tier=tier)
 
     def _points(self, days: dict[int, Record]) -> Iterator[Point]:
         """Yield at most `POINTS` days, evenly apart, the last of them today."""

@@ -4,7 +4,7 @@ Owns the rules of promotion and demotion. Nothing here changes a record: a tier 
 folds in (`fold.py`). All of it depends on the UTC day of `now` and no finer time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,10 +12,10 @@ from gateway.core.principal import TrustTier
 from gateway.core.trust.evidence import Change, ChangeKind, Evidence
 from gateway.core.trust.fold import after, after_change, aged
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT, TrustModel
-from gateway.core.trust.record import NEW, Cited, Record, Sums
+from gateway.core.trust.record import Cited, Record, Sums
 from gateway.core.value import value
 
-__all__ = ["Move", "Need", "Standing", "change_due", "cites", "fold", "moves", "needs", "score_of", "standing"]
+__all__ = ["Move", "Need", "Standing", "change_due", "cites", "fold", "move", "needs", "score_of", "standing"]
 
 
 @value
@@ -159,25 +159,18 @@ def fold(record: Record, told: Evidence | Change, model: TrustModel = DEFAULT_MO
     return after(record, told, model) if isinstance(told, Evidence) else after_change(record, told, model)
 
 
-def moves(
-    told: Iterable[Evidence | Change],
+def move(
+    told: Evidence | Change,
+    before: Record,
+    record: Record,
     *,
-    record: Record = NEW,
     start: TrustTier = TrustTier.T0,
     model: TrustModel = DEFAULT_MODEL,
-) -> Iterator[Move]:
-    """Yield what each entry did, from `record` on. Fading since the entry before is no entry's doing."""
-    for one in told:
-        faded = score_of(aged(record.sums, one.day, model), model)
-        tier = start if record.tier is None else record.tier
-        record = fold(record, one, model)
-        yield Move(
-            told=one,
-            score_before=faded,
-            score=score_of(aged(record.sums, one.day, model), model),
-            tier_before=tier,
-            tier=start if record.tier is None else record.tier,
-        )
+) -> Move:
+    """Return what an entry did that made this record of the one before. Fading until then is no entry's doing."""
+    was, now = (score_of(aged(one.sums, told.day, model), model) for one in (before, record))
+    tier_before, tier = (start if one.tier is None else one.tier for one in (before, record))
+    return Move(told=told, score_before=was, score=now, tier_before=tier_before, tier=tier)
 
 
 def _keeps(sums: Sums, score: int, below: int, start: TrustTier, model: TrustModel) -> bool:

@@ -11,7 +11,7 @@ from gateway.core.trust.evidence import Change, ChangeKind, Evidence, EvidenceKi
 from gateway.core.trust.fold import after, after_change
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT
 from gateway.core.trust.record import NEW, Record, Sums
-from gateway.core.trust.standing import change_due, cites, moves, needs, score_of, standing
+from gateway.core.trust.standing import change_due, cites, move, needs, score_of, standing
 from tests.simulate.trust import BAD, act, acts, changed, histories, lived, on_day
 
 T0, T1, T2, T3, T4 = TrustTier
@@ -305,11 +305,15 @@ def test_moves_tell_what_each_entry_did() -> None:
         act(DENIED, risk=50, day=60, what=2),
         changed(ChangeKind.PROMOTED, T1, day=60),
     ]
-    found = [(move.score_before, move.score, move.tier_before, move.tier) for move in moves(told)]
-    assert found == [(20, 33, T0, T0), (27, 18, T0, T0), (18, 18, T0, T1)]
-    assert [move.told for move in moves(told)] == told
-    assert next(moves(told, start=T2)).tier is T2
-    assert next(moves(told[1:], record=lived(told[:1]))).score_before == 27
+    records = [lived(told[:count]) for count in range(len(told) + 1)]
+    found = [move(one, *records[at : at + 2]) for at, one in enumerate(told)]
+    assert [(one.score_before, one.score, one.tier_before, one.tier) for one in found] == [
+        (20, 33, T0, T0),
+        (27, 18, T0, T0),
+        (18, 18, T0, T1),
+    ]
+    assert [one.told for one in found] == told
+    assert move(told[0], NEW, records[1], start=T2).tier is T2
 
 
 # --- what no history gets around --------------------------------------------------------------------------------------
