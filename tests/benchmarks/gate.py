@@ -30,6 +30,8 @@ GROWTH_MIB = 1.0
 """Issue, "What it must show": resident memory grows less than that in ten minutes after warm-up."""
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+WARM_UP_S = 60.0
+"""Before a soak is looked at: caches fill and threads start."""
 
 META = (
     b'"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
@@ -265,19 +267,20 @@ def report(era: str, found: list[Candidate], options: argparse.Namespace) -> Non
 
 
 def soak(candidate: Candidate, options: argparse.Namespace) -> float:
-    """Call for a while; return by how many MiB the candidate's memory has grown, and print it.
+    """Call for a while, after a warm-up; return by how many MiB the candidate's memory has grown, and print it.
 
-    The least of the first fifth is held against the least of the last: a thread that works now and then has some MiB
-    while it does, and gives them back.
+    The median of the first fifth is held against that of the last: a thread that works now and then has some MiB while
+    it does, and gives them back.
     """
-    until = time.monotonic() + options.soak
-    seen = [rss_mib(candidate.pids)]
-    while time.monotonic() < until:
+    seen: list[float] = []
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun - WARM_UP_S) < options.soak:
         uvloop.run(load(candidate.port, MODERN, 5000, options.clients))
-        seen.append(rss_mib(candidate.pids))
-        print(f"  resident {seen[-1]:.1f} MiB ({seen[-1] - seen[0]:+.1f})", flush=True)
+        if passed >= 0:
+            seen.append(rss_mib(candidate.pids))
+            print(f"  resident {seen[-1]:.1f} MiB ({seen[-1] - seen[0]:+.1f})", flush=True)
     fifth = max(1, len(seen) // 5)
-    first, last = min(seen[:fifth]), min(seen[-fifth:])
+    first, last = statistics.median(seen[:fifth]), statistics.median(seen[-fifth:])
     print(f"soak of {options.soak:.0f} s: resident {first:.1f} to {last:.1f} MiB, at most {max(seen):.1f}")
     return last - first
 
