@@ -1,20 +1,26 @@
 """`intended switch`: stop an agent, an upstream or the whole tenant at once, and let it go again."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import typer
 
 from gateway.cli import options
 from gateway.cli.administration import Place, TenantOption, administer, agent_segment, segment, show
-from gateway.cli.output import Format, FormatOption, say
+from gateway.cli.output import Format, FormatOption, say, warn
+from gateway.errors import GatewayError
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Kill switches: stop an agent, an upstream or the tenant at once.", no_args_is_help=True)
 
 COLUMNS = {"KIND": "kind", "NAME": "name", "SINCE": "since", "BY": "by", "REASON": "reason"}
+
+READ_S: Final = 2.0
+"""How long a throw waits at most to learn whether its tenant is known: it is thrown in any case."""
 
 
 class Kind(StrEnum):
@@ -60,6 +66,8 @@ def throw(
     """Stop it: nothing passes once this returns."""
     name, tenant = _meant(kind, name, tenant)
     place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    if tenant != "default":
+        _warn_of_strangers(place)
     thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}))
     show([thrown], output, COLUMNS)
     where = "" if kind is Kind.tenant or tenant == "default" else f" --tenant {tenant}"
@@ -85,6 +93,31 @@ def release(
     released = administer(place, lambda gateway: gateway.delete(path))
     show([released], output, COLUMNS)
     say(f"{kind} {released['name']} is not stopped any more")
+
+
+def _warn_of_strangers(place: Place) -> None:
+    """Warn where nothing is on record of the tenant: who mistypes in a hurry takes the wrong one for stopped.
+
+    It is no refusal, since a tenant may be stopped before its first call, as an agent may.
+    """
+    import anyio
+
+    found = anyio.run(_strangers, place)
+    if found is not None:
+        warn("unknown tenant", f"nothing is on record of '{place.tenant}'; tenants are: {', '.join(found) or 'none'}")
+
+
+async def _strangers(place: Place) -> Sequence[str] | None:
+    """Return the tenants that there are where the one meant is none of them; None where that is not known in time."""
+    import anyio
+
+    from gateway.records import reading
+
+    known: Sequence[str] = (place.tenant,)
+    with anyio.move_on_after(READ_S), suppress(GatewayError):
+        async with reading(place.settings()) as reader:
+            known = [one for one in await reader.tenants() if not one.startswith("_")]
+    return None if place.tenant in known else known
 
 
 def _meant(kind: Kind, name: str | None, tenant: str) -> tuple[str, str]:

@@ -119,3 +119,12 @@ def test_another_tenants_operator_is_not_needed_at_the_command_line(tmp_path: Pa
     assert json.loads(command(tmp_path, "switch", "ls", "-o", "json").stdout) == []
     (found,) = json.loads(command(tmp_path, "switch", "ls", "--tenant", "acme", "-o", "json").stdout)
     assert (found["kind"], found["name"]) == ("tenant", "acme")
+
+
+def test_a_tenant_of_which_nothing_is_on_record_is_warned_of(tmp_path: Path) -> None:
+    """Whoever mistypes a name in an incident must not take the right one for stopped."""
+    assert command(tmp_path, "keys", "create", "ci", "--tenant", "acme").exit_code == 0
+    for name, told in (("acmee", True), ("acme", False)):
+        done = command(tmp_path, "switch", "throw", "tenant", name, "--reason", "incident")
+        assert done.exit_code == 0, done.output
+        assert (f"nothing is on record of '{name}'; tenants are: acme" in done.stderr) is told
