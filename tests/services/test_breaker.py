@@ -48,6 +48,26 @@ async def test_calls_pass_again_after_a_while_and_the_first_failure_stops_anew()
     assert other.reached == 2
 
 
+async def test_a_clock_that_was_set_back_stops_nobody_for_longer() -> None:
+    """A machine that came up in another year must not stop its agents until that year has come."""
+    world = made(3, "2036-01-01T00:00:00.000Z")
+    other = Other(world)
+    for _ in range(2):
+        assert (await take(world, other)).reason == Reason.CIRCUIT_OPEN
+        world.clock.advance(59)
+        assert (await take(world, other)).reason == Reason.CIRCUIT_OPEN
+        world.clock.advance(1)
+        assert (await take(world, other)).kind is OutcomeKind.ANSWERED
+        failures, last = world.failures.of["default", "local"]
+        world.failures.of["default", "local"] = (failures + 1, last)
+    world.clock.advance(-3600)
+    assert (await take(world, other)).reason == Reason.CIRCUIT_OPEN
+    world.clock.advance(-3600)
+    assert (await take(world, other)).reason == Reason.CIRCUIT_OPEN
+    world.clock.advance(60)
+    assert (await take(world, other)).kind is OutcomeKind.ANSWERED
+
+
 @pytest.mark.parametrize(("failures", "last"), [(2, NOON), (3, ""), (0, "")])
 async def test_below_the_number_nobody_is_stopped(failures: int, last: str) -> None:
     """Agents try things out."""
