@@ -119,7 +119,7 @@ _PUBLISHED: Final = (
     _counter(
         "intendedops_trust_demotions_total",
         "Trust tier demotions",
-        "`trust.changed` with the reason `demoted`, or `capped` by a human's ceiling; `trustTier` is the new tier",
+        "`trust.changed` with the reason `demoted`, `faded` or `capped` (by a human); `trustTier` is the new tier",
         *(*_WHOSE, "trustTier"),
     ),
     _gauge(

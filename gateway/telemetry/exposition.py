@@ -17,6 +17,7 @@ import anyio.to_thread
 from gateway.core.decision import Effect
 from gateway.core.projection import DONE
 from gateway.core.readings import Readings
+from gateway.core.trust.evidence import BY_THE_MODEL, ChangeKind
 from gateway.telemetry.catalogue import METRICS, OTHER, Definition, Kind
 from gateway.telemetry.metrics import Histogram, Metrics
 
@@ -34,8 +35,8 @@ Times = Mapping[Labels, Histogram]
 _STATUS: Final[Mapping[str, str]] = {Effect.ALLOW: "approved", Effect.ESCALATE: "pending", Effect.DENY: "rejected"}
 """What a decision brings its intent to, as everywhere in the Ops dialect."""
 _TRUST: Final = (
-    ("intendedops_trust_progressions_total", frozenset({"promoted"})),
-    ("intendedops_trust_demotions_total", frozenset({"demoted", "capped"})),
+    ("intendedops_trust_progressions_total", frozenset({ChangeKind.PROMOTED})),
+    ("intendedops_trust_demotions_total", BY_THE_MODEL - {ChangeKind.PROMOTED}),
 )
 _RELOADS: Final = "policy-reload"
 

@@ -59,6 +59,7 @@ def driven() -> Metrics:
         entry(EntryType.TRUST_CHANGED, reasons=("promoted", "T1")),
         entry(EntryType.TRUST_CHANGED, reasons=("demoted", "T0")),
         entry(EntryType.TRUST_CHANGED, reasons=("capped", "T0")),
+        entry(EntryType.TRUST_CHANGED, reasons=("faded", "T0")),
         entry(EntryType.TRUST_CHANGED, reasons=("frozen",)),
         entry(EntryType.POLICY_LOADED),
         entry(EntryType.POLICY_REJECTED),
@@ -131,7 +132,7 @@ async def test_the_sums_are_those_of_the_entries() -> None:
         labels(tenantId="acme", domain="files", valueType="revenue"): 250
     }
     assert sum(found["intendedops_trust_progressions_total"].values()) == 1
-    assert found["intendedops_trust_demotions_total"] == {labels(tenantId="acme", agentId="bot", trustTier="T0"): 2}
+    assert found["intendedops_trust_demotions_total"] == {labels(tenantId="acme", agentId="bot", trustTier="T0"): 3}
     assert found["intendedops_webhooks_received_total"] == {labels(tenantId="acme"): 4}
     assert found["intendedops_jobs_processed_total"] == {
         labels(jobName="webhook-delivery"): 6,
