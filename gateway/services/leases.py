@@ -32,16 +32,7 @@ from gateway.core.lease_rows import (
     shape_key,
     uses_key,
 )
-from gateway.core.leases import (
-    Bounds,
-    Constraint,
-    Leased,
-    LeaseState,
-    Shape,
-    Told,
-    problems_of,
-    told,
-)
+from gateway.core.leases import Bounds, Constraint, Leased, LeaseState, Shape, Told, problems_of, told
 from gateway.core.presentation import Offer
 from gateway.core.principal import Principal, Scope
 from gateway.core.redact import redact
@@ -203,7 +194,7 @@ class Leases:
             InvalidRequest: the terms cannot be granted, or not for this approval (`lease…`); it has no answer then.
             StateConflict: the agent has as many active leases as it may, or a switch was thrown or released at this
                 moment; then the yes may stand.
-            StoreError: the yes or the lease could not be made durable; the yes may be.
+            StoreError: the yes or the lease could not be made durable; either may be.
         """
         held = await self._approvals.answerable(principal, approval_id=approval_id, intent_id=intent_id)
         shape, about = await self._wished(held, terms)
@@ -213,9 +204,12 @@ class Leases:
         )
         lease = self._made(principal, replace(held, approval=approval), about, terms)
         with anyio.CancelScope(shield=True):
-            if isinstance(await self._audit.append(self._granted(lease, shape, about, unstopped)), Conflict):
-                raise _overtaken()
+            # Known before it is durable, which is looked at for each use: one of which nobody knows whether it is must
+            # end with a switch all the same.
             self._take(_Active(lease=lease, shape=shape))
+            if isinstance(await self._audit.append(self._granted(lease, shape, about, unstopped)), Conflict):
+                self._drop(lease)
+                raise _overtaken()
             for tell in self._told_of_grants:
                 tell()
         return approval, lease
@@ -366,7 +360,11 @@ class Leases:
 
     async def _end(self, lease: Lease, state: LeaseState, *, by: str, reason: str = "") -> Lease:
         """End a lease, durably, and return it as it stands; one that has ended stays as it is. Raises StoreError."""
-        current = await self._wanted(lease.tenant, lease.id)
+        row = await self._state.get(lease.tenant, lease_key(lease.id))
+        if row is None:  # it never became durable
+            self._drop(lease)
+            return lease
+        current = read_lease(lease.tenant, row.value, row.version)
         if current.state is LeaseState.ACTIVE:
             after = current.after(state, ended=timestamp(self._clock.now()), by=by, reason=reason)
             body = {**_told_of(after), "by": by, "reason": reason}
@@ -379,7 +377,7 @@ class Leases:
                 if isinstance(await self._audit.append(draft), Conflict):
                     after = await self._wanted(lease.tenant, lease.id)  # another one has ended it at this moment
             current = after
-        self._active.get(_kept_at(lease), {}).pop(lease.id, None)
+        self._drop(lease)
         return current
 
     def _entry(self, lease: Lease, type_: EntryType, state: LeaseState, body: JsonObject, time: str) -> EntryDraft:
@@ -418,6 +416,9 @@ class Leases:
         except StoreError:
             return None
         return read_shape(plain)
+
+    def _drop(self, lease: Lease) -> None:
+        self._active.get(_kept_at(lease), {}).pop(lease.id, None)
 
     def _take(self, one: _Active) -> None:
         self._active.setdefault(_kept_at(one.lease), {})[one.lease.id] = one

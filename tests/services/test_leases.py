@@ -748,6 +748,23 @@ async def test_a_lease_that_cannot_be_recorded_is_none_and_the_yes_stands() -> N
     assert ran(await call(made))
     assert (await call(made, 7))["outcome"] == "pending"
     assert (runs(made), await active(made)) == (1, [])
+    made.clock.advance(3600)
+    await made.leases.sweep()
+    assert (made.leases.active("default"), ended(made)) == ((), [])
+
+
+async def test_a_lease_of_which_nobody_knows_whether_it_is_durable_ends_with_a_switch() -> None:
+    """Its human was told that something failed; a start would find it in force after a switch and its release."""
+    made = world()
+    await call(made)
+    made.store.break_append(Moment.AFTER, where=lambda one: one.type is EntryType.LEASE_GRANTED)
+    with pytest.raises(AuditUnavailable):
+        await made.leases.approve(HUMAN, TERMS, approval_id=await oldest(made))
+    (lease,) = made.leases.active("default")
+    await made.leases.stop(lease, by="usr_1", why="amok")
+    assert (made.leases.active("default"), ended(made)) == ((), [("revoked",)])
+    await made.leases.load(["default"])
+    assert made.leases.active("default") == ()
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
