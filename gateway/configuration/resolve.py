@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -119,5 +120,7 @@ def _remedy(path: tuple[str, ...]) -> str:
         return "correct the value; `intended schema config` describes every setting"
     description: Any = field.description or ""
     first = description.split("\n\n")[0].replace("\n", " ").strip()
-    default = "" if field.is_required() else f"; the default is {field.get_default(call_default_factory=True)!s}"
+    given = None if field.is_required() else field.get_default(call_default_factory=True)
+    written = given.name if isinstance(given, IntEnum) else given  # a tier is T2 in every file, and 2 in none
+    default = "" if field.is_required() else f"; the default is {written!s}"
     return f"correct the value, or remove it{default}" + (f" ({first})" if first else "")

@@ -84,6 +84,8 @@ def test_the_remedy_says_what_the_setting_is(tmp_path: Path) -> None:
     assert problem.message == "input should be greater than or equal to 4"
     assert "the default is 32" in problem.remedy
     assert "Nesting of one message" in problem.remedy
+    [problem] = problems(tmp_path, "tiers: {ceiling: T9}\n")
+    assert "the default is T2 " in problem.remedy
 
 
 def test_no_value_is_repeated_in_an_error(tmp_path: Path) -> None:
