@@ -318,7 +318,7 @@ class TrustChanges:
         """Return the slug of an agent that is registered, or that entries tell of: MCP asks for no registration."""
         slug = self._agents.slug(tenant, name)
         if self._agents.find(tenant, slug) is None and self._trust.held(tenant, slug) is None:
-            raise AgentNotFound(f"There is no agent '{name[:128]}'.")
+            raise AgentNotFound(f"There is no agent '{name[:128]}': none is registered so, and none has acted.")
         return slug
 
     def _named(self, tenant: str, agent: str) -> tuple[str, str]:
