@@ -92,16 +92,16 @@ class FactSource:
         state: StateStore,
         clock: Clock,
         standing: Standing,
+        trust: Trusting | None,
+        stops: Stops | None,
+        circuits: Circuits | None,
         thresholds: Caps | None = None,
         agents: Restrictions | None = None,
-        trust: Trusting | None = None,
-        stops: Stops | None = None,
-        circuits: Circuits | None = None,
     ) -> None:
         """Without `thresholds` those of the configuration hold; without `agents` none has declared anything.
 
-        Without `trust` nothing is earned: every tier is the configuration's. Without `stops` nothing is switched off,
-        without `circuits` no agent is stopped by its failures.
+        Where `trust` is None nothing is earned: every tier is the configuration's. Where `stops` is None nothing is
+        switched off, where `circuits` is no agent is stopped by its failures; whoever wants that has to say so.
         """
         self._policies = policies
         self._state = state

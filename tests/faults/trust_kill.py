@@ -96,7 +96,15 @@ async def alive(folder: Path, seed: int) -> Life:
     await close_open_calls(store, store, clock, ids)
     enforcement = Enforcement(
         audit=store,
-        facts=FactSource(policies=FixedPolicies(POLICY), state=store, clock=clock, standing=standing, trust=trust),
+        facts=FactSource(
+            policies=FixedPolicies(POLICY),
+            state=store,
+            clock=clock,
+            standing=standing,
+            trust=trust,
+            stops=None,
+            circuits=None,
+        ),
         taxonomy=TAXONOMY,
         clock=clock,
         ids=ids,

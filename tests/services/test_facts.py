@@ -32,6 +32,7 @@ def source(world: World, *, stops: Stops | None = None, circuits: Circuits | Non
         state=world.store,
         clock=world.clock,
         standing=standing,
+        trust=None,
         stops=stops,
         circuits=circuits,
     )

@@ -57,7 +57,13 @@ class Meddled:
 def enforcement(life: Life, audit: object) -> Enforcement:
     standing = Standing(default=life.terms.start, agents={}, thresholds=ONLY_T1)
     facts = FactSource(
-        policies=FixedPolicies(ALLOW_ALL), state=life.store, clock=life.clock, standing=standing, trust=life.trust
+        policies=FixedPolicies(ALLOW_ALL),
+        state=life.store,
+        clock=life.clock,
+        standing=standing,
+        trust=life.trust,
+        stops=None,
+        circuits=None,
     )
     return Enforcement(
         audit=audit,  # type: ignore[arg-type]

@@ -232,6 +232,7 @@ class World:
             standing=standing,
             thresholds=self.thresholds,
             agents=self.agents,
+            trust=None,
             stops=self.switches,
             circuits=Breakers(failures=self.failures, clock=self.clock, terms=breaker),
         )
