@@ -68,6 +68,9 @@ def run(
         )
     import anyio
 
+    from gateway.cli.memory import share_arenas
+
+    share_arenas()
     anyio.run(_serve, settings, backend_options={"use_uvloop": sys.platform != "win32"})
 
 
