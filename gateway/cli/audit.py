@@ -59,7 +59,7 @@ def verify(
     exported: Annotated[Path | None, typer.Option("--export", help="Verify an export instead of a store.")] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Verify the chains and their head copy: exit 0 or 4."""
+    """Verify the chains and their head copy: exit 0, 4 or 6."""
     kept: frozenset[str] = frozenset()
     if exported is not None:
         reports = _verify_export(exported, tenant)
@@ -84,6 +84,9 @@ def verify(
                 print(f"  entry {one.seq}: {one.kind}, expected {one.expected}, found {one.found}")
     else:
         data([_plain(report, kept) for report in reports], output)
+    if not reports and tenant is not None:
+        say(f"there is no entry of a tenant '{tenant}': nothing to verify")
+        raise typer.Exit(Exit.REFUSED)
     if not reports:
         say("there is no entry: nothing to verify")
     elif not kept.issuperset(report.tenant for report in reports):

@@ -89,7 +89,7 @@ def recompute(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Rebuild every tier from the log alone and compare: exit 0 or 4."""
+    """Rebuild every tier from the log alone and compare: exit 0, 4 or 6."""
     import anyio
 
     settings = options.settle(options.Flags(data=data_dir), config).settings
@@ -100,6 +100,9 @@ def recompute(
     else:
         for one in plain:
             _print_report(one)
+    if not found and tenant is not None:
+        say(f"there is no entry of a tenant '{tenant}': nothing to recompute")
+        raise typer.Exit(Exit.REFUSED)
     if not found:
         say("there is no entry: nothing to recompute")
     raise typer.Exit(Exit.FAILED if any(one.differences for one in found) else Exit.OK)

@@ -159,10 +159,10 @@ def test_a_head_that_was_compared_with_nothing_is_said(folder: Path) -> None:
 
 
 def test_an_empty_store_has_nothing_to_verify(folder: Path) -> None:
-    """Said, so that nobody takes it for a proof."""
+    """Said, so that nobody takes it for a proof; a tenant that was named wrongly must not look verified for ever."""
     result = verified("--tenant", "nobody")
-    assert result.exit_code == 0
-    assert "nothing to verify" in result.stderr
+    assert result.exit_code == 6
+    assert "no entry of a tenant 'nobody': nothing to verify" in result.stderr
 
 
 def test_an_export_verifies_without_the_store(folder: Path) -> None:

@@ -107,9 +107,9 @@ def test_a_recomputation_knows_what_the_configuration_gives(tmp_path: Path) -> N
     assert (found["agents"][0]["tier"], found["agents"][0]["pinned"]) == ("T1", True)
 
 
-def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
-    """And another tenant's chain is not this one's."""
+def test_a_tenant_without_a_chain_is_not_proved_right(tmp_path: Path) -> None:
+    """Another tenant's chain is not this one's; a name that was mistyped must not look proved for ever."""
     lived(tmp_path)
     done = recomputed(tmp_path, "--tenant", "acme")
-    assert (done.exit_code, done.stdout) == (0, "")
-    assert "nothing to recompute" in done.stderr
+    assert (done.exit_code, done.stdout) == (6, "")
+    assert "no entry of a tenant 'acme': nothing to recompute" in done.stderr
