@@ -89,7 +89,7 @@ def recompute(
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Rebuild every tier from the log alone and compare: exit 0, 4 or 6."""
+    """Rebuild all tiers from the log alone and compare: exit 0, 4 or 6."""
     import anyio
 
     settings = options.settle(options.Flags(data=data_dir), config).settings
