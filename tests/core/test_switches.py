@@ -70,7 +70,9 @@ def test_a_name_is_a_word(name: str) -> None:
     assert is_switch_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "é", "x" * (MAX_NAME_CHARS + 1), "a\n", "a?b", ".", "a:b", "a@b", "a%b"])
+@pytest.mark.parametrize(
+    "name", ["", "-x", "a b", "a/b", "é", "x" * (MAX_NAME_CHARS + 1), "a\n", "a?b", ".", "a:b", "a@b", "a%b"]
+)
 def test_anything_else_is_no_name(name: str) -> None:
     """No such agent can act, and a switch that stops nobody would be taken for one that does."""
     assert not is_switch_name(name)
