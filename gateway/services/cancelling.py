@@ -31,8 +31,7 @@ Stopped = Callable[[str, str], Switch | None]
 class Cancelling:
     """Implements `Cancels` of `services/switches.py`."""
 
-    def __init__(self, approvals: Approvals, leases: Leases | None = None) -> None:
-        """Without `leases` there are none."""
+    def __init__(self, approvals: Approvals, leases: Leases) -> None:
         self._approvals = approvals
         self._leases = leases
 
@@ -58,8 +57,6 @@ class Cancelling:
 
     async def _leases_of(self, tenant: str, stopped: Stopped) -> bool:
         """End the leases whose calls are stopped; False where that cannot be recorded now."""
-        if self._leases is None:
-            return True
         ended = True
         for lease in self._leases.active(tenant):
             switch = stopped(lease.agent, lease.upstream)

@@ -103,13 +103,13 @@ class Enforcement:
         in_flight: InFlight,
         show_arguments: bool,
         observer: Observer,
+        running: Running,
         desk: Desk | None = None,
         amounts: Amounts = NO_AMOUNTS,
-        running: Running | None = None,
     ) -> None:
         """Without a `desk` an escalated call ends there: nobody can say yes to it.
 
-        `running` is where switches find the calls that are at their upstreams; without it they find none.
+        `running` is where switches find the calls that are at their upstreams.
         """
         self._audit = audit
         self._facts = facts
@@ -127,7 +127,7 @@ class Enforcement:
             observer=observer,
             amounts=amounts,
             stopped=facts.stopped,
-            running=running or Running(),
+            running=running,
         )
 
     async def call(

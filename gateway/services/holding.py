@@ -74,8 +74,8 @@ class Holds:
         clock: Clock,
         vault: Vault,
         terms: HoldTerms,
+        stop: Callable[[str, str, str], Stop | None],
         stands: Callable[[Principal], bool] = lambda principal: True,
-        stop: Callable[[str, str, str], Stop | None] = lambda tenant, agent, upstream: None,
     ) -> None:
         """`stands` tells whether a principal's credential still proves it (`Authentication.stands`).
 

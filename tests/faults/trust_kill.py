@@ -42,6 +42,7 @@ from gateway.services.facts import FactSource
 from gateway.services.inflight import InFlight
 from gateway.services.observing import Observers
 from gateway.services.recovery import close_open_calls
+from gateway.services.running import Running
 from gateway.services.standing import Standing
 from gateway.services.trust import ROWS, Terms, Trust
 from gateway.services.trust_changes import Control, TrustChanges
@@ -111,6 +112,7 @@ async def alive(folder: Path, seed: int) -> Life:
         in_flight=InFlight(per_agent=100, per_upstream=100),
         show_arguments=False,
         observer=Observers(),
+        running=Running(),
     )
     changes = TrustChanges(trust=trust, audit=store, agents=agents, clock=clock, ids=ids)
     return Life(folder, store, trust, changes, enforcement, clock, random.Random(seed))

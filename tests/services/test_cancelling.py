@@ -58,7 +58,7 @@ async def test_what_is_stopped_is_cancelled_and_nothing_else(kind: SwitchKind, n
     world = World(policy=ASK)
     places = (("bot", "bank"), ("bot", "files"), ("other", "bank"))
     approvals = [await waiting(world, *place) for place in places]
-    assert await Cancelling(world.approvals).cancel("default", stops(kind, name))
+    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(kind, name))
     assert await states(world, *approvals) == wanted
     for approval_id, state in zip(approvals, wanted, strict=True):
         found = await world.approvals.show(ADMIN, approval_id)
@@ -82,7 +82,7 @@ async def test_a_yes_that_was_not_used_is_cancelled_and_one_that_was_stays() -> 
     await world.enforcement.call(
         Principal(tenant="default", agent="bot", credential="key_bot"), call, forward, FakeCaller()
     )
-    assert await Cancelling(world.approvals).cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))
     assert await states(world, unused, used, no) == ["cancelled", "approved", "denied"]
 
 
@@ -90,7 +90,7 @@ async def test_a_submitted_intent_is_rejected_with_its_approval() -> None:
     """Its program asks for its status, and must not wait for ever; the system is compared as it was written."""
     world = World(policy=ASK)
     made = await world.intents.submit(BOT, Submission(agent="bot", action="pay", system="bank"))
-    assert await Cancelling(world.approvals).cancel("default", stops(SwitchKind.UPSTREAM, "bank"))
+    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.UPSTREAM, "bank"))
     shown = await world.intents.show(BOT, made.record.id)
     assert (shown.record.status, shown.token) == (IntentStatus.REJECTED, "")
 
@@ -100,7 +100,7 @@ async def test_what_the_store_does_not_take_is_left_and_said() -> None:
     world = World(policy=ASK)
     approvals = [await waiting(world, "bot", one) for one in ("a", "b", "c")]
     world.store.break_append(where=lambda draft: draft.type is EntryType.APPROVAL_RESOLVED)
-    cancelling = Cancelling(world.approvals)
+    cancelling = Cancelling(world.approvals, world.leases)
     assert not await cancelling.cancel("default", stops(SwitchKind.AGENT, "bot"))
     assert sorted(await states(world, *approvals)) == ["cancelled", "cancelled", "pending"]
     assert await cancelling.cancel("default", stops(SwitchKind.AGENT, "bot"))
@@ -114,7 +114,9 @@ async def test_a_human_that_answers_at_the_same_moment_is_overruled() -> None:
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: world.approvals.resolve(ADMIN, approval_id=approval_id, approve=True))
-            tasks.start_soon(Cancelling(world.approvals).cancel, "default", stops(SwitchKind.AGENT, "bot"))
+            tasks.start_soon(
+                Cancelling(world.approvals, world.leases).cancel, "default", stops(SwitchKind.AGENT, "bot")
+            )
     assert await states(world, approval_id) == ["cancelled"]
     told = [entry.reasons for entry in world.entries(EntryType.APPROVAL_RESOLVED)]
     assert told == [("approved",), ("cancelled",)]
@@ -129,7 +131,7 @@ async def test_an_approval_that_others_change_all_the_time_is_left() -> None:
         return False
 
     world.approvals.cancel = never  # type: ignore[method-assign,assignment]
-    assert not await Cancelling(world.approvals).cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert not await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))
 
 
 async def test_an_approval_that_ends_meanwhile_is_no_failure() -> None:
@@ -138,7 +140,7 @@ async def test_an_approval_that_ends_meanwhile_is_no_failure() -> None:
     approval_id = await waiting(world, "bot", "a")
     world.approvals.open = lambda tenant: (approval_id, "apr_gone")  # type: ignore[method-assign]
     world.clock.advance(4000)
-    assert await Cancelling(world.approvals).cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))
     assert (await world.approvals.show(ADMIN, approval_id)).state is ApprovalState.EXPIRED
 
 

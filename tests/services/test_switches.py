@@ -59,7 +59,7 @@ def anew(world: World) -> Switches:
         clock=world.clock,
         ids=world.ids,
         agents=world.agents,
-        cancels=Cancelling(world.approvals),
+        cancels=Cancelling(world.approvals, world.leases),
         upstreams=frozenset(world.upstreams),
     )
 

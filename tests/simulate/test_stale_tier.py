@@ -16,6 +16,7 @@ from gateway.services.enforcement import Enforcement, OutcomeKind
 from gateway.services.facts import FactSource
 from gateway.services.inflight import InFlight
 from gateway.services.observing import Observers
+from gateway.services.running import Running
 from gateway.services.standing import Standing
 from gateway.services.trust import Terms
 from gateway.services.trust_changes import Control
@@ -74,6 +75,7 @@ def enforcement(life: Life, audit: object) -> Enforcement:
         in_flight=InFlight(per_agent=10, per_upstream=10),
         show_arguments=False,
         observer=Observers(),
+        running=Running(),
     )
 
 

@@ -211,7 +211,10 @@ class World:
         self.desk = CallDesk(**own, approvals=self.approvals, vault=vault, wakeups=self.wakeups, leases=self.leases)
         self.running = Running()
         self.switches = Switches(
-            **own, agents=self.agents, cancels=Cancelling(self.approvals), upstreams=frozenset(self.upstreams)
+            **own,
+            agents=self.agents,
+            cancels=Cancelling(self.approvals, self.leases),
+            upstreams=frozenset(self.upstreams),
         )
         self.approval_list = ApprovalList(approvals=self.approvals, state=self.store, wakeups=self.wakeups)
         self.holds = Holds(
