@@ -29,7 +29,6 @@ import uvloop
 GROWTH_MIB = 1.0
 """Issue, "What it must show": resident memory grows less than that in ten minutes after warm-up."""
 TICK = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 WARM_UP_S = 60.0
 """Before a soak is looked at: caches fill and threads start."""
 
@@ -107,8 +106,18 @@ def cpu_s(pids: tuple[int, ...]) -> float:
     return ticks / TICK
 
 
-def rss_mib(pids: tuple[int, ...]) -> float:
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * PAGE / 2**20
+def resident_mib(pids: tuple[int, ...]) -> tuple[float, float]:
+    """Return what is resident of the processes' own memory, swapped out or not, and of the files that they map.
+
+    The latter is the kernel's to take and to bring back: a library's pages that nobody touched for a while come and go.
+    """
+    own = files = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        told = {name: value for name, _, value in (line.partition(":") for line in lines)}
+        own += sum(int(told[name].split()[0]) for name in ("RssAnon", "VmSwap"))
+        files += int(told["RssFile"].split()[0])
+    return own / 1024, files / 1024
 
 
 # --- the client -------------------------------------------------------------------------------------------------------
@@ -277,8 +286,9 @@ def soak(candidate: Candidate, options: argparse.Namespace) -> float:
     while (passed := time.monotonic() - begun - WARM_UP_S) < options.soak:
         uvloop.run(load(candidate.port, MODERN, 5000, options.clients))
         if passed >= 0:
-            seen.append(rss_mib(candidate.pids))
-            print(f"  resident {seen[-1]:.1f} MiB ({seen[-1] - seen[0]:+.1f})", flush=True)
+            own, files = resident_mib(candidate.pids)
+            seen.append(own)
+            print(f"  resident {own:.1f} MiB ({own - seen[0]:+.1f}), and {files:.1f} of mapped files", flush=True)
     fifth = max(1, len(seen) // 5)
     first, last = statistics.median(seen[:fifth]), statistics.median(seen[-fifth:])
     print(f"soak of {options.soak:.0f} s: resident {first:.1f} to {last:.1f} MiB, at most {max(seen):.1f}")
