@@ -36,7 +36,7 @@ from gateway.services.approvals import Approvals
 from gateway.services.audit_query import decisions, shown
 from gateway.services.authentication import require_scope
 from gateway.services.leases import Leases
-from gateway.services.voting import asked_for
+from gateway.services.voting import asked_for, may_answer
 
 __all__ = ["LOOKED_THROUGH", "ApprovalViews"]
 
@@ -105,7 +105,7 @@ class ApprovalViews:
         )
 
     async def _details(self, principal: Principal, held: HeldApproval) -> Details:
-        asked = await self._asked(held, exact=Scope.APPROVALS_WRITE in principal.scopes)
+        asked = await self._asked(held, exact=may_answer(principal))
         entry, called = asked.entry, asked.entry["body"]["call"]
         judgement = _judgement(entry)
         whole = {"arguments": asked.arguments, "answers": asked.answers} if asked.answers else asked.arguments

@@ -177,7 +177,7 @@ class Approvals:
 
         Raises:
             NotFound: this tenant has no such approval.
-            Forbidden: the principal submitted the intent, or lacks the role that the rule asks for.
+            Forbidden: the principal submitted the intent, is an agent, or lacks the role that the rule asks for.
             AlreadyResolved: it has its answer, or its time is over.
             StateConflict: this approver has said yes already, and the rule asks for another one.
             InvalidRequest: a text cannot be recorded.

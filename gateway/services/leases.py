@@ -34,15 +34,16 @@ from gateway.core.lease_rows import (
 )
 from gateway.core.leases import Bounds, Constraint, Leased, LeaseState, Shape, Told, problems_of, told
 from gateway.core.presentation import Offer
-from gateway.core.principal import Principal, Scope
+from gateway.core.principal import Principal
 from gateway.core.redact import redact
 from gateway.core.rows import About, HeldApproval
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.core.switches import SWITCHES_KEY, places_of, switch_key
-from gateway.errors import FieldProblem, InvalidRequest, NotFound, StateConflict, StoreError
+from gateway.errors import FieldProblem, Forbidden, InvalidRequest, NotFound, StateConflict, StoreError
 from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
 from gateway.services.approvals import BY_ITSELF, SWEEP_S, Approvals
 from gateway.services.judged import Judged, Rows
+from gateway.services.voting import may_answer
 
 __all__ = ["ACTIVE_PER_AGENT", "MAX_SHAPE_BYTES", "Covering", "LeaseTerms", "LeaseView", "Leases", "obstacle"]
 
@@ -218,10 +219,13 @@ class Leases:
         """End a lease at once; one that has ended stays as it is.
 
         Raises:
+            Forbidden: the principal is an agent.
             NotFound: this tenant has no such lease.
             InvalidRequest: the reason cannot be recorded.
             StoreError: it could not be made durable; the lease may still be in force.
         """
+        if principal.bound:
+            raise Forbidden("A credential that is bound to an agent revokes no leases, whatever its role.")
         if not is_text(reason, MAX_TEXT_CHARS):
             problem = f"must be a text of at most {MAX_TEXT_CHARS} characters"
             raise InvalidRequest(FieldProblem(path=("reason",), message=problem))
@@ -429,9 +433,10 @@ class Leases:
         own = own or (bool(principal.human) and principal.human == lease.human)
         one = self._active.get(_kept_at(lease), {}).get(lease.id)
         shape = None if own or one is None or one.shape is None else one.shape
-        exact = Scope.APPROVALS_WRITE in principal.scopes
         return LeaseView(
-            lease=lease, used=await self._used(lease), shape=None if shape is None else told(shape, exact=exact)
+            lease=lease,
+            used=await self._used(lease),
+            shape=None if shape is None else told(shape, exact=may_answer(principal)),
         )
 
 

@@ -11,7 +11,7 @@ from gateway.core.principal import Principal, Role, Scope
 from gateway.core.rows import HeldApproval, Vote
 from gateway.errors import AlreadyResolved, Forbidden, StateConflict
 
-__all__ = ["asked_for", "closed", "require_another", "require_answerable", "voted"]
+__all__ = ["asked_for", "closed", "may_answer", "require_another", "require_answerable", "voted"]
 
 
 def voted(held: HeldApproval, vote: Vote, *, approve: bool) -> HeldApproval:
@@ -45,14 +45,21 @@ def asked_for(principal: Principal, held: HeldApproval) -> bool:
     return bool(principal.human) and principal.human == held.human
 
 
+def may_answer(principal: Principal) -> bool:
+    """Return whether the principal answers approvals at all. What an agent holds is no human's, whatever its role."""
+    return Scope.APPROVALS_WRITE in principal.scopes and not principal.bound
+
+
 def require_answerable(principal: Principal, held: HeldApproval) -> None:
-    """Let nobody resolve what it asked for itself, what is for others to resolve, or what has its answer.
+    """Let no agent resolve anything, and nobody what it asked for, what is for others, or what has its answer.
 
     Raises Forbidden and AlreadyResolved.
     """
     approval = held.approval
     if asked_for(principal, held):
         raise Forbidden("Whoever asked for this cannot approve or reject it.")
+    if principal.bound:
+        raise Forbidden("A credential that is bound to an agent answers no approvals, whatever its role.")
     role = principal.role
     if role is None and Scope.APPROVALS_WRITE in principal.scopes:
         role = Role.OPERATOR

@@ -13,7 +13,7 @@ from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.audit.entry import EntryType, Expect, Put
 from gateway.core.decision import Effect, Reason
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import Principal, Role, Scope
+from gateway.core.principal import ROLE_SCOPES, Principal, Role, Scope
 from gateway.core.refusal import DECISION_META
 from gateway.core.rows import input_key, intent_key, pending_key, read_intent
 from gateway.core.submission import IntentStatus, Submission
@@ -34,6 +34,12 @@ from tests.simulate.world import LOCAL, FakeCaller, World, tool
 HUMAN = Principal(tenant="default", agent="usr-1", credential="ps_1", human="usr_1", role=Role.OPERATOR)
 OTHER = Principal(tenant="default", agent="usr-2", credential="ps_2", human="usr_2", role=Role.OPERATOR)
 OPERATOR = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
+ACCOMPLICE = Principal(tenant="default", agent="accomplice", credential="key_8", bound=True)
+ACCOMPLICES = [
+    replace(ACCOMPLICE, role=Role.OPERATOR, scopes=ROLE_SCOPES[Role.OPERATOR]),
+    replace(ACCOMPLICE, role=Role.ADMIN, scopes=ROLE_SCOPES[Role.ADMIN]),
+    replace(ACCOMPLICE, scopes=frozenset({Scope.APPROVALS_WRITE})),
+]
 PAY = tool("pay", description="Pay somebody.")
 ASK = """
 apiVersion: intended/v1
@@ -177,6 +183,7 @@ async def test_another_tenant_sees_and_resolves_nothing() -> None:
         replace(HUMAN, role=Role.VIEWER),
         replace(HUMAN, role=Role.POLICY_ADMIN),
         replace(HUMAN, role=None, scopes=frozenset({Scope.INTENTS_WRITE})),
+        *ACCOMPLICES,
     ],
 )
 async def test_whoever_asked_and_whoever_lacks_the_role_is_refused(principal: Principal) -> None:
@@ -188,6 +195,21 @@ async def test_whoever_asked_and_whoever_lacks_the_role_is_refused(principal: Pr
         with pytest.raises(Forbidden):
             await resolve(made, principal, approval_id, approve=approve)
     assert len(made.store.attempts) == attempts
+    assert (await made.approvals.show(HUMAN, approval_id)).state is ApprovalState.PENDING
+    assert (await call(made))["outcome"] == "pending"
+    assert times_run(made) == 0
+
+
+@pytest.mark.parametrize("principal", ACCOMPLICES)
+async def test_an_agents_key_is_none_of_the_several_that_a_rule_asks_for(principal: Principal) -> None:
+    """Two approvers are two humans, not a human and another agent."""
+    made = world(TWO)
+    approval_id = await escalated(made)
+    assert (await resolve(made, HUMAN, approval_id)).state is ApprovalState.PENDING
+    with pytest.raises(Forbidden, match="bound"):
+        await resolve(made, principal, approval_id)
+    assert (await call(made))["outcome"] == "pending"
+    assert times_run(made) == 0
 
 
 async def test_a_human_cannot_approve_what_another_session_of_his_asked_for() -> None:

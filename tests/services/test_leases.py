@@ -679,6 +679,7 @@ async def test_an_approval_of_an_earlier_release_is_answered_without_a_lease() -
         replace(HUMAN, agent="local"),
         replace(HUMAN, role=Role.VIEWER),
         replace(HUMAN, role=None),
+        replace(HUMAN, agent="accomplice", bound=True),
     ],
 )
 async def test_whoever_may_not_approve_may_not_grant(by: Principal) -> None:
@@ -860,6 +861,15 @@ async def test_leases_are_listed_by_tenant_and_state_newest_first() -> None:
     for ask in (made.leases.show, made.leases.revoke):
         with pytest.raises(NotFound):
             await ask(replace(HUMAN, tenant="other"), first)
+
+
+async def test_an_agents_key_revokes_nothing() -> None:
+    """What an agent holds is no human's, whatever its role."""
+    made = world()
+    lease = await granted(made)
+    with pytest.raises(Forbidden, match="bound"):
+        await made.leases.revoke(replace(HUMAN, agent="accomplice", bound=True), lease)
+    assert (await active(made), ended(made)) == ([lease], [])
 
 
 async def test_a_reason_that_cannot_be_recorded_revokes_nothing() -> None:

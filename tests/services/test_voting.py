@@ -9,7 +9,7 @@ from gateway.core.decision import ApprovalTerms
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.rows import HeldApproval, Vote
 from gateway.errors import AlreadyResolved, Forbidden, StateConflict
-from gateway.services.voting import asked_for, closed, require_another, require_answerable, voted
+from gateway.services.voting import asked_for, closed, may_answer, require_another, require_answerable, voted
 
 HELD = HeldApproval(
     approval=Approval(
@@ -66,6 +66,9 @@ def test_the_role_an_admin_and_a_key_for_approvals_may_answer(principal: Princip
         replace(JANE, role=Role.VIEWER),
         replace(JANE, role=None),
         replace(JANE, role=Role.AGENT),
+        replace(JANE, agent="other", bound=True),
+        replace(JANE, agent="other", bound=True, role=Role.ADMIN),
+        replace(JANE, agent="other", bound=True, role=None, scopes=frozenset({Scope.APPROVALS_WRITE})),
     ],
 )
 def test_who_asked_and_who_lacks_the_role_may_not(principal: Principal) -> None:
@@ -73,6 +76,14 @@ def test_who_asked_and_who_lacks_the_role_may_not(principal: Principal) -> None:
     for state in ApprovalState:
         with pytest.raises(Forbidden):
             require_answerable(principal, HELD.as_state(state))
+
+
+def test_what_an_agent_holds_answers_nothing() -> None:
+    """The scope is of no use to it: whoever sees everything exactly is somebody who could say yes."""
+    human = replace(JANE, scopes=frozenset({Scope.APPROVALS_WRITE}))
+    assert may_answer(human)
+    assert not may_answer(replace(human, bound=True))
+    assert not may_answer(replace(human, scopes=frozenset({Scope.APPROVALS_READ})))
 
 
 @pytest.mark.parametrize("state", [one for one in ApprovalState if one is not ApprovalState.PENDING])
