@@ -16,7 +16,7 @@ from gateway.core.worth import amounts_of
 from gateway.errors import UpstreamBroken
 from gateway.services.audit_query import shown
 from gateway.services.traces import TRACE_ID
-from tests.services.test_intents import DEPLOY, HUMAN, KEY
+from tests.services.submitting import DEPLOY, HUMAN, KEY
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, World, tool
 

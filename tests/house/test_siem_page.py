@@ -11,7 +11,7 @@ from gateway.errors import UpstreamBroken
 from gateway.services.traces import TRACE_ID
 from tests.core.test_ocsf import ESCALATE, events, made
 from tests.house.documents import ROOT
-from tests.services.test_intents import DEPLOY, HUMAN, KEY
+from tests.services.submitting import DEPLOY, HUMAN, KEY
 
 WHOLE = frozenset({"api.request.data", "unmapped.value"})
 """What is one field however much is in it."""

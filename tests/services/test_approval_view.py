@@ -14,7 +14,7 @@ from gateway.core.submission import Submission
 from gateway.errors import Forbidden, NotFound, StoreError
 from gateway.services import approval_view as module
 from gateway.services.approval_view import ApprovalViews
-from tests.services.test_approvals import ASK, TWO, call, resolve
+from tests.services.approving import ASK, TWO, call, resolve
 from tests.simulate.index import MemoryIndex
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, LOCAL, World, tool

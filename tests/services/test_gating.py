@@ -4,29 +4,19 @@ import pytest
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect
-from gateway.core.holds import HoldTerms
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.naming import exposed_name
-from gateway.core.principal import Principal, Role
 from gateway.core.refusal import DECISION_META
 from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Relay
 from gateway.services import gating as module
 from gateway.services.gating import list_all
-from gateway.services.links import Links
+from tests.services.gated import ECHO, ONLY_SAFE, text_of
 from tests.simulate.upstream import FakeUpstream, Received
 from tests.simulate.world import ALLOW_ALL, FakeCaller, World, tool
 
-ECHO = tool("echo")
 NO_ELICITATION = ALLOW_ALL + "  - {id: ask-nobody, effect: deny, match: {methods: [elicitation/create]}, reason: no}\n"
-ONLY_SAFE = """
-apiVersion: intended/v1
-policySet: test
-rules:
-  - {id: safe, effect: allow, match: {tools: [echo]}, when: "args.text == 'hi'", reason: greetings}
-  - {id: big, effect: escalate, match: {tools: [echo]}, when: "args.text == 'big'", reason: ask}
-"""
 FORM = {"method": "elicitation/create", "params": {"message": "Name?", "requestedSchema": {"type": "object"}}}
 ELICITS = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
 
@@ -37,10 +27,6 @@ def world_with(*tools: JsonObject, policy: str = ALLOW_ALL) -> World:
 
 def two_upstreams(policy: str = ALLOW_ALL) -> World:
     return World(upstreams=[FakeUpstream("notes", tools=[ECHO]), FakeUpstream("files", tools=[ECHO])], policy=policy)
-
-
-def text_of(message: JsonObject) -> str:
-    return str(message["result"]["content"][0]["text"])
 
 
 async def test_an_allowed_call_reaches_the_upstream_once_as_it_was_sent() -> None:
@@ -453,153 +439,3 @@ async def test_pages_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -
     endless = Pages({"result": {"tools": [], "nextCursor": "again"}})
     with pytest.raises(UpstreamBroken, match="more than 3 pages"):
         await list_all(endless, "tools/list", "tools")
-
-
-# --- escalated calls that wait ----------------------------------------------------------------------------------------
-
-OPERATOR = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
-
-
-def holding(policy: str = ONLY_SAFE) -> World:
-    upstream = FakeUpstream(tools=[ECHO])
-    return World(upstreams=[upstream], policy=policy, holds=HoldTerms(leg_s=0.01, hold_s=0.01))
-
-
-async def answer_to(world: World, *, approve: bool) -> None:
-    (one,) = (await world.approvals.list(OPERATOR, page=1, page_size=10)).items
-    await world.approvals.resolve(OPERATOR, approval_id=one.id, approve=approve)
-
-
-async def test_an_escalated_call_of_the_modern_era_waits_in_legs_and_goes_on() -> None:
-    """The retry is the same call: what its upstream gets is what was sent first."""
-    world = holding()
-    first = (await world.call("echo", {"text": "big"})).message["result"]
-    assert (first["resultType"], first["_meta"][DECISION_META]["outcome"]) == ("input_required", "pending")
-    await answer_to(world, approve=True)
-    params = {"name": "echo", "arguments": {"text": "big"}, "requestState": first["requestState"]}
-    assert text_of((await world.modern("tools/call", params)).message) == "echo ran"
-    assert "requestState" not in world.upstream().calls()[0].params
-
-
-async def test_a_state_that_is_not_this_calls_own_is_refused_on_record() -> None:
-    """Altered, or of other arguments."""
-    world = holding()
-    state = (await world.call("echo", {"text": "big"})).message["result"]["requestState"]
-    await answer_to(world, approve=True)
-    for changed in ({"requestState": state + "A"}, {"requestState": state, "arguments": {"text": "hi"}}):
-        params = {"name": "echo", "arguments": {"text": "big"}, **changed}
-        assert (await world.modern("tools/call", params)).message["error"]["code"] == -32602
-    assert len(world.entries(EntryType.REQUEST_REFUSED)) == 2
-    assert world.upstream().calls() == []
-
-
-async def test_a_state_on_anything_but_a_tool_call_is_the_upstreams_own() -> None:
-    """Prompts and resources have rounds of their own."""
-    world = World(holds=HoldTerms())
-    await world.modern("prompts/get", {"name": "greet", "requestState": "x"})
-    (sent,) = world.upstream().requests("prompts/get")
-    assert sent.params["requestState"] == "x"
-
-
-async def test_an_escalated_call_of_the_handshake_era_waits_once_and_is_pending() -> None:
-    """Its client knows no legs."""
-    world = holding()
-    conversation = await world.conversation()
-    reply = await world.handle(conversation, "tools/call", {"name": "echo", "arguments": {"text": "big"}})
-    assert text_of(reply.message).startswith("Waiting for a human")
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        ({"result": {"resultType": "complete", "content": [{"type": "text", "text": "once"}]}}, "once"),
-        ({"result": {"resultType": "input_required", "requestState": "theirs"}}, "Done already"),
-    ],
-)
-async def test_the_outcome_of_an_earlier_call_is_told_in_the_era_that_asks(answer: JsonObject, told: str) -> None:
-    """Its agent may come back by another client."""
-    world = holding()
-    world.upstream().lie(answer, "echo")
-    state = (await world.call("echo", {"text": "big"})).message["result"]["requestState"]
-    await answer_to(world, approve=True)
-
-    class Leaving(FakeCaller):
-        seen = 0
-
-        def connected(self) -> bool:
-            self.seen += 1
-            return self.seen == 1
-
-    params = {"name": "echo", "arguments": {"text": "big"}}
-    await world.modern("tools/call", {**params, "requestState": state}, caller=Leaving())
-    conversation = await world.conversation()
-    reply = await world.handle(conversation, "tools/call", params)
-    assert text_of(reply.message).startswith(told)
-    assert len(world.upstream().calls()) == 1
-
-
-async def test_an_escalated_call_carries_its_token_once_it_goes_on() -> None:
-    """The token is for the decision that allows it."""
-    upstream = FakeUpstream(tools=[ECHO])
-    terms = HoldTerms(leg_s=0.01)
-    world = World(upstreams=[upstream], policy=ONLY_SAFE, holds=terms, audiences={"default": "notes"})
-    state = (await world.call("echo", {"text": "big"})).message["result"]["requestState"]
-    await answer_to(world, approve=True)
-    params = {"name": "echo", "arguments": {"text": "big"}, "requestState": state}
-    await world.modern("tools/call", params)
-    [sent] = world.upstream().calls()
-    assert sent.headers == ((AUTHORITY_HEADER, sent.params["_meta"][AUTHORITY_META]),)
-
-
-URL_ELICITS = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
-
-
-async def test_a_client_that_opens_pages_is_sent_to_the_approvals_and_goes_on() -> None:
-    """First the page, then the legs; what its client says of the page is no answer of a human."""
-    world = holding()
-    world.dispatch._gating._links = Links("https://gate.test", fixed=True)
-    params = {"name": "echo", "arguments": {"text": "big"}}
-    first = (await world.modern("tools/call", params, meta=URL_ELICITS)).message["result"]
-    ((name, asked),) = first["inputRequests"].items()
-    assert asked["params"]["url"] == f"https://gate.test/approve/{asked['params']['elicitationId']}"
-    answers = {name: {"action": "accept"}}
-    back = {**params, "requestState": first["requestState"], "inputResponses": answers}
-    second = (await world.modern("tools/call", back, meta=URL_ELICITS)).message["result"]
-    assert (second["resultType"], "inputRequests" in second, world.upstream().calls()) == ("input_required", False, [])
-    await answer_to(world, approve=True)
-    back["requestState"] = second["requestState"]
-    assert text_of((await world.modern("tools/call", back, meta=URL_ELICITS)).message) == "echo ran"
-    assert "inputResponses" not in world.upstream().calls()[0].params
-
-
-@pytest.mark.parametrize(
-    ("base", "capabilities"),
-    [
-        ("", {"elicitation": {"url": {}}}),
-        ("https://gate.test", {"elicitation": {"form": {}}}),
-        ("https://gate.test", {}),
-    ],
-)
-async def test_nobody_is_sent_to_a_page_that_is_not_there_or_that_its_client_cannot_open(
-    base: str, capabilities: JsonObject
-) -> None:
-    """A client without a handler raises, and its model learns nothing (protocol.md 3.1)."""
-    world = holding()
-    world.dispatch._gating._links = Links(base, fixed=bool(base))
-    meta = {"io.modelcontextprotocol/clientCapabilities": capabilities}
-    reply = await world.modern("tools/call", {"name": "echo", "arguments": {"text": "big"}}, meta=meta)
-    assert "inputRequests" not in reply.message["result"]
-
-
-async def test_a_handshake_client_opens_the_page_while_its_call_waits() -> None:
-    """The question is a notification: declining it is no answer of a human, and the wait goes on."""
-    world = holding()
-    world.dispatch._gating._links = Links("https://gate.test", fixed=True)
-    conversation = await world.conversation(capabilities={"elicitation": {"url": {}}})
-    caller = FakeCaller({"result": {"action": "decline"}})
-    params = {"name": "echo", "arguments": {"text": "big"}}
-    reply = await world.handle(conversation, "tools/call", params, caller)
-    ((method, asked),) = caller.asked
-    assert (method, asked["mode"]) == ("elicitation/create", "url")
-    assert asked["url"] == f"https://gate.test/approve/{asked['elicitationId']}"
-    assert text_of(reply.message).startswith("Waiting for a human")

@@ -13,7 +13,7 @@ from gateway.core.worth import Credit
 from gateway.errors import Forbidden, InvalidRequest, StateConflict
 from gateway.services.judged import NO_ROWS
 from gateway.services.reporting import reported_entry, require_reportable, require_text, submitted_by, too_late
-from tests.services.test_intents import DEPLOY, KEY
+from tests.services.submitting import DEPLOY, KEY
 from tests.simulate.world import World
 
 WAITING = IntentState(

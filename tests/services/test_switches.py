@@ -2,73 +2,30 @@
 next.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import anyio
-import anyio.lowlevel
-import orjson
 import pytest
 
 from gateway.core.approvals import ApprovalState
-from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.decision import Effect, Reason
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.submission import IntentStatus, Submission
-from gateway.core.switches import SWITCHES_KEY, SwitchKind
-from gateway.core.tokens import Grant
+from gateway.core.switches import SwitchKind
 from gateway.errors import (
-    AuditUnavailable,
     Forbidden,
     InvalidRequest,
     NotFound,
-    StateConflict,
-    StoreError,
 )
-from gateway.ports import StateRow
-from gateway.services import switches as module
-from gateway.services.cancelling import Cancelling
 from gateway.services.judged import OutcomeKind
 from gateway.services.operator import operator
-from gateway.services.switches import Switches
 from tests.services.calling import ASK, READ, Other, take
-from tests.simulate.store import Moment
+from tests.services.switching import ADMIN, AGENT, EVERY, PROGRAM, TENANT, UPSTREAM, anew, changes, release, throw
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import LOCAL, FakeCaller, World, tool
 
-ADMIN = operator("default")
-AGENT, UPSTREAM, TENANT = SwitchKind.AGENT, SwitchKind.UPSTREAM, SwitchKind.TENANT
-EVERY = [(AGENT, "local"), (UPSTREAM, "default"), (TENANT, "default")]
-PROGRAM = Principal(tenant="default", agent="key-7", credential="key_7", scopes=frozenset(Scope), role=Role.AGENT)
-
-
-async def throw(world: World, kind: SwitchKind = AGENT, name: str = "local", *, by: Principal = ADMIN) -> None:
-    await world.switches.throw(by, kind, name, reason="runs amok")
-
-
-async def release(world: World, kind: SwitchKind = AGENT, name: str = "local") -> None:
-    await world.switches.release(ADMIN, kind, name, reason="fixed")
-
-
-def anew(world: World) -> Switches:
-    """Return the switches of a process that starts on the same store."""
-    return Switches(
-        audit=world.store,
-        state=world.store,
-        clock=world.clock,
-        ids=world.ids,
-        agents=world.agents,
-        cancels=Cancelling(world.approvals, world.leases),
-        upstreams=frozenset(world.upstreams),
-    )
-
-
-def changes(world: World) -> list[EntryDraft]:
-    return world.entries(EntryType.SWITCH_CHANGED)
-
-
 # --- the next call ----------------------------------------------------------------------------------------------------
+
 
 GATED: list[tuple[str, JsonObject]] = [
     ("tools/call", {"name": "pay", "arguments": {"amount": 5}}),
@@ -226,211 +183,6 @@ async def test_a_yes_of_before_gives_no_token_under_a_switch_nor_after_it() -> N
     assert state is ApprovalState.CANCELLED
 
 
-# --- exactly ----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_decision_that_was_begun_before_a_switch_is_not_recorded_after_it() -> None:
-    """It conflicts and is made anew: the chain shows no ALLOW behind the switch."""
-    world = World()
-    gather = world.facts.gather
-
-    async def slowly(principal: Principal, call: object) -> object:
-        facts = await gather(principal, call)  # type: ignore[arg-type]
-        if facts.stop is None and not changes(world):
-            await throw(world)
-        return facts
-
-    world.facts.gather = slowly  # type: ignore[method-assign,assignment]
-    other = Other(world)
-    assert ((await take(world, other)).reason, other.reached) == (Reason.SWITCHED_OFF, 0)
-    assert [entry.type for entry in world.entries()] == [EntryType.SWITCH_CHANGED, EntryType.CALL_DECIDED]
-    assert world.entries()[1].effect == Effect.DENY
-
-
-@pytest.mark.parametrize("thrower", range(0, 20, 5))
-async def test_after_the_throw_has_answered_not_one_call_of_twenty_is_forwarded(thrower: int) -> None:
-    """Twenty that call without a pause, and the chain's order against the upstream's own record."""
-    world = World()
-    answered = False
-    late: list[str] = []
-    arrived: list[int] = []
-
-    async def other_side() -> JsonObject:
-        if answered:
-            late.append("called")
-        await anyio.lowlevel.checkpoint()
-        arrived.append(len(world.entries()))
-        return {"result": {"contents": []}}
-
-    async def agent() -> None:
-        for _ in range(12):
-            outcome = await world.enforcement.call(LOCAL, READ, other_side, FakeCaller())
-            if answered:
-                assert outcome.reason == Reason.SWITCHED_OFF
-
-    async def human() -> None:
-        nonlocal answered
-        for _ in range(thrower):
-            await anyio.lowlevel.checkpoint()
-        await throw(world)
-        answered = True
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            for _ in range(10):
-                tasks.start_soon(agent)
-            tasks.start_soon(human)
-            for _ in range(10):
-                tasks.start_soon(agent)
-    assert late == []
-    kinds = [(entry.type, entry.effect) for entry in world.entries()]
-    after = kinds[kinds.index((EntryType.SWITCH_CHANGED, "")) :]
-    assert (EntryType.CALL_DECIDED, Effect.ALLOW) not in after
-    assert (EntryType.CALL_DECIDED, Effect.DENY) in after
-
-
-async def test_a_switch_that_became_durable_without_anybody_knowing_holds_all_the_same() -> None:
-    """The append was given up and went through: the next decision finds the row changed, and reads it."""
-    world = World()
-    world.store.break_append(Moment.AFTER)
-    with pytest.raises(AuditUnavailable):
-        await throw(world)
-    assert world.switches.list(ADMIN) == ()
-    other = Other(world)
-    assert ((await take(world, other)).reason, other.reached) == (Reason.SWITCHED_OFF, 0)
-    assert [one.name for one in world.switches.list(ADMIN)] == ["local"]
-    await throw(world, AGENT, "local")  # and again is no second one
-    assert len(changes(world)) == 1
-
-
-async def test_a_release_that_became_durable_without_anybody_knowing_holds_all_the_same() -> None:
-    """The same the other way round: whoever asks again is told that there is nothing to let go."""
-    world = World()
-    await throw(world)
-    world.store.break_append(Moment.AFTER)
-    with pytest.raises(AuditUnavailable):
-        await release(world)
-    with pytest.raises(NotFound):
-        await release(world)
-    assert (await take(world, Other(world))).kind is OutcomeKind.ANSWERED
-
-
-async def test_a_switch_that_could_not_be_recorded_is_not_thrown() -> None:
-    """And whoever threw it is told: without a store no call passes anyway."""
-    world = World()
-    world.store.break_append()
-    with pytest.raises(AuditUnavailable):
-        await throw(world)
-    assert (await take(world, Other(world))).kind is OutcomeKind.ANSWERED
-
-
-async def test_a_switch_whose_row_cannot_be_read_again_is_in_force() -> None:
-    """It is durable; only its version is not known, which the next decision finds out."""
-    world = World()
-    world.switches.on_throw(lambda tenant, switch: setattr(world.store, "unreadable", "gone"))
-    await throw(world)
-    assert world.switches.stop("default", "local", "") is not None
-    world.store.unreadable = ""
-    assert (await take(world, Other(world))).reason == Reason.SWITCHED_OFF
-
-
-async def test_changes_that_never_get_through_are_given_up() -> None:
-    """Whoever throws a switch must get an answer."""
-    world = World()
-    append = world.store.append
-
-    async def meddled(draft: EntryDraft) -> object:
-        row = await world.store.get("default", SWITCHES_KEY)
-        version = 7 if row is None else row.version + 1
-        world.store._rows["default", SWITCHES_KEY] = StateRow(key=SWITCHES_KEY, version=version, value=b"")
-        return await append(draft)
-
-    world.store.append = meddled  # type: ignore[method-assign,assignment]
-    with pytest.raises(StateConflict):
-        await throw(world)
-    assert changes(world) == []
-
-
-async def test_whoever_throws_a_switch_and_hangs_up_has_thrown_it() -> None:
-    """The person closes the lid; what was begun is finished."""
-    world = World()
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        await throw(world)
-    assert world.switches.stop("default", "local", "") is not None
-
-
-# --- on record, and after a restart -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("kind", "name"), EVERY)
-async def test_each_change_is_an_entry_with_who_and_why(kind: SwitchKind, name: str) -> None:
-    """Why everything stood still on a Sunday is asked on Monday."""
-    world = World()
-    jane = replace(ADMIN, credential="ps_1", human="usr_jane")
-    await throw(world, kind, name, by=jane)
-    (thrown,) = world.switches.list(ADMIN)
-    assert (thrown.kind, thrown.name, thrown.who, thrown.why) == (kind, name, "usr_jane", "runs amok")
-    world.clock.advance(60)
-    await release(world, kind, name)
-    first, second = changes(world)
-    assert (first.agent, first.upstream) == (name if kind is AGENT else "", name if kind is UPSTREAM else "")
-    assert (first.reasons, second.reasons) == (("thrown", kind), ("released", kind))
-    shared = {"kind": kind, "name": name}
-    assert orjson.loads(first.body) == {
-        **shared,
-        "state": "thrown",
-        "by": "ps_1",
-        "human": "usr_jane",
-        "reason": "runs amok",
-    }
-    assert orjson.loads(second.body) == {**shared, "state": "released", "by": "cli", "human": "", "reason": "fixed"}
-    assert second.time > first.time
-
-
-async def test_a_restart_keeps_the_switches() -> None:
-    """A crash must not let an agent go."""
-    world = World()
-    await throw(world)
-    await throw(world, UPSTREAM, "default")
-    await release(world, UPSTREAM, "default")
-    started = anew(world)
-    await started.load(["acme", "default"])
-    assert started.list(ADMIN) == world.switches.list(ADMIN)
-    assert started.stop("default", "local", "") == world.switches.stop("default", "local", "")
-    assert started.stop("default", "other", "default") is None
-    assert started.expects("default") == world.switches.expects("default")
-    assert started.expects("acme") == anew(world).expects("acme")
-
-
-async def test_no_secret_of_a_reason_is_kept() -> None:
-    """It is told to agents, and recorded for good."""
-    world = World()
-    await world.switches.throw(ADMIN, AGENT, "local", reason="leaked sk-ant-" + "a" * 95)
-    assert "aaaa" not in str(world.switches.list(ADMIN)) + str(changes(world)[0].body)
-
-
-async def test_of_several_switches_the_latest_is_listed_first() -> None:
-    """Whoever looks wants to know what happened just now."""
-    world = World()
-    for number in range(3):
-        await throw(world, AGENT, f"bot-{number}")
-        world.clock.advance(1)
-    assert [one.name for one in world.switches.list(ADMIN)] == ["bot-2", "bot-1", "bot-0"]
-
-
-async def test_a_tenant_has_so_many_switches_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are whole in memory."""
-    monkeypatch.setattr(module, "SWITCHES_KEPT", 2)
-    world = World()
-    await throw(world, AGENT, "a")
-    await throw(world, AGENT, "b")
-    with pytest.raises(StateConflict, match="stop the tenant"):
-        await throw(world, AGENT, "c")
-    await release(world, AGENT, "a")
-    await throw(world, AGENT, "c")
-
-
 # --- who may, and what is no switch -----------------------------------------------------------------------------------
 
 
@@ -503,108 +255,3 @@ async def test_an_upstream_that_is_configured_no_more_can_still_be_released() ->
     await switches.load(["default"])
     await switches.release(ADMIN, UPSTREAM, "default", reason="gone")
     assert switches.list(ADMIN) == ()
-
-
-# --- what a switch leaves to be cancelled -----------------------------------------------------------------------------
-
-
-class Slow:
-    """Cancels nothing the first few times."""
-
-    def __init__(self, *answers: bool | Exception) -> None:
-        self.answers = list(answers)
-        self.asked: list[str] = []
-        self.asking: Callable[[], None] = lambda: None
-
-    async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> bool:
-        self.asked.append(tenant)
-        self.asking()
-        answer = self.answers.pop(0) if self.answers else True
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-@pytest.mark.parametrize("first", [False, StoreError("slow")])
-async def test_what_could_not_be_cancelled_is_tried_again(
-    first: bool | Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The switch is in force whatever becomes of the approvals, and a human should not be asked in vain for long."""
-    monkeypatch.setattr(module, "SETTLE_S", 0.001)
-    world = World()
-    slow = world.switches._cancels = Slow(first, first)
-    await throw(world)
-    assert slow.asked == ["default"]
-    await running(world.switches, lambda: len(slow.asked) == 3)
-    assert world.switches._unsettled == set()
-
-
-@pytest.mark.parametrize("first", [False, StoreError("slow")])
-async def test_what_could_not_be_cancelled_is_cancelled_before_the_release(first: bool | Exception) -> None:
-    """Who throws a switch and soon releases it must not find a yes of before in force again."""
-    world = World()
-    slow = world.switches._cancels = Slow(first)
-    await throw(world)
-    thrown: list[bool] = []
-    slow.asking = lambda: thrown.append(bool(world.switches.list(ADMIN)))
-    await release(world, AGENT, "local")
-    assert slow.asked == ["default", "default"]
-    assert thrown == [True]
-
-
-async def test_a_start_cancels_what_the_process_before_left() -> None:
-    """It may have ended between the switch and its approvals."""
-    world = World()
-    await throw(world)
-    started = anew(world)
-    slow = started._cancels = Slow()
-    await started.load(["default"])
-    await running(started, lambda: slow.asked == ["default"])
-
-
-async def test_a_switch_that_is_thrown_meanwhile_is_not_forgotten() -> None:
-    """Two humans at once, and the first one's approvals are being cancelled."""
-    world = World()
-
-    class Meanwhile(Slow):
-        async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> bool:
-            if not self.asked:
-                self.asked.append(tenant)
-                self.answers = [False]
-                await throw(world, AGENT, "other")
-                return True
-            return await super().cancel(tenant, stopped)
-
-    world.switches._cancels = Meanwhile()
-    await throw(world)
-    assert world.switches._unsettled == {"default"}
-
-
-async def running(switches: Switches, until: Callable[[], bool]) -> None:
-    """Let the task of the switches run until something holds."""
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(switches.run)
-            while not until():
-                await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint()
-            tasks.cancel_scope.cancel()
-
-
-async def test_a_token_that_is_being_signed_as_the_switch_is_thrown_is_not_issued() -> None:
-    """Between the second decision, which was ALLOW, and the entry of its token; a slow store cancels nothing yet."""
-    world = World(policy=ASK.replace("resources/read", "intent"))
-    made = await world.intents.submit(PROGRAM, Submission(agent="ci", action="pay the invoice"))
-    await world.approvals.resolve(ADMIN, approval_id=made.record.approval_id, approve=True)
-    world.switches._cancels = Slow(False)
-    issue = world.tokens.issue
-
-    async def slowly(grant: Grant) -> str:
-        await throw(world, AGENT, "ci")
-        return await issue(grant)
-
-    world.tokens.issue = slowly  # type: ignore[method-assign]
-    assert (await world.intents.show(PROGRAM, made.record.id)).token == ""
-    kinds = [entry.type for entry in world.entries()]
-    assert EntryType.SWITCH_CHANGED in kinds
-    assert EntryType.TOKEN_ISSUED not in kinds
