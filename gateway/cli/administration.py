@@ -8,14 +8,12 @@ set of use cases, and each change is an entry with the credential `cli`.
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import typer
 
-from gateway.cli import options
+from gateway.cli.options import Place
 from gateway.cli.output import Format, data, say, table
 from gateway.errors import (
     Forbidden,
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Administration",
     "Place",
-    "TenantOption",
     "address",
     "administer",
     "agent_segment",
@@ -47,16 +44,6 @@ __all__ = [
     "show_one",
 ]
 
-
-def _tenant(text: str) -> str:
-    from gateway.core.credentials import is_tenant_id
-
-    if not is_tenant_id(text):
-        raise typer.BadParameter("a tenant is letters, digits, `_` and `-`, at most 63, a letter or digit first")
-    return text
-
-
-TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.", callback=_tenant)]
 
 ANSWER_S: Final = 30.0
 """For one answer; the slowest, a new pair of RSA keys, takes a second."""
@@ -74,20 +61,6 @@ _SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 
 _Found = TypeVar("_Found")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Which gateway, and which tenant of it, as the command line names them."""
-
-    tenant: str
-    data: Path | None
-    state: Path | None
-    config: Path | None
-
-    def settings(self) -> "Settings":
-        """Return the settings in force there. Raises ConfigurationError."""
-        return options.settle(options.Flags(data=self.data, state=self.state), self.config).settings
 
 
 class Administration:

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, administer, show, show_one
+from gateway.cli.administration import Administration, administer, show, show_one
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data
 from gateway.cli.trust import agent_path
 from gateway.cli.trust_text import history, told
@@ -13,7 +15,7 @@ from gateway.errors import NotFound
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Agents: who acts, and what each declared for itself.", no_args_is_help=True)
+app = group("Agents: who acts, and what each declared for itself.")
 
 COLUMNS = {
     "ID": "id",
@@ -28,50 +30,38 @@ COLUMNS = {
 
 
 @app.command("register")
+@placed
 def register(
+    place: Place,
     name: Annotated[str, typer.Argument(help="Its slug is made from it: Billing Agent, billing-agent.")],
     description: Annotated[str | None, typer.Option(help="For people.")] = None,
     domain: Annotated[list[str] | None, typer.Option(help="Only intents of this domain. May be repeated.")] = None,
     intent_type: Annotated[list[str] | None, typer.Option(help="Only intents of this type. May be repeated.")] = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Register an agent, and what it is restricted to."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     body = {"name": name, "description": description, "domains": domain, "intentTypes": intent_type}
     show([administer(place, lambda gateway: gateway.post("/v1/agents", body))], output, COLUMNS)
 
 
 @app.command("list")
-def list_(
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
-    output: FormatOption = Format.TABLE,
-) -> None:
+@placed
+def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the registered agents, newest first.
 
     `intended trust recompute` has all that have acted.
     """
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show(administer(place, lambda gateway: gateway.all("/v1/agents")), output, COLUMNS)
 
 
 @app.command("show")
+@placed
 def show_(
-    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Slug, name or id.")],
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    place: Place,
+    agent: options.Agent,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show one agent, its trust over time, and what moved it."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     path = agent_path(agent)
 
     async def act(gateway: Administration) -> Any:

@@ -7,15 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import leases, options
-from gateway.cli.administration import Place, TenantOption, administer, segment, show
+from gateway.cli.administration import administer, segment, show
 from gateway.cli.approval_text import details_lines, folded
+from gateway.cli.command import group, placed
 from gateway.cli.lease_terms import lease_body
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
 from gateway.errors import Unavailable
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Approvals: escalated calls that wait for a human.", no_args_is_help=True)
+app = group("Approvals: escalated calls that wait for a human.")
 app.add_typer(leases.app, name="leases")
 
 COLUMNS = {
@@ -38,22 +40,18 @@ ON_SCREEN = {
 """Of a list on a terminal, where ten columns are none: what tells approvals apart, the longest last."""
 
 ApprovalArgument = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its id: apr_...")]
-Reason = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
 
 
-@app.command("ls")
-def ls(
+@app.command("list")
+@placed
+def list_(
+    place: Place,
     status: Annotated[str, typer.Option(help="pending, approved, rejected, expired, cancelled or failed.")] = "pending",
     group: Annotated[str, typer.Option(help="Only one group: an agent's calls of one tool.")] = "",
     flat: Annotated[bool, typer.Option("--flat", help="Each in its line, groups too.")] = False,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List what waits, newest first; on a terminal groups are folded."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     query = {"status": status, "group": group}
     found = administer(place, lambda gateway: gateway.all("/v1/approvals", query))
     shown = found
@@ -65,16 +63,13 @@ def ls(
 
 
 @app.command("show")
+@placed
 def show_(
+    place: Place,
     approval: ApprovalArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show what would happen, why it waits and who asks."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     found = administer(place, lambda gateway: gateway.get(f"/v1/approvals/{segment(approval)}"))
     if output is not Format.TABLE:
         data(found, output)
@@ -83,9 +78,11 @@ def show_(
 
 
 @app.command("approve")
+@placed
 def approve(
+    place: Place,
     approval: ApprovalArgument,
-    reason: Reason = None,
+    reason: options.Why = None,
     time: Annotated[str | None, typer.Option("--for", metavar="TIME", help="And calls like it, for 10m.")] = None,
     uses: Annotated[int | None, typer.Option(help="And so many calls like it [default: 10].")] = None,
     let: Annotated[
@@ -96,10 +93,6 @@ def approve(
             " any. May be repeated.",
         ),
     ] = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Say yes: that very call may run, once; and its like, if asked.
@@ -107,37 +100,30 @@ def approve(
     With --for, --uses or --let the yes is for calls of the same shape, too: a lease.
     """
     lease = lease_body(time, uses, let)
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     columns = COLUMNS if lease is None else {**COLUMNS, "LEASE": "leaseId"}
     _resolve(f"/v1/approvals/{segment(approval)}/approve", {"reason": reason, "lease": lease}, place, output, columns)
 
 
 @app.command("deny")
+@placed
 def deny(
+    place: Place,
     approval: ApprovalArgument,
-    reason: Reason = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    reason: options.Why = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Say no, for good."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _resolve(f"/v1/approvals/{segment(approval)}/reject", {"reason": reason}, place, output)
 
 
 @app.command("watch")
+@placed
 def watch(
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    place: Place,
 ) -> None:
     """Watch what waits, live; read and answer one at a time by keys."""
     from gateway.cli import watch as screen
 
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _require_gateway(place)
     administer(place, screen.watch)
 
@@ -148,7 +134,7 @@ def _require_gateway(place: Place) -> None:
     from gateway.parts import data_folder
 
     if not is_answered(data_folder(place.settings())):
-        raise Unavailable("no gateway is running on this data folder; start one, or see `intended approvals ls`")
+        raise Unavailable("no gateway is running on this data folder; start one, or see `intended approvals list`")
 
 
 def _is_terminal() -> bool:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import options
+from gateway.cli.command import group, placed
 from gateway.cli.exits import Exit
 from gateway.cli.exporting import ExportForm, Shipment, export_chain, selection, ship
+from gateway.cli.options import Where
 from gateway.cli.output import Format, FormatOption, data, say, table, visible, warn
 
 if TYPE_CHECKING:
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="The audit chain: look, verify, export, recompute.", no_args_is_help=True)
-
-TenantOption = Annotated[str | None, typer.Option(help="One tenant only [default: all].")]
+app = group("The audit chain: look, verify, export, recompute.")
 
 POLL_S = 0.5
 """How often `tail --follow` looks for new entries."""
@@ -35,27 +35,26 @@ COLOURS = {"ALLOW": "green", "ESCALATE": "yellow", "DENY": "red"}
 
 
 @app.command("tail")
+@placed
 def tail(
+    where: Where,
     count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many entries.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new entries until interrupted.")] = False,
     tenant: Annotated[str, typer.Option(help="Whose chain.")] = "default",
-    data_dir: options.Data = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show the last entries of a chain."""
     import anyio
 
-    settings = options.settle(options.Flags(data=data_dir), config).settings
+    settings = where.settings()
     anyio.run(_tail, settings, tenant, count, follow, output)
 
 
 @app.command("verify")
+@placed
 def verify(
-    tenant: TenantOption = None,
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    where: Where,
+    tenant: options.OneTenant = None,
     exported: Annotated[Path | None, typer.Option("--export", help="Verify an export instead of a store.")] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -70,7 +69,7 @@ def verify(
         from gateway.parts import state_folder
         from gateway.records import kept_heads, verify_chains
 
-        settings = options.settle(options.Flags(data=data_dir, state=state), config).settings
+        settings = where.settings()
         reports = anyio.run(verify_chains, settings, tenant)
         kept = kept_heads(settings)
         unguarded = (
@@ -95,9 +94,11 @@ def verify(
 
 
 @app.command("export")
+@placed
 def export(
+    where: Where,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
-    tenant: TenantOption = None,
+    tenant: options.OneTenant = None,
     form: Annotated[
         ExportForm, typer.Option("--format", help="chain: to verify; jsonl: for a log collector; ocsf: for a SIEM.")
     ] = ExportForm.CHAIN,
@@ -108,13 +109,11 @@ def export(
     ] = None,
     after: Annotated[int, typer.Option(min=0, help="Entries behind this number of one tenant's chain.")] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new entries until interrupted.")] = False,
-    data_dir: options.Data = None,
-    config: options.Config = None,
 ) -> None:
     """Write entries as JSON lines: to verify elsewhere, or for a SIEM."""
     import anyio
 
-    settings = options.settle(options.Flags(data=data_dir), config).settings
+    settings = where.settings()
     try:
         if form is not ExportForm.CHAIN:
             if after and tenant is None:
@@ -132,17 +131,17 @@ def export(
 
 
 @app.command("recompute")
+@placed
 def recompute(
+    where: Where,
     intent: Annotated[str | None, typer.Argument(help="One intent, by its id [default: all decisions].")] = None,
     tenant: Annotated[str, typer.Option(help="Whose decisions.")] = "default",
-    data_dir: options.Data = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Make recorded decisions again and compare: exit 0 or 4."""
     import anyio
 
-    settings = options.settle(options.Flags(data=data_dir), config).settings
+    settings = where.settings()
     found = anyio.run(_replayed, settings, tenant, intent or "")
     counts = {
         "same": sum(one.same for one in found),

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import typer
-
 from gateway.cli import options
+from gateway.cli.command import group
 from gateway.cli.output import Format, FormatOption, data, table
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "rows"]
 
-app = typer.Typer(help="The configuration in force.", no_args_is_help=True)
+app = group("The configuration in force.")
 
 MASK = "********"
 

@@ -4,11 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli import options
 from gateway.cli.administration import (
     Administration,
-    Place,
-    TenantOption,
     address,
     administer,
     duration,
@@ -16,6 +13,8 @@ from gateway.cli.administration import (
     segment,
     show,
 )
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
 from gateway.errors import NotFound, StateConflict
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="API keys: who may use the gateway, and as which agent.", no_args_is_help=True)
+app = group("API keys: who may use the gateway, and as which agent.")
 
 COLUMNS = {
     "ID": "id",
@@ -40,7 +39,9 @@ KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or its 
 
 
 @app.command("create")
+@placed
 def create(
+    place: Place,
     name: Annotated[str, typer.Argument(help="What people will know it by.")],
     agent: Annotated[str | None, typer.Option(help="The only agent that it may act as, by name.")] = None,
     role: Annotated[
@@ -53,14 +54,9 @@ def create(
     key_format: Annotated[
         str | None, typer.Option("--format", help="intendedops, mrt_live or mrt_test [default: intendedops].")
     ] = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Make a key and print it, once."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     body = {
         "name": name,
         "agent": agent,
@@ -75,25 +71,17 @@ def create(
 
 
 @app.command("list")
-def list_(
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
-    output: FormatOption = Format.TABLE,
-) -> None:
+@placed
+def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the keys, ended ones included; never their secrets."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show(administer(place, lambda gateway: gateway.get("/keys"))["keys"], output, COLUMNS)
 
 
 @app.command("revoke")
+@placed
 def revoke(
+    place: Place,
     key: KeyArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """End a key for good, from the next request on."""
@@ -101,21 +89,18 @@ def revoke(
     async def act(gateway: Administration) -> Any:
         return await gateway.post(f"/keys/{segment(await _id_of(gateway, key))}/revoke", {})
 
-    show([administer(Place(tenant=tenant, data=data_dir, state=state, config=config), act)], output, COLUMNS)
+    show([administer(place, act)], output, COLUMNS)
 
 
 @app.command("rotate")
+@placed
 def rotate(
+    place: Place,
     key: KeyArgument,
     overlap: Annotated[str, typer.Option(help="How long the old secret stays good: 1h, 30m.")] = "0s",
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Give a key a new secret and print it, once."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     seconds = int(duration(overlap, option="--overlap").total_seconds())
 
     async def act(gateway: Administration) -> Any:

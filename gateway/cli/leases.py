@@ -7,14 +7,16 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Place, TenantOption, administer, segment, show
+from gateway.cli.administration import administer, segment, show
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data
 from gateway.cli.output import visible as harmless
 from gateway.core.visible import visible
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Leases: a yes to calls of one shape, for a number of them and a time.")
+app = group("Leases: a yes to calls of one shape, for a number of them and a time.", acts_alone=True)
 
 COLUMNS = {
     "ID": "id",
@@ -35,45 +37,37 @@ StatusOption = Annotated[str, typer.Option(help="active, used-up, expired, revok
 
 
 @app.callback(invoke_without_command=True)
+@placed
 def leases(
+    place: Place,
     context: typer.Context,
     status: StatusOption = "active",
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List the leases in force, newest first."""
     if context.invoked_subcommand is None:
-        ls(status, tenant, data_dir, state, config, output)
+        _list(place, status, output)
 
 
-@app.command("ls")
-def ls(
+@app.command("list")
+@placed
+def list_(
+    place: Place,
     status: StatusOption = "active",
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List the leases in force, newest first; also what `leases` alone does."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    show(administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status})), output, COLUMNS)
+    _list(place, status, output)
 
 
 @app.command("show")
+@placed
 def show_(
+    place: Place,
     lease: LeaseArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show what a lease allows, and how much of it is left."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     found = administer(place, lambda gateway: gateway.get(f"/v1/leases/{segment(lease)}"))
     if output is not Format.TABLE:
         data(found, output)
@@ -82,19 +76,20 @@ def show_(
 
 
 @app.command("revoke")
+@placed
 def revoke(
+    place: Place,
     lease: LeaseArgument,
-    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    reason: options.Why = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """End a lease at once."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     path = f"/v1/leases/{segment(lease)}" + (f"?reason={quote(reason, safe='')}" if reason else "")
     show([administer(place, lambda gateway: gateway.delete(path))], output, COLUMNS)
+
+
+def _list(place: Place, status: str, output: Format) -> None:
+    show(administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status})), output, COLUMNS)
 
 
 def _lines(lease: Mapping[str, Any]) -> Iterator[str]:

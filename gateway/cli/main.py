@@ -29,6 +29,7 @@ from gateway.cli import (
     version,
     webhooks,
 )
+from gateway.cli.command import Group
 from gateway.cli.exits import exit_for
 from gateway.errors import GatewayError
 
@@ -36,6 +37,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="intended",
+    cls=Group,
     help="A gateway between AI agents and MCP servers: it decides each call, records it, then forwards it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

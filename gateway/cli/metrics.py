@@ -5,25 +5,26 @@ from typing import Annotated
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, administer
+from gateway.cli.administration import Administration, administer
+from gateway.cli.command import placed
+from gateway.cli.options import Place, Where
 from gateway.cli.output import say, visible
 from gateway.errors import Unavailable
 
 __all__ = ["metrics"]
 
 
+@placed
 def metrics(
+    where: Where,
     prefix: Annotated[str, typer.Argument(help="Only metrics whose name begins so, as intended_approvals.")] = "",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
 ) -> None:
     """Print the metrics of a running gateway."""
 
     async def act(gateway: Administration) -> str:
         return await gateway.text("/metrics")
 
-    place = Place(tenant="default", data=data_dir, state=state, config=config)
+    place = Place(tenant=options.DEFAULT_TENANT, data=where.data, state=where.state, config=where.config)
     _require_running(place)
     shown = [line for line in administer(place, act).splitlines() if _name(line).startswith(prefix)]
     for line in shown:

@@ -12,8 +12,11 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from gateway.configuration import Layer, Resolved
+    from gateway.settings import Settings
 
 __all__ = [
+    "DEFAULT_TENANT",
+    "Agent",
     "AllowHost",
     "AllowOrigin",
     "BehindProxy",
@@ -21,18 +24,43 @@ __all__ = [
     "Data",
     "Flags",
     "Host",
+    "OneTenant",
+    "Place",
     "Policies",
     "Port",
+    "Reason",
     "State",
+    "Tenant",
     "Tier",
     "TlsCert",
     "TlsKey",
     "Unsafe",
     "UpstreamCommand",
+    "Where",
+    "Why",
     "command_of",
     "settle",
 ]
 
+DEFAULT_TENANT = "default"
+
+
+def _tenant(text: str) -> str:
+    from gateway.core.credentials import is_tenant_id
+
+    if not is_tenant_id(text):
+        raise typer.BadParameter("a tenant is letters, digits, `_` and `-`, at most 63, a letter or digit first")
+    return text
+
+
+Tenant = Annotated[str, typer.Option("--tenant", help="Whose.", callback=_tenant)]
+OneTenant = Annotated[str | None, typer.Option("--tenant", help="One tenant only [default: all].")]
+"""Of a command that reads the record, which has the tenant `_system`, too."""
+Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Slug, name or id.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+"""Of an act for which nothing else on record says why (docs/administration.md, "Reasons"): required."""
+Why = Annotated[str | None, typer.Option("--reason", help="Why; it is recorded.")]
+"""Of an answer to a question, which says why it was asked, or of taking that answer back."""
 Config = Annotated[Path | None, typer.Option(help="Configuration file [default: intended.yaml, if it is there].")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the audit store and its keys [default: see `config show`].")
@@ -112,6 +140,26 @@ def settle(flags: Flags, config: Path | None = None) -> "Resolved":
     from gateway.configuration import resolve
 
     return resolve(_layer(flags), environ=os.environ, config=config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which gateway, as the command line names it."""
+
+    data: Path | None = None
+    state: Path | None = None
+    config: Path | None = None
+
+    def settings(self) -> "Settings":
+        """Return the settings in force there. Raises ConfigurationError."""
+        return settle(Flags(data=self.data, state=self.state), self.config).settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place(Where):
+    """Which gateway, and which tenant of it."""
+
+    tenant: str
 
 
 def _layer(flags: Flags) -> "Layer":

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli import options
+from gateway.cli.command import group, placed
+from gateway.cli.options import Where
 from gateway.cli.output import say
 
 if TYPE_CHECKING:
@@ -12,20 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="The audit store itself.", no_args_is_help=True)
-
-
-@app.callback()
-def store() -> None:
-    """Keep `accept-head` a command of its own, although it is the only one so far."""
+app = group("The audit store itself.")
 
 
 @app.command("accept-head")
+@placed
 def accept_head(
-    reason: Annotated[str, typer.Option(help="Why entries are missing, for the record.")],
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    where: Where,
+    reason: Annotated[str, typer.Option(help="Why entries are missing; it is recorded.")],
 ) -> None:
     """Accept a store that falls short of its head copy.
 
@@ -35,8 +30,7 @@ def accept_head(
         raise typer.BadParameter("say why: it is what an auditor will read", param_hint="--reason")
     import anyio
 
-    settings = options.settle(options.Flags(data=data_dir, state=state), config).settings
-    anyio.run(_accept, settings, reason)
+    anyio.run(_accept, where.settings(), reason)
 
 
 async def _accept(settings: "Settings", reason: str) -> None:

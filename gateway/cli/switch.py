@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -9,13 +10,15 @@ from urllib.parse import urlencode
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Place, TenantOption, administer, agent_segment, segment, show
+from gateway.cli.administration import administer, agent_segment, segment, show
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, say, warn
 from gateway.errors import GatewayError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Kill switches: stop an agent, an upstream or the tenant at once.", no_args_is_help=True)
+app = group("Kill switches: stop an agent, an upstream or the tenant at once.")
 
 COLUMNS = {"KIND": "kind", "NAME": "name", "SINCE": "since", "BY": "by", "REASON": "reason"}
 
@@ -39,56 +42,44 @@ NameArgument = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded, and told to what is stopped.")]
 
 
-@app.command("ls")
-def list_(
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
-    output: FormatOption = Format.TABLE,
-) -> None:
+@app.command("list")
+@placed
+def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List what is stopped, the latest first."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show(administer(place, lambda gateway: gateway.get("/switches"))["switches"], output, COLUMNS)
 
 
 @app.command("throw")
+@placed
 def throw(
+    place: Place,
     kind: KindArgument,
     reason: ReasonOption,
     name: NameArgument = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Stop it: nothing passes once this returns."""
-    name, tenant = _meant(kind, name, tenant)
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    if tenant != "default":
+    name, place = _meant(kind, name, place)
+    if place.tenant != options.DEFAULT_TENANT:
         _warn_of_strangers(place)
     thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}))
     show([thrown], output, COLUMNS)
-    where = "" if kind is Kind.tenant or tenant == "default" else f" --tenant {tenant}"
+    where = "" if kind is Kind.tenant or place.tenant == options.DEFAULT_TENANT else f" --tenant {place.tenant}"
     release = f"intended switch release {kind} {thrown['name']}{where} --reason ..."
     say(f"{kind} {thrown['name']} is stopped; `{release}` lets it go")
 
 
 @app.command("release")
+@placed
 def release(
+    place: Place,
     kind: KindArgument,
     reason: ReasonOption,
     name: NameArgument = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Let it go again; what was cancelled stays so."""
-    name, tenant = _meant(kind, name, tenant)
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    name, place = _meant(kind, name, place)
     path = f"/switches/{kind}/{name}?{urlencode({'reason': reason})}"
     released = administer(place, lambda gateway: gateway.delete(path))
     show([released], output, COLUMNS)
@@ -120,12 +111,13 @@ async def _strangers(place: Place) -> Sequence[str] | None:
     return None if place.tenant in known else known
 
 
-def _meant(kind: Kind, name: str | None, tenant: str) -> tuple[str, str]:
-    """Return the name that is meant, as one segment of a path, and the tenant. Raises BadParameter and NotFound."""
+def _meant(kind: Kind, name: str | None, place: Place) -> tuple[str, Place]:
+    """Return the name that is meant, as one segment of a path, and where. Raises BadParameter and NotFound."""
     if kind is Kind.tenant:
-        if name is not None and tenant not in ("default", name):
-            raise typer.BadParameter(f"is {name}, but --tenant says {tenant}; leave one of them out", param_hint="NAME")
-        return segment(name or tenant), name or tenant
+        if name is not None and place.tenant not in (options.DEFAULT_TENANT, name):
+            message = f"is {name}, but --tenant says {place.tenant}; leave one of them out"
+            raise typer.BadParameter(message, param_hint="NAME")
+        return segment(name or place.tenant), replace(place, tenant=name or place.tenant)
     if name is None:
         raise typer.BadParameter(f"say which {kind}", param_hint="NAME")
-    return agent_segment(name) if kind is Kind.agent else segment(name), tenant
+    return agent_segment(name) if kind is Kind.agent else segment(name), place

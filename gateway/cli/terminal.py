@@ -90,7 +90,7 @@ def terminal() -> Iterator[Terminal]:
         Unavailable: there is none.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Unavailable("this needs a terminal; `intended approvals ls` and `show` do not")
+        raise Unavailable("this needs a terminal; `intended approvals list` and `show` do not")
     # Only here: systems without terminals of this kind have no such module, and every other command works there.
     import termios
     import tty

@@ -5,48 +5,41 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, administer
+from gateway.cli.administration import Administration, administer
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say, table
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Risk that each trust tier may take without a human.", no_args_is_help=True)
+app = group("Risk that each trust tier may take without a human.")
 
 CAPS = re.compile(r"(T[0-4])=([0-9]{1,3}):([0-9]{1,3})")
 
 
 @app.command("show")
-def show(
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
-    output: FormatOption = Format.TABLE,
-) -> None:
+@placed
+def show(place: Place, output: FormatOption = Format.TABLE) -> None:
     """Show the thresholds in force."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
-    _print(administer(place, lambda gateway: gateway.get(f"/authority/thresholds/{tenant}")), output)
+    _print(administer(place, lambda gateway: gateway.get(f"/authority/thresholds/{place.tenant}")), output)
 
 
 @app.command("set")
+@placed
 def set_(
+    place: Place,
     caps: Annotated[list[str], typer.Argument(metavar="TIER=ALLOW:DENY...", help="As T1=50:90; other tiers stay.")],
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Allow below one risk, deny from another, ask in between."""
     wanted = dict(map(_read, caps))
-    path = f"/authority/thresholds/{tenant}"
+    path = f"/authority/thresholds/{place.tenant}"
 
     async def act(gateway: Administration) -> Any:
         found = await gateway.get(path)
         return await gateway.put(path, {"tiers": found["tiers"] | wanted, "version": found["version"]})
 
-    _print(administer(Place(tenant=tenant, data=data_dir, state=state, config=config), act), output)
+    _print(administer(place, act), output)
 
 
 def _read(text: str) -> tuple[str, dict[str, int]]:

@@ -4,33 +4,26 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import options
-from gateway.cli.administration import Place, TenantOption, administer
+from gateway.cli.administration import administer
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Authority tokens: the keys that sign them.", no_args_is_help=True)
-
-
-@app.callback()
-def tokens() -> None:
-    """Keep `rotate` a command of its own, although it is the only one so far."""
+app = group("Authority tokens: the keys that sign them.")
 
 
 @app.command("rotate")
+@placed
 def rotate(
+    place: Place,
     revoke: Annotated[
         bool, typer.Option("--revoke", help="The old keys may be in foreign hands: void at once, with their tokens.")
     ] = False,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Make the next signing key of a tenant."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     made = administer(place, lambda gateway: gateway.post("/authority/keys/rotate", {"revoke": revoke}))
     if output is not Format.TABLE:
         data(made, output)

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, administer, agent_segment
+from gateway.cli.administration import Administration, administer, agent_segment
+from gateway.cli.command import group, placed
 from gateway.cli.exits import Exit
+from gateway.cli.options import Place, Where
 from gateway.cli.output import Format, FormatOption, data, say, table
 from gateway.cli.trust_text import told
 
@@ -16,83 +18,68 @@ if TYPE_CHECKING:
 
 __all__ = ["agent_path", "app"]
 
-app = typer.Typer(help="Trust that agents have earned: look, freeze, cap, prove.", no_args_is_help=True)
-
-AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="Slug, name or id.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+app = group("Trust that agents have earned: look, freeze, cap, prove.")
 
 
 @app.command("show")
+@placed
 def show(
-    agent: AgentArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    place: Place,
+    agent: options.Agent,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show an agent's tier and what it rests on."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _print(administer(place, lambda gateway: gateway.get(f"{agent_path(agent)}/trust")), output)
 
 
 @app.command("freeze")
+@placed
 def freeze(
-    agent: AgentArgument,
-    reason: ReasonOption,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    place: Place,
+    agent: options.Agent,
+    reason: options.Reason,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Let an agent rise no further; it may still fall."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _print(_changed(place, agent, {"frozen": True, "reason": reason}), output)
 
 
 @app.command("unfreeze")
+@placed
 def unfreeze(
-    agent: AgentArgument,
-    reason: ReasonOption,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    place: Place,
+    agent: options.Agent,
+    reason: options.Reason,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Let an agent rise again."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _print(_changed(place, agent, {"frozen": False, "reason": reason}), output)
 
 
 @app.command("ceiling")
+@placed
 def ceiling(
-    agent: AgentArgument,
+    place: Place,
+    agent: options.Agent,
     tier: Annotated[str, typer.Argument(metavar="TIER", help="T0 to T4, or `default`: the configuration's.")],
-    reason: ReasonOption,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
+    reason: options.Reason,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Set the highest tier that an agent can reach by its record."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     _print(_changed(place, agent, {"ceiling": tier, "reason": reason}), output)
 
 
 @app.command("recompute")
+@placed
 def recompute(
-    tenant: Annotated[str | None, typer.Option(help="One tenant only [default: all].")] = None,
-    data_dir: options.Data = None,
-    config: options.Config = None,
+    where: Where,
+    tenant: options.OneTenant = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Rebuild all tiers from the log alone and compare: exit 0, 4 or 6."""
     import anyio
 
-    settings = options.settle(options.Flags(data=data_dir), config).settings
+    settings = where.settings()
     found = anyio.run(_reports, settings, tenant)
     plain = [_report(one, settings) for one in found]
     if output is not Format.TABLE:

@@ -4,14 +4,15 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import options
-from gateway.cli.administration import Administration, Place, TenantOption, address, administer, show
+from gateway.cli.administration import Administration, address, administer, show
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
 from gateway.errors import NotFound
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Human users: who may look, approve and administer.", no_args_is_help=True)
+app = group("Human users: who may look, approve and administer.")
 
 COLUMNS = {"ID": "id", "NAME": "name", "ROLE": "role", "DISABLED": "disabled", "CREATED": "createdAt"}
 
@@ -19,73 +20,57 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")
 
 
 @app.command("create")
+@placed
 def create(
+    place: Place,
     name: Annotated[str, typer.Argument(help="Unique in the tenant, as an address: jane@example.org.")],
     role: Annotated[str, typer.Option(help="viewer, operator, policy_admin or admin.")] = "viewer",
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Add a user; `users login` lets them in."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    """Make a user; `users login` lets them in."""
     made = administer(place, lambda gateway: gateway.post("/users", {"name": name, "role": role}))
     show([made], output, COLUMNS)
 
 
 @app.command("list")
-def list_(
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
-    output: FormatOption = Format.TABLE,
-) -> None:
+@placed
+def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the users, disabled ones included."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show(administer(place, lambda gateway: gateway.get("/users"))["users"], output, COLUMNS)
 
 
 @app.command("disable")
+@placed
 def disable(
+    place: Place,
     user: UserArgument,
     undo: Annotated[bool, typer.Option("--undo", help="Let them log in again.")] = False,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Shut a user out at once: sessions and login codes end."""
-    _change(user, {"disabled": not undo}, Place(tenant=tenant, data=data_dir, state=state, config=config), output)
+    _change(user, {"disabled": not undo}, place, output)
 
 
 @app.command("role")
+@placed
 def role(
+    place: Place,
     user: UserArgument,
     new: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, operator, policy_admin or admin.")],
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Give a user another role; sessions and login codes end."""
-    _change(user, {"role": new}, Place(tenant=tenant, data=data_dir, state=state, config=config), output)
+    _change(user, {"role": new}, place, output)
 
 
 @app.command("login")
+@placed
 def login(
+    place: Place,
     user: UserArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Make a code by which a user logs in, once, and print it."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
 
     async def act(gateway: Administration) -> Any:
         return await gateway.post(f"/users/{await _id_of(gateway, user)}/login-link", {})

@@ -4,22 +4,21 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import options
 from gateway.cli.administration import (
     Administration,
-    Place,
-    TenantOption,
     administer,
     duration,
     segment,
     show,
     show_one,
 )
+from gateway.cli.command import group, placed
+from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Webhooks: where events are sent, and what became of them.", no_args_is_help=True)
+app = group("Webhooks: where events are sent, and what became of them.")
 
 COLUMNS = {"ID": "id", "URL": "url", "EVENTS": "events", "ENABLED": "enabled", "DESCRIPTION": "description"}
 DELIVERIES = {
@@ -38,52 +37,42 @@ EventOption = Annotated[list[str] | None, typer.Option("--event", help="Only thi
 DescriptionOption = Annotated[str | None, typer.Option(help="For people.")]
 
 
-@app.command("add")
-def add(
+@app.command("create")
+@placed
+def create(
+    place: Place,
     url: Annotated[str, typer.Argument(help="Where to; https only.")],
     event: EventOption = None,
     description: DescriptionOption = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Add a webhook and print its secret, once."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    """Make a webhook and print its secret, once."""
     body = {"url": url, "events": event or None, "description": description}
     _tell(administer(place, lambda gateway: gateway.post("/webhooks", body)), output)
 
 
 @app.command("list")
-def list_(
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
-    output: FormatOption = Format.TABLE,
-) -> None:
+@placed
+def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the webhooks; never their secrets."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show(administer(place, lambda gateway: gateway.get("/webhooks"))["webhooks"], output, COLUMNS)
 
 
 @app.command("show")
+@placed
 def show_(
+    place: Place,
     webhook: HookArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show one webhook."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     show_one(administer(place, lambda gateway: gateway.get(f"/webhooks/{segment(webhook)}")), output)
 
 
 @app.command("update")
+@placed
 def update(
+    place: Place,
     webhook: HookArgument,
     url: Annotated[str | None, typer.Option(help="Where to; https only.")] = None,
     event: EventOption = None,
@@ -92,62 +81,48 @@ def update(
     enable: Annotated[
         bool | None, typer.Option("--enable/--disable", help="While disabled, everything waits where it is.")
     ] = None,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Change a webhook, disable or enable it."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     events = [] if all_events else event or None
     given = {"url": url, "events": events, "description": description, "enabled": enable}
     body = {name: value for name, value in given.items() if value is not None}
     show_one(administer(place, lambda gateway: gateway.patch(f"/webhooks/{segment(webhook)}", body)), output)
 
 
-@app.command("rm")
+@app.command("remove")
+@placed
 def remove(
+    place: Place,
     webhook: HookArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Delete a webhook, and what waits for it."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
+    """Remove a webhook, and what waits for it."""
     show([administer(place, lambda gateway: gateway.delete(f"/webhooks/{segment(webhook)}"))], output, COLUMNS)
 
 
 @app.command("rotate")
+@placed
 def rotate(
+    place: Place,
     webhook: HookArgument,
     overlap: Annotated[str, typer.Option(help="How long the old secret signs too: 1h, 2d.")] = "0s",
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Give a webhook a new secret and print it, once."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     body = {"overlapSeconds": int(duration(overlap, option="--overlap").total_seconds())}
     _tell(administer(place, lambda gateway: gateway.post(f"/webhooks/{segment(webhook)}/rotate", body)), output)
 
 
 @app.command("deliveries")
+@placed
 def deliveries(
+    place: Place,
     webhook: HookArgument,
     only: Annotated[str, typer.Option("--only", help="pending, failed, delivered or given_up.")] = "",
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List what was sent, or waits to be, newest first."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     query = {"state": only} if only else {}
     show(
         administer(place, lambda gateway: gateway.all(f"/webhooks/{segment(webhook)}/deliveries", query)),
@@ -157,13 +132,11 @@ def deliveries(
 
 
 @app.command("resend")
+@placed
 def resend(
+    place: Place,
     webhook: HookArgument,
     delivery: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its id, as `deliveries` shows it.")],
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Send a delivery again, under the same id."""
@@ -171,20 +144,17 @@ def resend(
     async def act(gateway: Administration) -> Any:
         return await gateway.post(f"/webhooks/{segment(webhook)}/deliveries/{segment(delivery)}/resend", {})
 
-    show([administer(Place(tenant=tenant, data=data_dir, state=state, config=config), act)], output, DELIVERIES)
+    show([administer(place, act)], output, DELIVERIES)
 
 
 @app.command("test")
+@placed
 def try_out(
+    place: Place,
     webhook: HookArgument,
-    tenant: TenantOption = "default",
-    data_dir: options.Data = None,
-    state: options.State = None,
-    config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Send a test event."""
-    place = Place(tenant=tenant, data=data_dir, state=state, config=config)
     found = administer(place, lambda gateway: gateway.post(f"/webhooks/{segment(webhook)}/test", {}))
     show([found], output, DELIVERIES)
     say(f"`intended webhooks deliveries {segment(webhook)}` shows what became of it; a running gateway sends it.")

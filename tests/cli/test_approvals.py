@@ -44,8 +44,8 @@ def test_what_waits_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The pending ones, unless others are asked for."""
     page = {"data": {"items": [HELD], "total": 1}}
     with desk(monkeypatch, page, page) as asked:
-        assert command(tmp_path, "approvals", "ls").stdout == LINE
-        command(tmp_path, "approvals", "ls", "--status", "rejected", "--tenant", "acme")
+        assert command(tmp_path, "approvals", "list").stdout == LINE
+        command(tmp_path, "approvals", "list", "--status", "rejected", "--tenant", "acme")
     assert asked.asked == [
         Asked(method="GET", path="/v1/approvals", query={"status": "pending", "page": "1", "pageSize": "100"}),
         Asked(
@@ -66,15 +66,15 @@ def test_groups_are_folded_on_a_terminal_and_never_for_a_program(
     shown: list[str] = []
     monkeypatch.setattr(module, "show", lambda items, form, columns: shown.extend(one["id"] for one in items))
     with desk(monkeypatch, *[page] * 5) as asked:
-        assert "folded" not in command(tmp_path, "approvals", "ls").stderr
+        assert "folded" not in command(tmp_path, "approvals", "list").stderr
         assert shown == ["apr_4", "apr_3", "apr_2", "apr_1"]
         monkeypatch.setattr(module, "_is_terminal", lambda: True)
         shown.clear()
-        assert "4 wait, folded to 2;" in command(tmp_path, "approvals", "ls").stderr
+        assert "4 wait, folded to 2;" in command(tmp_path, "approvals", "list").stderr
         assert shown == ["apr_2", "apr_1"]
         for more in (["--flat"], ["--group", "grp_1"], ["--output", "json"]):
             shown.clear()
-            command(tmp_path, "approvals", "ls", *more)
+            command(tmp_path, "approvals", "list", *more)
             assert len(shown) == 4
     assert asked.asked[3].query["group"] == "grp_1"
 
@@ -131,5 +131,5 @@ def test_nothing_is_watched_where_no_gateway_runs(tmp_path: Path) -> None:
     """Watching in its place would keep one from starting, and nothing new could come."""
     done = command(tmp_path, "approvals", "watch")
     assert isinstance(done.exception, Unavailable)
-    assert "intended approvals ls" in str(done.exception)
+    assert "intended approvals list" in str(done.exception)
     assert not (tmp_path / "data" / "audit.db").exists()

@@ -80,13 +80,13 @@ def test_agents_are_registered_listed_and_shown(house: House, tmp_path: Path) ->
 
 def test_approvals_are_listed_shown_and_answered(house: House, tmp_path: Path) -> None:
     """A yes is a yes, a no a no."""
-    [row] = lines(tmp_path, "approvals", "ls")
+    [row] = lines(tmp_path, "approvals", "list")
     assert row[:4] == ["apr_1", "pending", "github-actions", "int_1"]
     assert ["Reason: Rule `ask` wants a human."] in lines(tmp_path, "approvals", "show", "apr_1")
     lines(tmp_path, "approvals", "approve", "apr_1", "--reason", "agreed")
     lines(tmp_path, "approvals", "deny", "apr_1")
     assert [(one["approve"], one["rationale"]) for one in house.approvals.resolved] == [(True, "agreed"), (False, "")]
-    assert isinstance(command(tmp_path, "approvals", "ls", "--status", "nonsense").exception, RequestError)
+    assert isinstance(command(tmp_path, "approvals", "list", "--status", "nonsense").exception, RequestError)
 
 
 def test_thresholds_are_changed_tier_by_tier(house: House, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_the_leases_in_force_are_listed(tmp_path: Path, monkeypatch: pytest.Monk
     page = {"data": {"items": [LEASE], "total": 1}}
     with desk(monkeypatch, page, page) as asked:
         assert command(tmp_path, "approvals", "leases").stdout == LINE
-        command(tmp_path, "approvals", "leases", "ls", "--status", "all", "--tenant", "acme")
+        command(tmp_path, "approvals", "leases", "list", "--status", "all", "--tenant", "acme")
     first = {"status": "active", "page": "1", "pageSize": "100"}
     assert asked.asked == [
         Asked(method="GET", path="/v1/leases", query=first),

@@ -22,8 +22,8 @@ ROW = "agent\tbilling-bot\t2026-11-22T12:00:00.000Z\tcli\truns amok\n"
 def test_what_is_stopped_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line each for people; everything for programs."""
     with desk(monkeypatch, {"switches": [BOT]}, {"switches": [BOT]}) as asked:
-        assert command(tmp_path, "switch", "ls").stdout == ROW
-        assert json.loads(command(tmp_path, "switch", "ls", "--tenant", "acme", "-o", "json").stdout) == [BOT]
+        assert command(tmp_path, "switch", "list").stdout == ROW
+        assert json.loads(command(tmp_path, "switch", "list", "--tenant", "acme", "-o", "json").stdout) == [BOT]
     assert asked.asked == [
         Asked(method="GET", path="/switches"),
         Asked(method="GET", path="/switches", tenant="acme"),
@@ -105,10 +105,10 @@ def test_a_switch_is_thrown_while_no_gateway_runs_and_stands_when_one_does(tmp_p
     missing = command(tmp_path, "switch", "throw", "upstream", "file", "--reason", "leaks", *there)
     assert isinstance(missing.exception, NotFound)
     assert "configured are: files" in str(missing.exception)
-    (found,) = json.loads(command(tmp_path, "switch", "ls", "-o", "json", *there).stdout)
+    (found,) = json.loads(command(tmp_path, "switch", "list", "-o", "json", *there).stdout)
     assert (found["kind"], found["name"], found["by"], found["reason"]) == ("upstream", "files", "cli", "leaks")
     assert command(tmp_path, "switch", "release", "upstream", "files", "--reason", "ok", *there).exit_code == 0
-    assert json.loads(command(tmp_path, "switch", "ls", "-o", "json", *there).stdout) == []
+    assert json.loads(command(tmp_path, "switch", "list", "-o", "json", *there).stdout) == []
 
 
 def test_another_tenants_operator_is_not_needed_at_the_command_line(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_another_tenants_operator_is_not_needed_at_the_command_line(tmp_path: Pa
     done = command(tmp_path, "switch", "throw", "tenant", "acme", "--reason", "incident")
     assert done.exit_code == 0, done.output
     assert not isinstance(done.exception, Forbidden)
-    assert json.loads(command(tmp_path, "switch", "ls", "-o", "json").stdout) == []
-    (found,) = json.loads(command(tmp_path, "switch", "ls", "--tenant", "acme", "-o", "json").stdout)
+    assert json.loads(command(tmp_path, "switch", "list", "-o", "json").stdout) == []
+    (found,) = json.loads(command(tmp_path, "switch", "list", "--tenant", "acme", "-o", "json").stdout)
     assert (found["kind"], found["name"]) == ("tenant", "acme")
 
 

@@ -47,7 +47,7 @@ def test_what_is_typed_is_read_as_keys(typed: bytes, keys: list[str]) -> None:
 def test_without_a_terminal_it_says_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe has no keys."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    with pytest.raises(Unavailable, match="intended approvals ls"), terminal():
+    with pytest.raises(Unavailable, match="intended approvals list"), terminal():
         pytest.fail("there is no terminal")
 
 

@@ -39,7 +39,7 @@ def test_a_new_secret_is_the_only_thing_on_standard_output(tmp_path: Path, monke
     """`SECRET=$(intended webhooks add URL)` must be the secret."""
     with desk(monkeypatch, HOOK | {"secret": SECRET}) as asked:
         done = command(
-            tmp_path, "webhooks", "add", "https://example.com/", "--event", "intent.approved", "--description", "ops"
+            tmp_path, "webhooks", "create", "https://example.com/", "--event", "intent.approved", "--description", "ops"
         )
     assert (done.exit_code, done.stdout) == (0, f"{SECRET}\n")
     body = {"url": "https://example.com/", "events": ["intent.approved"], "description": "ops"}
@@ -91,7 +91,7 @@ def test_a_rotated_secret_says_how_long_the_old_one_signs(tmp_path: Path, monkey
             ),
             "id\thook_1\n",
         ),
-        (["rm", "hook_1"], HOOK, Asked(method="DELETE", path="/webhooks/hook_1"), "hook_1\t"),
+        (["remove", "hook_1"], HOOK, Asked(method="DELETE", path="/webhooks/hook_1"), "hook_1\t"),
         (
             ["deliveries", "hook_1", "--only", "failed"],
             {"items": [DELIVERY], "total": 1, "page": 1, "pageSize": 100},
