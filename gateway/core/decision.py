@@ -5,6 +5,7 @@ Owns the words of an answer. How it is reached is `core/decide.py`; how it looks
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from gateway.core.value import value
@@ -72,10 +73,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Why nothing of an agent, upstream or tenant may run now: SWITCHED_OFF or CIRCUIT_OPEN, and a sentence."""
+    """Why nothing of an agent, upstream or tenant may run now: SWITCHED_OFF or CIRCUIT_OPEN, and a sentence.
+
+    `until` is when it ends by itself, None where it does not.
+    """
 
     reason: Reason
     explanation: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gateway.core.audit.body import timestamp
 from gateway.core.call import Call, Era
 from gateway.core.codes import GATEWAY_REFUSED, INVALID_PARAMS, RESOURCE_NOT_FOUND
 from gateway.core.decision import Reason
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.respite import Respite
 
 __all__ = [
     "DECISION_META",
@@ -46,7 +48,7 @@ class Refusal:
     """What the agent is told.
 
     `may_have_run` is True only where the call was forwarded and its end is not known. `approval_id` is what a pending
-    call waits for, `approval_url` the page on which a human answers.
+    call waits for, `approval_url` the page on which a human answers. A denial with a `respite` passes by itself.
     """
 
     kind: RefusalKind
@@ -57,6 +59,7 @@ class Refusal:
     may_have_run: bool = False
     approval_id: str = ""
     approval_url: str = ""
+    respite: Respite | None = None
 
 
 def refusal_message(call: Call, era: Era, refusal: Refusal) -> JsonObject:
@@ -119,7 +122,9 @@ def _record(refusal: Refusal) -> JsonObject:
     if refusal.approval_url:
         record["approvalUrl"] = refusal.approval_url
     if refusal.kind is RefusalKind.DENY:
-        record["retry"] = "later" if refusal.reason == Reason.CIRCUIT_OPEN else "never"
+        record["retry"] = "later" if refusal.respite is not None or refusal.reason in _PASSING else "never"
+        if refusal.respite is not None and refusal.respite.after_s is not None:
+            record["retryAfterS"] = refusal.respite.after_s
     if refusal.kind is RefusalKind.ERROR:
         record["mayHaveRun"] = refusal.may_have_run
     return record
@@ -129,7 +134,7 @@ def _text(refusal: Refusal) -> str:
     """Say what happened, then what to do; agents retry errors unless they are told not to (protocol.md 3.1)."""
     decision = f"(decision {refusal.intent_id})"
     if refusal.kind is RefusalKind.DENY:
-        return f"Denied: {refusal.explanation} {decision} Nothing was executed. {_AFTER.get(refusal.reason, _ALLOWED)}"
+        return f"Denied: {refusal.explanation} {decision} Nothing was executed. {_advice(refusal)}"
     if refusal.kind is RefusalKind.PENDING:
         if not refusal.approval_id:
             return (
@@ -158,14 +163,30 @@ def _text(refusal: Refusal) -> str:
     return f"Failed: {refusal.explanation} {decision} {ran}"
 
 
-_ALLOWED: Final = (
-    "Do not repeat this call; asking again does not change the answer."
-    " Tell the user, or use a tool or arguments that the policy allows."
-)
-"""Not that the answer stays the same: a budget has room again, and a policy may go by the hour."""
+def _advice(refusal: Refusal) -> str:
+    """Say what to do after a denial: what another answer takes, and when it may be asked for."""
+    respite = refusal.respite
+    if refusal.reason in _AFTER:
+        return _AFTER[refusal.reason]
+    if respite is None:
+        return f"Do not repeat this call; asking again does not change the answer. {_ALLOWED}"
+    if respite.at is None:
+        return f"Do not repeat this call now; what was spent has to fall out of its window first. {_ALLOWED}"
+    return (
+        f"Do not repeat this call before {timestamp(respite.at)} (in {respite.after_s} s); by then enough of what was"
+        f" spent is out of its window, unless more is spent meanwhile. {_ALLOWED}"
+    )
+
+
+_ALLOWED: Final = "Tell the user, or use a tool or arguments that the policy allows."
+
+_PASSING: Final = frozenset({Reason.CIRCUIT_OPEN, Reason.BUSY, Reason.CONTENTION})
+"""Denials that pass by themselves, whatever the rules say."""
 
 _AFTER: Final = {
     str(Reason.SWITCHED_OFF): "Do not repeat this call: a human has to release the switch first. Tell the user.",
     str(Reason.CIRCUIT_OPEN): "Do not repeat this call before then. Tell the user what fails.",
+    str(Reason.BUSY): "Do not repeat this call before others have ended.",
+    str(Reason.CONTENTION): "Do not repeat this call at once.",
 }
 """What to do where no policy has denied, so that there is nothing else that it would allow."""

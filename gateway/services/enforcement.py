@@ -30,6 +30,7 @@ from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.methods import BY_UPSTREAM, EMBEDDED_METHODS
 from gateway.core.principal import TIER_NAMES, Principal
+from gateway.core.respite import respite
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
@@ -449,6 +450,7 @@ def _not_allowed(judged: Judged) -> Outcome:
         rule=decision.rules[0].id if decision.rules else "",
         approval_id=judged.approval_id,
         message={},
+        respite=respite(judged.call, judged.intent, judged.facts, decision) if kind is OutcomeKind.DENIED else None,
     )
 
 

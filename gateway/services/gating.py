@@ -333,6 +333,7 @@ def _refusal(outcome: Outcome, links: Links) -> Refusal:
         may_have_run=outcome.may_have_run,
         approval_id=outcome.approval_id,
         approval_url=links.approval(outcome.approval_id),
+        respite=outcome.respite,
     )
 
 

@@ -18,6 +18,7 @@ from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.leases import Leased
 from gateway.core.principal import Principal
+from gateway.core.respite import Respite
 from gateway.core.rows import HeldApproval
 from gateway.core.value import value
 
@@ -87,7 +88,7 @@ class Outcome:
     """The end of one call. `message` is the other side's answer where there is one, else empty.
 
     `use` is the run that a call of kind RUNNING waits for. `replayed`: it is that of the same call, made earlier,
-    perhaps in the other era.
+    perhaps in the other era. `respite` tells of a denied one when it may be asked again.
     """
 
     kind: OutcomeKind
@@ -100,6 +101,7 @@ class Outcome:
     message: JsonObject
     use: "Use | None" = None
     replayed: bool = False
+    respite: Respite | None = None
 
 
 class Use:

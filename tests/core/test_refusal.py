@@ -1,6 +1,7 @@
 """How a refusal reads: in a form that every client hands to its model."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +14,7 @@ from gateway.core.refusal import (
     refusal_message,
     unknown_target_message,
 )
+from gateway.core.respite import Respite
 
 TOOL = Call(method="tools/call", upstream="u", name="t", uri="", arguments={"k": "s3cret"}, arguments_digest="")
 PROMPT = Call(method="prompts/get", upstream="u", name="p", uri="", arguments={}, arguments_digest="")
@@ -55,6 +57,8 @@ def test_a_denial_says_not_to_repeat_the_call() -> None:
         ("policy-deny", "never", "use a tool or arguments that the policy allows"),
         ("switched-off", "never", "a human has to release the switch first"),
         ("circuit-open", "later", "Do not repeat this call before then"),
+        ("busy", "later", "before others have ended"),
+        ("contention", "later", "at once"),
     ],
 )
 def test_a_denial_says_what_would_help(reason: str, retry: str, words: str) -> None:
@@ -63,6 +67,25 @@ def test_a_denial_says_what_would_help(reason: str, retry: str, words: str) -> N
     assert words in told["content"][0]["text"]
     assert ("that the policy allows" in told["content"][0]["text"]) is (reason == "policy-deny")
     assert told["_meta"][DECISION_META]["retry"] == retry
+
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("respite", "seconds", "words"),
+    [
+        (Respite(at=NOON + timedelta(seconds=90), now=NOON), 90, "before 2026-11-22T12:01:30.000Z (in 90 s)"),
+        (Respite(at=None, now=NOON), None, "what was spent has to fall out of its window first"),
+    ],
+)
+def test_a_denial_for_what_was_spent_says_when_to_ask_again(respite: Respite, seconds: int | None, words: str) -> None:
+    """That asking again does not change the answer would be untrue, and an agent would give its task up."""
+    told = refusal_message(TOOL, Era.MODERN, refusal(RefusalKind.DENY, respite=respite))["result"]
+    text, record = told["content"][0]["text"], told["_meta"][DECISION_META]
+    assert words in text
+    assert "does not change the answer" not in text
+    assert (record["retry"], record.get("retryAfterS")) == ("later", seconds)
 
 
 def test_a_pending_call_says_that_nothing_was_executed() -> None:

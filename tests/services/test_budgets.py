@@ -295,6 +295,30 @@ async def test_a_changed_policy_goes_on_from_what_was_spent() -> None:
     assert "content" in await call(made)
 
 
+async def test_who_is_denied_for_what_was_spent_learns_when_to_come_back() -> None:
+    """The time is the ladder's own: a second earlier the answer is the same, at that time the call runs."""
+    made = world(POLICY.replace("6.4", "0.4"))
+    for _ in range(4):
+        await call(made)
+        made.clock.advance(3600)
+    said = await call(made)
+    assert (said["outcome"], said["reason"], said["retry"]) == ("deny", Reason.NO_RULE, "later")
+    made.clock.advance(said["retryAfterS"] - 1)
+    assert (await call(made))["retryAfterS"] == 1
+    assert runs(made) == 4
+    made.clock.advance(1)
+    assert "content" in await call(made)
+    assert runs(made) == 5
+
+
+async def test_what_is_more_than_the_whole_budget_is_denied_for_good() -> None:
+    """No window helps a call that is too large for an empty account."""
+    made = world()
+    await call(made)
+    said = await call(made, 7)
+    assert (said["outcome"], said["retry"], "retryAfterS" in said) == ("deny", "never", False)
+
+
 # --- with a human -----------------------------------------------------------------------------------------------------
 
 ASK = POLICY.replace("effect: allow, match: {tools: [refund]}", "effect: escalate, match: {tools: [refund]}").replace(
@@ -304,7 +328,7 @@ ASK = POLICY.replace("effect: allow, match: {tools: [refund]}", "effect: escalat
 
 
 async def pending(made: World) -> list[str]:
-    return [one.id for one in (await made.approvals.list(HUMAN, page=1, page_size=100)).items]
+    return [one.id for one in (await made.list_approvals(HUMAN, page=1, page_size=100)).items]
 
 
 async def test_what_waits_counts_when_it_runs_with_its_yes() -> None:

@@ -115,7 +115,7 @@ class Budget:
 
     `amount` is what one call adds; None counts calls. `match` and `methods` say which calls count. `place` is how the
     keys of its accounts begin: the length of the window and what is counted are no part of it, so that an account
-    outlives a change of these.
+    outlives a change of these. `file` and `line` say where it is declared.
     """
 
     name: str
@@ -125,6 +125,8 @@ class Budget:
     match: Match
     methods: frozenset[str]
     place: str
+    file: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,6 +182,8 @@ class _Compiler:
             match=self._match(loaded, (*steps, "match"), budget.match),
             methods=_methods(budget.match),
             place=f"{ACCOUNTS}{name}:{'count' if budget.sum is None else 'sum'}:{budget.per}",
+            file=loaded.path,
+            line=loaded.places.of(steps, key=True).line,
         )
 
     def _mappings(self, loaded: LoadedDocument) -> list[Mapping]:

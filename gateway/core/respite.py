@@ -1,0 +1,86 @@
+"""When a call that was denied may be asked again: for what had been spent, or by an open circuit. Pure.
+
+Nothing here allows anything. Of what was spent the ladder itself is asked: would it still deny the call at that time,
+when less of it counts? So no form of a condition has to be understood, and the time told is one at which the answer is
+another, as long as nothing more is spent and nothing else changes. A call that is denied whatever was spent has none.
+
+It costs a few more looks at the rules: some ten, and only where a call was denied after its budgets had been read.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from gateway.core.accounts import falling
+from gateway.core.budgets import MILLIONTHS
+from gateway.core.call import Call
+from gateway.core.decide import decide
+from gateway.core.decision import Decision, Effect, Reason
+from gateway.core.facts import Facts
+from gateway.core.intent.model import Intent
+
+__all__ = ["Respite", "respite"]
+
+_BY_RULES: Final = frozenset({Reason.POLICY_DENY, Reason.NO_RULE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Respite:
+    """A denial that passes by itself: at that time, None where it is not known when; `now` is when it was denied."""
+
+    at: datetime | None
+    now: datetime
+
+    @property
+    def after_s(self) -> int | None:
+        """Whole seconds until then, at least one."""
+        return None if self.at is None else max(1, -((self.now - self.at) // _SECOND))
+
+
+_SECOND: Final = timedelta(seconds=1)
+
+
+def respite(call: Call, intent: Intent, facts: Facts, decision: Decision) -> Respite | None:
+    """Return when a denied call may be asked again; None where asking again is no use, or nobody knows.
+
+    It may be that less is spent then and the call is denied all the same, for what a rule makes of the hour: then there
+    is a respite without a time.
+    """
+    if decision.reason is Reason.CIRCUIT_OPEN and facts.stop is not None:
+        return Respite(at=facts.stop.until, now=facts.now)
+    if decision.reason not in _BY_RULES or not any(account.tally.total for account in facts.accounts):
+        return None
+
+    def denied(at: datetime, seen: datetime) -> bool:
+        return decide(call, intent, _spent_at(facts, at, seen)).effect is Effect.DENY
+
+    moments = sorted({_moment(end) for one in facts.accounts for end, _ in falling(one.tally, one.budget.window_s)})
+    if denied(moments[-1], facts.now):
+        return None
+    if denied(moments[-1], moments[-1]):
+        return Respite(at=None, now=facts.now)
+    first, last = 0, len(moments) - 1
+    while first < last:
+        middle = (first + last) // 2
+        if denied(moments[middle], moments[middle]):
+            first = middle + 1
+        else:
+            last = middle
+    return Respite(at=moments[last], now=facts.now)
+
+
+def _spent_at(facts: Facts, at: datetime, seen: datetime) -> Facts:
+    """Return the facts with what counts of their accounts at that time; `seen` is the time that conditions see."""
+    budgets, counts = dict(facts.budgets), dict(facts.counts)
+    for account in facts.accounts:
+        budget = account.budget
+        total = account.tally.at(int(at.timestamp()), budget.window_s).total
+        if budget.amount is None:
+            counts[budget.name] = total
+        else:
+            budgets[budget.name] = total / MILLIONTHS
+    return replace(facts, now=seen, budgets=budgets, counts=counts)
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
