@@ -1,8 +1,9 @@
 """The circuit breaker of an agent: after so many failures in a row it is stopped for a while, and then may try again.
 
-Owns the rule. What counts as a failure, and how many there were, is known from the agent's record (`services/trust.py`
-reads it off the chain); nothing is kept here. Once the while is over calls pass again: the first that fails is one more
-failure in the same row and stops the agent anew, the first that goes well ends the row.
+Owns the rule. There is one circuit for the agent everywhere and one for its way to each upstream. Whose doing a failure
+is says `core/trust/failing.py`, and how many there were is read off the chain (`services/trust.py`); nothing is kept
+here. Once the while is over calls pass again: the first that fails is one more failure in the same row and stops the
+agent anew, the first that goes well ends the row.
 """
 
 from datetime import datetime, timedelta
@@ -24,27 +25,35 @@ class BreakerTerms:
 
 @value
 class Circuit:
-    """An open circuit: its agent is stopped until then, after so many failures in a row."""
+    """An open circuit: after so many failures in a row its agent is stopped until then, at `upstream` or everywhere."""
 
     until: datetime
     failures: int
+    upstream: str = ""
 
     @property
     def stop(self) -> Stop:
         """What a call is told that it stops."""
+        who = "failed or were denied, so that it is stopped"
+        if self.upstream:
+            who = f"failed at the upstream '{self.upstream}', so that none is sent there"
         text = (
-            f"The last {self.failures} calls of this agent failed or were denied, so that it is stopped until"
-            f" {timestamp(self.until)}. Do not retry before; see what fails."
+            f"The last {self.failures} calls of this agent {who} until {timestamp(self.until)}."
+            " Do not retry before; see what fails."
         )
         return Stop(reason=Reason.CIRCUIT_OPEN, explanation=text)
 
 
-def circuit(terms: BreakerTerms, *, failures: int, last: datetime | None, now: datetime) -> Circuit | None:
+def circuit(
+    terms: BreakerTerms, *, failures: int, last: datetime | None, now: datetime, upstream: str = ""
+) -> Circuit | None:
     """Return the open circuit of an agent with so many failures in a row, the last at that time; None where closed.
+
+    With `upstream` they are the failures there, else those that may be held against the agent everywhere.
 
     A failure whose time lies ahead of `now` (the clock was set back) stops the agent no longer than one of this moment.
     """
     if not terms.failures or failures < terms.failures or last is None:
         return None
     until = min(last, now) + timedelta(seconds=terms.cool_down_s)
-    return Circuit(until=until, failures=failures) if until > now else None
+    return Circuit(until=until, failures=failures, upstream=upstream) if until > now else None

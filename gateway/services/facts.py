@@ -77,8 +77,8 @@ class Stops(Protocol):
 class Circuits(Protocol):
     """Which agents stand still for a while (`services/breaker.py`)."""
 
-    def stop(self, tenant: str, agent: str, now: datetime) -> Stop | None:
-        """Return why the agent is stopped; None where it is not. Raises StoreError where that is not known."""
+    def stop(self, tenant: str, agent: str, upstream: str, now: datetime) -> Stop | None:
+        """Return why the agent is stopped there; None where it is not. Raises StoreError where that is not known."""
         ...
 
 
@@ -154,7 +154,7 @@ class FactSource:
         stop = self.stopped(principal, call)
         if stop is not None or self._circuits is None:
             return stop
-        return self._circuits.stop(principal.tenant, principal.agent, now)
+        return self._circuits.stop(principal.tenant, principal.agent, call.upstream, now)
 
     def hides(self, principal: Principal, call: Call, *, any_uri: bool = False) -> bool:
         """Return True where this principal can never have the target, whatever the arguments (`core.decide.hides`).

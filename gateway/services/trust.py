@@ -27,6 +27,7 @@ from gateway.core.audit.entry import EntryDraft, Expect
 from gateway.core.facts import Grounds
 from gateway.core.principal import SYSTEM_TENANT, TrustTier
 from gateway.core.trust.evidence import Change, change_of, evidence_of, read_chained
+from gateway.core.trust.failing import Failing, failing_after, read_failing
 from gateway.core.trust.record import NEW, Record, read_record
 from gateway.core.trust.standing import Standing as Deserved
 from gateway.core.trust.standing import fold
@@ -67,13 +68,22 @@ class Terms:
 class Held:
     """One agent's record as of `seq`, the last entry that moved it. `version` is its row's, None where not known.
 
-    `deserved` and `trusted` are what was made of it on the day `day`. `changes` counts its changes in this process.
+    `failing` says whose doing its failures are, None where it has none. `deserved` and `trusted` are what was made of
+    it on the day `day`. `changes` counts its changes in this process.
     """
 
-    __slots__ = ("changes", "day", "deserved", "expects", "pinned", "record", "seq", "trusted", "version")
+    __slots__ = ("changes", "day", "deserved", "expects", "failing", "pinned", "record", "seq", "trusted", "version")
 
-    def __init__(self, *, record: Record = NEW, seq: int = 0, pinned: TrustTier | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        record: Record = NEW,
+        seq: int = 0,
+        pinned: TrustTier | None = None,
+        failing: Failing | None = None,
+    ) -> None:
         self.record = record
+        self.failing = failing
         self.seq = seq
         self.pinned = pinned
         self.changes = 0
@@ -204,13 +214,10 @@ class Trust:
         book = self._books.get(tenant)
         return () if book is None else tuple(book.agents)
 
-    def failures(self, tenant: str, agent: str) -> tuple[int, str]:
-        """Return how many failures an agent has in a row, and when the last one was (empty: never).
-
-        Raises StoreError as `trusted`.
-        """
+    def failing(self, tenant: str, agent: str) -> Failing | None:
+        """Return the failures of an agent, None where it has none. Raises StoreError as `trusted`."""
         held = self.held(tenant, agent)
-        return (0, "") if held is None else (held.record.failures_in_row, held.record.failed_at)
+        return None if held is None else held.failing
 
     def pinned(self, tenant: str, agent: str) -> TrustTier | None:
         """Return the tier that configuration gives an agent for good; None where it earns its own."""
@@ -283,6 +290,8 @@ class Trust:
         held.record = fold(before, told)
         held.seq = seq
         held.trusted = None
+        if held.record.failures_in_row or held.failing is not None:
+            held.failing = failing_after(held.failing, told, entry.upstream)
         book.dirty.add(entry.agent)
         if isinstance(told, Change):
             held.version = None
@@ -423,11 +432,12 @@ class Trust:
         """Take records that were put by; where another version of the model made one, the whole chain is folded."""
         agents = {}
         for agent, text in kept.records.items():
-            seq, written = orjson.loads(text)
+            seq, written, *more = orjson.loads(text)
             record = read_record(orjson.dumps(written))
             if record is None:
                 return
-            agents[agent] = Held(record=record, seq=seq, pinned=self.pinned(book.tenant, agent))
+            failing = read_failing(*more) if more else None
+            agents[agent] = Held(record=record, seq=seq, pinned=self.pinned(book.tenant, agent), failing=failing)
         book.agents = agents
         book.seq = book.kept = kept.seq
         book.hash = kept.hash
@@ -447,6 +457,11 @@ def trust_key(agent: str) -> str:
 
 
 def _put_by(book: _Book, agents: Iterable[str]) -> KeptRecords:
-    found = ((agent, book.agents[agent]) for agent in agents)
-    records = {agent: orjson.dumps((held.seq, orjson.Fragment(held.record.written()))) for agent, held in found}
+    records = {agent: _text(book.agents[agent]) for agent in agents}
     return KeptRecords(seq=book.seq, hash=book.hash, records=records)
+
+
+def _text(held: Held) -> bytes:
+    """Return one record as it is put by: its last entry, itself, and whose doing its failures are, if it has some."""
+    failing = () if held.failing is None else (orjson.Fragment(held.failing.written()),)
+    return orjson.dumps((held.seq, orjson.Fragment(held.record.written()), *failing))

@@ -238,7 +238,7 @@ class TrustCheck:
         known = {agent: one for agent, one in self._agents.items() if one.record is not NEW}
         for agent in sorted({*kept.records, *known}):
             text = kept.records.get(agent)
-            seq, written = (0, None) if text is None else orjson.loads(text)
+            seq, written, *_ = (0, None) if text is None else orjson.loads(text)
             record = NEW if written is None else read_record(orjson.dumps(written))
             if record is None:
                 return  # another version of the model wrote them: the gateway folds the chain anew

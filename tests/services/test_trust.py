@@ -22,7 +22,7 @@ async def test_an_agent_of_whom_nothing_is_known_is_where_all_begin() -> None:
     assert (found.grounds.up_to, found.grounds.start, found.grounds.ceiling) == (0, TrustTier.T0, TrustTier.T2)
     assert [(one.key, one.version) for one in found.expects] == [("trust:bot", 0)]
     assert house.trust.tier("acme", "bot") == TrustTier.T0
-    assert house.trust.failures("acme", "bot") == (0, "")
+    assert house.trust.failing("acme", "bot") is None
     assert house.trust.held("acme", "bot") is None
 
 
@@ -56,8 +56,9 @@ async def test_a_demotion_holds_from_the_entry_that_causes_it() -> None:
         await house.denied()
     assert await house.tier() == TrustTier.T0
     assert ("acme", "bot") in house.trust.pending
-    failures, last = house.trust.failures("acme", "bot")
-    assert (failures, last) == (3, timestamp(house.clock.now()))
+    found = house.trust.failing("acme", "bot")
+    assert found is not None
+    assert found.without_worst() == (3, timestamp(house.clock.now()))
     assert (await house.trust.trusted("acme", "bot", house.clock.now())).failures_in_row == 3
 
 

@@ -57,6 +57,19 @@ async def test_records_of_another_model_or_chain_are_not_taken() -> None:
         assert record_of(await house.again()) == wanted
 
 
+async def test_whose_doing_failures_are_is_put_by_with_the_record() -> None:
+    """A breaker holds after a restart, and closes the same ways."""
+    house = House()
+    await house.did("tool-error", upstream="hostile")
+    await house.did("tool-error", upstream="hostile")
+    await house.denied()
+    await house.trust.keep()
+    wanted = house.trust.failing("acme", "bot")
+    assert wanted is not None
+    assert (wanted.count(), wanted.without_worst()[0], wanted.at["hostile"][0]) == (3, 1, 2)
+    assert (await house.again()).failing("acme", "bot") == wanted
+
+
 def record_of(trust: Trust) -> Record:
     held = trust.held("acme", "bot")
     assert held is not None

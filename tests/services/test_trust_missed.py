@@ -30,7 +30,7 @@ async def test_nobody_has_a_tier_while_an_entry_is_missing() -> None:
         with pytest.raises(StoreError, match="trust is not known"):
             await asked
     with pytest.raises(StoreError, match="trust is not known"):
-        house.trust.failures("acme", "bot")
+        house.trust.failing("acme", "bot")
     assert house.trust.tier("acme", "bot") == TrustTier.T0
     assert house.trust.ready() == "the agents of 1 tenant(s) have no tier now: their chains are being read again"
     await running_until(house, lambda: house.trust.held("acme", "bot") is not None)
@@ -75,7 +75,9 @@ async def test_an_entry_that_is_told_twice_counts_once() -> None:
     house = House()
     await house.did("tool-error")
     house.trust._hear(house.store.drafts[0], Appended(seq=1, hash=b""))
-    assert house.trust.failures("acme", "bot")[0] == 1
+    found = house.trust.failing("acme", "bot")
+    assert found is not None
+    assert found.count() == 1
 
 
 async def test_losing_entries_while_the_chain_is_read_has_it_read_once_more() -> None:

@@ -21,6 +21,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import Inbound, Kind
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.trust.failing import OWN, Failing
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import Mount, Spans
@@ -162,13 +163,14 @@ class FakeCaller:
 
 
 class FakeFailures:
-    """How many failures each agent has in a row, and when the last was: what a test says."""
+    """How many failures of its own doing each agent has in a row, and when the last was: what a test says."""
 
     def __init__(self) -> None:
         self.of: dict[tuple[str, str], tuple[int, str]] = {}
 
-    def failures(self, tenant: str, agent: str) -> tuple[int, str]:
-        return self.of.get((tenant, agent), (0, ""))
+    def failing(self, tenant: str, agent: str) -> Failing | None:
+        row = self.of.get((tenant, agent))
+        return None if row is None else Failing(row={OWN: row}, at={})
 
 
 NO_BREAKER = BreakerTerms(failures=0)

@@ -10,15 +10,15 @@ from gateway.core.trust.evidence import Change, ChangeKind, Evidence, EvidenceKi
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT, Step, TrustModel
 from gateway.core.trust.record import CITED, Cited, Record, Sums
 
-__all__ = ["after", "after_change", "aged"]
+__all__ = ["FAILURES", "SUCCESSES", "after", "after_change", "aged"]
 
 _SQUARE = 10_000
 """Risk is weighed by its square, of a hundred's: ten harmless acts are not one dangerous act, good or bad."""
 
 _GOOD = frozenset({EvidenceKind.EXECUTED, EvidenceKind.CLAIMED, EvidenceKind.APPROVED})
-_SUCCESS = frozenset({EvidenceKind.EXECUTED, EvidenceKind.CLAIMED})
+SUCCESSES = frozenset({EvidenceKind.EXECUTED, EvidenceKind.CLAIMED})
 _FORFEITS = frozenset({EvidenceKind.DENIED, EvidenceKind.REJECTED})
-_FAILURE = frozenset({EvidenceKind.FAILED, EvidenceKind.CLAIMED_FAILED, EvidenceKind.DENIED})
+FAILURES = frozenset({EvidenceKind.FAILED, EvidenceKind.CLAIMED_FAILED, EvidenceKind.DENIED})
 
 
 def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL) -> Record:
@@ -42,9 +42,9 @@ def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL)
     if kind in _FORFEITS and _forfeits(evidence, model) >= model.strike_percent * _SQUARE:
         barred = max(barred, sums.day + model.quiet)
     row, failed_at = record.failures_in_row, record.failed_at
-    if kind in _SUCCESS:
+    if kind in SUCCESSES:
         row = 0
-    elif kind in _FAILURE:
+    elif kind in FAILURES:
         row, failed_at = row + 1, max(failed_at, evidence.time)
     counts = list(record.counts)
     counts[kind] += 1

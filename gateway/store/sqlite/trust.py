@@ -21,8 +21,9 @@ from gateway.store.sqlite.schema import read_only_address
 __all__ = ["FILE", "SqliteShelf", "read_kept"]
 
 FILE: Final = "trust.sqlite3"
-VERSION: Final = 1
-"""Of the tables below; a file of another version is made anew. That of the records is in each of them."""
+VERSION: Final = 2
+"""Of the tables below, and of what stands beside a record: since 2 also whose doing its failures are. A file of another
+version is made anew. That of the records is in each of them."""
 
 LOCK_S: Final = 2.0
 
