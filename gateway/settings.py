@@ -28,6 +28,7 @@ from gateway.errors import ConfigurationError, Problem
 from gateway.sections import LogSettings, MetricsSettings, Section, TracingSettings, ValueSettings, is_loopback
 
 __all__ = [
+    "ApprovalSettings",
     "AuditSettings",
     "BreakerSettings",
     "HoldSettings",
@@ -184,6 +185,14 @@ class HoldSettings(Section):
     """Calls of one agent that wait at once, each on a connection; more are told at once that they are pending."""
     agents: dict[str, Annotated[float, Field(ge=0, le=3600)]] = Field(default_factory=dict)
     """How long the calls of single agents wait, by name, where they do not ask themselves; 0: not at all."""
+
+
+class ApprovalSettings(Section):
+    """What is kept of approvals, leases and submitted intents beside the chain once they are closed."""
+
+    keep_closed_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """How long their rows stay in the store after that. Nothing is forgotten with them: what they said is in the chain,
+    from which it is shown and answered as before; only lists of them are a little slower."""
 
 
 class LeaseSettings(Section):
@@ -361,6 +370,7 @@ class Settings(Section):
     rates: RateSettings = RateSettings()
     breaker: BreakerSettings = BreakerSettings()
     holds: HoldSettings = HoldSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
     leases: LeaseSettings = LeaseSettings()
     audit: AuditSettings = AuditSettings()
     tokens: TokenSettings = TokenSettings()

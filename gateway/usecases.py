@@ -51,6 +51,7 @@ from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
+from gateway.services.retention import Retention
 from gateway.services.running import Running
 from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
@@ -111,13 +112,18 @@ class Directories:
         )
         self.trust_changes = TrustChanges(trust=self.trust, audit=store, agents=self.agents, clock=clock, ids=ids)
         vault = Sealer(data_key(store_options(settings).key_file))
-        self.approvals = Approvals(audit=store, state=store, clock=clock, ids=ids, vault=vault, jobs=self.jobs)
+        database = data_folder(settings) / DATABASE
+        self.index = SqliteIndex(database)
+        self.approvals = Approvals(
+            audit=store, state=store, index=self.index, clock=clock, ids=ids, vault=vault, jobs=self.jobs
+        )
         wakeups = Wakeups()
         self.approval_list = ApprovalList(approvals=self.approvals, state=store, wakeups=wakeups)
         self.leases = Leases(
             approvals=self.approvals,
             audit=store,
             state=store,
+            index=self.index,
             clock=clock,
             ids=ids,
             vault=vault,
@@ -133,6 +139,16 @@ class Directories:
             ids=ids,
             vault=vault,
             wakeups=wakeups,
+        )
+        self.retention = Retention(
+            audit=store,
+            state=store,
+            reader=store,
+            clock=clock,
+            ids=ids,
+            jobs=self.jobs,
+            speaks=self.desk.speaks,
+            keep_closed_days=settings.approvals.keep_closed_days,
         )
         self.running = Running()
         self.switches = Switches(
@@ -173,8 +189,6 @@ class Directories:
             stop=self.switches.stop,
         )
         self.switches.on_throw(lambda tenant, switch: self.holds.look())
-        database = data_folder(settings) / DATABASE
-        self.index = SqliteIndex(database)
         self.approval_views = ApprovalViews(
             approvals=self.approvals,
             lists=self.approval_list,
@@ -210,7 +224,6 @@ class Directories:
             self.approvals,
             self.leases,
             self.switches,
-            self.desk,
             self.tokens,
             self.webhooks,
         ):
@@ -220,7 +233,7 @@ class Directories:
         """Start what expires, retires and catches up by the clock."""
         for run in (self.approvals.run, self.leases.run, self.tokens.run, self.index.run, self.delivering.run):
             tasks.start_soon(run)
-        for run in (self.trust.run, self.trust_changes.run, self.switches.run):
+        for run in (self.trust.run, self.trust_changes.run, self.switches.run, self.retention.run):
             tasks.start_soon(run)
 
     async def _agent_of_key(self, by: Principal, name: str) -> str:
@@ -269,7 +282,6 @@ class Directories:
             ttl_s=self._settings.tokens.ttl_s,
             amounts=amounts(self._settings),
         )
-        await intents.load(await self._store.tenants())
         transports = {name: "stdio" if one.url is None else "http" for name, one in self._settings.upstreams.items()}
         trail = Trail(reader=self._store, index=self.index, audit=self._store, clock=self._clock, ids=self._ids)
         return Services(

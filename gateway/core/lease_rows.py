@@ -13,9 +13,11 @@ import orjson
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.leases import Check, Constraint, Leased, LeaseState, Shape, read_leased
 
-__all__ = ["LEASES", "Lease", "lease_key", "read_lease", "read_shape", "shape_bytes", "shape_key", "uses_key"]
+__all__ = ["LEASES", "SHAPES", "Lease", "lease_key", "read_lease", "read_shape", "shape_bytes", "shape_key", "uses_key"]
 
 LEASES: Final = "lease:"
+SHAPES: Final = "lease-shape:"
+"""Of the sealed shapes, which are there as long as their leases are active."""
 
 
 def lease_key(lease_id: str) -> str:
@@ -30,7 +32,7 @@ def uses_key(lease_id: str) -> str:
 
 def shape_key(lease_id: str) -> str:
     """Return the key of its shape, sealed."""
-    return f"lease-shape:{lease_id}"
+    return f"{SHAPES}{lease_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,9 @@ from gateway.core.submission import IntentStatus
 
 __all__ = [
     "APPROVALS",
+    "IDEMPOTENCY",
+    "INPUTS",
+    "INTENTS",
     "PENDING",
     "About",
     "HeldApproval",
@@ -42,6 +45,10 @@ __all__ = [
 ]
 
 APPROVALS: Final = "approval:"
+INTENTS: Final = "intent:"
+IDEMPOTENCY: Final = "idem:"
+INPUTS: Final = "approval-input:"
+"""Of the sealed inputs, which are there as long as their approvals are open."""
 PENDING: Final = "pending:"
 """Of the markers of approvals that await a human, so that these are found without the others."""
 
@@ -63,17 +70,17 @@ def asked_key(approval_id: str) -> str:
 
 def input_key(approval_id: str) -> str:
     """Return the key of the exact call that an approval is about, sealed."""
-    return f"approval-input:{approval_id}"
+    return f"{INPUTS}{approval_id}"
 
 
 def intent_key(intent_id: str) -> str:
     """Return the key of what is kept of an intent."""
-    return f"intent:{intent_id}"
+    return f"{INTENTS}{intent_id}"
 
 
 def idempotency_key(text: str) -> str:
     """Return the key of a used idempotency key; a program may choose any text."""
-    return f"idem:{sha256(text.encode()).hexdigest()}"
+    return f"{IDEMPOTENCY}{sha256(text.encode()).hexdigest()}"
 
 
 def call_key(agent: str, call: Call) -> str:
@@ -156,6 +163,7 @@ class HeldApproval:
     `rules` are the escalating rules that a yes answers, by id and digest. `key` is that of the call, empty for an
     intent that was submitted by REST, which is its own. `human` is who was behind the credential that asked, where it
     was a portal session. `used` is True once the yes has been. `about` is None for one that an earlier release opened.
+    `asked` is how often its call was made, of one whose rows were removed; before that a row of its own counts it.
     """
 
     approval: Approval
@@ -165,6 +173,7 @@ class HeldApproval:
     votes: tuple[Vote, ...] = ()
     used: bool = False
     about: About | None = None
+    asked: int = 0
     version: int = 0
 
     @property

@@ -18,6 +18,8 @@ from gateway.ports.mcp import (
 from gateway.ports.records import (
     Content,
     EntryFilter,
+    HeldFilter,
+    HeldRow,
     IntentFilter,
     IntentRow,
     KeptRecords,
@@ -62,6 +64,8 @@ __all__ = [
     "EntryFilter",
     "Followed",
     "Follower",
+    "HeldFilter",
+    "HeldRow",
     "Ids",
     "IntentFilter",
     "IntentRow",

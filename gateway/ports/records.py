@@ -6,7 +6,18 @@ from typing import Generic, Protocol, TypeVar
 
 from gateway.core.audit.entry import StoredEntry
 
-__all__ = ["Content", "EntryFilter", "IntentFilter", "IntentRow", "KeptRecords", "Page", "RecordIndex", "RecordShelf"]
+__all__ = [
+    "Content",
+    "EntryFilter",
+    "HeldFilter",
+    "HeldRow",
+    "IntentFilter",
+    "IntentRow",
+    "KeptRecords",
+    "Page",
+    "RecordIndex",
+    "RecordShelf",
+]
 
 Item = TypeVar("Item")
 
@@ -61,6 +72,23 @@ class IntentRow:
     updated: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldFilter:
+    """Which approvals, or which leases (`kind`, as `core/retention.py` names them); an empty field asks for all."""
+
+    kind: str
+    state: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRow:
+    """What the index knows of one approval or lease. `kept` is what was kept of its rows, None while they are there."""
+
+    id: str
+    kept: bytes | None = None
+
+
 class RecordIndex(Protocol):
     """Answers about many records, newest first. A projection of the chain: whatever is durable is in the answer.
 
@@ -84,6 +112,14 @@ class RecordIndex(Protocol):
 
         It is what their entries say: today's amounts change nothing.
         """
+        ...
+
+    async def held(self, tenant: str, wanted: HeldFilter, *, page: int, page_size: int) -> Page[HeldRow]:
+        """Return one page (from 1) of approvals or leases, open and closed, whether or not their rows are there."""
+        ...
+
+    async def held_one(self, tenant: str, kind: str, *, id: str = "", intent_id: str = "") -> HeldRow | None:
+        """Return the approval or lease of that id, or the newest of that intent; None where there never was one."""
         ...
 
 

@@ -104,6 +104,17 @@ class StateStore(Protocol):
         """Return all rows whose key begins with `prefix`, in key order. Raises StoreError."""
         ...
 
+    async def page(self, tenant: str, prefix: str, *, after: str, limit: int) -> Sequence[StateRow]:
+        """Return the next rows whose key is `prefix` and more, and comes after `after`, in key order.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def keys(self, tenant: str, prefix: str) -> Sequence[str]:
+        """Return all keys that begin with `prefix`, in order; no row is read. Raises StoreError."""
+        ...
+
 
 class Vault(Protocol):
     """Keeps from the reader of the store what only this gateway may read: whole arguments, while they are needed."""

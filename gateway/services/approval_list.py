@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from gateway.core.approvals import ApprovalState
 from gateway.core.presentation import Alike, Listed
 from gateway.core.principal import Principal
-from gateway.core.rows import APPROVALS, PENDING, HeldApproval, asked_key, read_approval, read_groups
+from gateway.core.rows import PENDING, HeldApproval, asked_key, read_groups
 from gateway.ports import Page, StateStore
 from gateway.services.approvals import Approvals
 from gateway.services.wakeups import Wakeups
@@ -47,15 +47,12 @@ class ApprovalList:
         marks = await self._marks(tenant)
         if state is ApprovalState.PENDING:
             ids = [one for one in reversed(marks) if group in ("", marks[one][0])]
-            found = [await self._approvals.current(tenant, one) for one in ids[first : first + page_size]]
-            shown, total = [one for one in found if one is not None], len(ids)
+            looked = [await self._approvals.current(tenant, one) for one in ids[first : first + page_size]]
+            found = Page(items=tuple(one for one in looked if one is not None), total=len(ids))
         else:
-            rows = await self._state.scan(tenant, APPROVALS)
-            every = [read_approval(tenant, row.value, row.version) for row in reversed(rows)]
-            wanted = [one for one in every if state in (None, one.approval.state) and group in ("", _group(one))]
-            shown, total = wanted[first : first + page_size], len(wanted)
+            found = await self._approvals.listed(tenant, state, group, page=page, page_size=page_size)
         counted = _counted(marks)
-        return Page(items=tuple([await self._listed(one, counted) for one in shown]), total=total)
+        return Page(items=tuple([await self._listed(one, counted) for one in found.items]), total=found.total)
 
     async def alike(self, held: HeldApproval) -> Alike:
         """Return how one approval stands among those that await a human. Raises StoreError."""
@@ -68,7 +65,7 @@ class ApprovalList:
     async def _listed(self, held: HeldApproval, counted: Counter[str]) -> Listed:
         one, about = held.approval, held.about
         row = await self._state.get(one.tenant, asked_key(one.id))
-        waiting, asked = self._wakeups.count(one.id), 0 if row is None else int(row.value)
+        waiting, asked = self._wakeups.count(one.id), held.asked if row is None else int(row.value)
         if about is None:
             return Listed(approval=one, alike=Alike(asked=asked, waiting=waiting))
         alike = Alike(
@@ -80,10 +77,6 @@ class ApprovalList:
             waiting=waiting,
         )
         return Listed(approval=one, alike=alike)
-
-
-def _group(held: HeldApproval) -> str:
-    return "" if held.about is None else held.about.group
 
 
 def _counted(marks: _Marks) -> Counter[str]:

@@ -29,7 +29,7 @@ from gateway.core.principal import Principal, Scope
 from gateway.core.redact import redact
 from gateway.core.rows import HeldApproval
 from gateway.core.visible import pretty, warnings
-from gateway.errors import NotFound, StoreError
+from gateway.errors import StoreError
 from gateway.ports import AuditReader, Clock, EntryFilter, IntentFilter, RecordIndex
 from gateway.services.approval_list import ApprovalList
 from gateway.services.approvals import Approvals
@@ -88,10 +88,7 @@ class ApprovalViews:
             StoreError: it cannot be read.
         """
         require_scope(principal, Scope.APPROVALS_READ)
-        held = await self._approvals.current(principal.tenant, approval_id)
-        if held is None:
-            msg = f"There is no approval '{approval_id}'."
-            raise NotFound(msg)
+        held = await self._approvals.wanted(principal.tenant, approval_id)
         one = held.approval
         pending = one.state is ApprovalState.PENDING
         left = (datetime.fromisoformat(one.expires) - self._clock.now()).total_seconds()

@@ -23,8 +23,9 @@ from gateway.core.methods import BY_UPSTREAM, EMBEDDED_METHODS
 from gateway.core.outcomes import outcome_key, refused
 from gateway.core.principal import Principal
 from gateway.core.redact import redact
+from gateway.core.retention import APPROVAL, read_kept_approval
 from gateway.core.rows import (
-    APPROVALS,
+    INPUTS,
     PENDING,
     HeldApproval,
     IntentState,
@@ -48,7 +49,7 @@ from gateway.errors import (
     StateConflict,
     StoreError,
 )
-from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
+from gateway.ports import AuditLog, Clock, Conflict, HeldFilter, HeldRow, Ids, Page, RecordIndex, StateStore, Vault
 from gateway.services.jobs import Jobs
 from gateway.services.judged import NO_ROWS, Held, Judged, Rows
 from gateway.services.voting import closed, require_another, require_answerable, voted
@@ -81,11 +82,20 @@ class Approvals:
     """The approvals of every tenant, and the desk at which escalated calls wait for them."""
 
     def __init__(
-        self, *, audit: AuditLog, state: StateStore, clock: Clock, ids: Ids, vault: Vault, jobs: Jobs | None = None
+        self,
+        *,
+        audit: AuditLog,
+        state: StateStore,
+        index: RecordIndex,
+        clock: Clock,
+        ids: Ids,
+        vault: Vault,
+        jobs: Jobs | None = None,
     ) -> None:
         self._jobs = jobs or Jobs()
         self._audit = audit
         self._state = state
+        self._index = index
         self._clock = clock
         self._ids = ids
         self._vault = vault
@@ -99,9 +109,10 @@ class Approvals:
     async def load(self, tenants: Iterable[str]) -> None:
         """Read when the open approvals of these tenants expire; part of the start. Raises StoreError."""
         for tenant in tenants:
-            for row in await self._state.scan(tenant, APPROVALS):
-                held = read_approval(tenant, row.value, row.version)
-                if held.open:
+            for key in await self._state.keys(tenant, INPUTS):  # which are there as long as their approvals are open
+                row = await self._state.get(tenant, approval_key(key.removeprefix(INPUTS)))
+                held = None if row is None else read_approval(tenant, row.value, row.version)
+                if held is not None and held.open:
                     self._due[tenant, held.approval.id] = held.approval.expires
 
     async def run(self) -> None:
@@ -117,28 +128,22 @@ class Approvals:
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
-    async def list(
-        self, principal: Principal, *, state: ApprovalState | None = ApprovalState.PENDING, page: int, page_size: int
-    ) -> Page[Approval]:
-        """Return one page (from 1) of the tenant's approvals in that state (None: in any), newest first.
-
-        Raises StoreError.
-        """
-        await self.sweep(principal.tenant)
-        tenant, first = principal.tenant, (page - 1) * page_size
-        if state is ApprovalState.PENDING:
-            marked = [row.key.removeprefix(PENDING) for row in await self._state.scan(tenant, PENDING)]
-            shown = [await self._find(tenant, one) for one in marked[::-1][first : first + page_size]]
-            return Page(items=tuple(held.approval for held in shown if held is not None), total=len(marked))
-        rows = await self._state.scan(tenant, APPROVALS)
-        every = (read_approval(tenant, row.value, row.version).approval for row in reversed(rows))
-        wanted = [one for one in every if state in (None, one.state)]
-        return Page(items=tuple(wanted[first : first + page_size]), total=len(wanted))
-
     async def pending(self, tenant: str) -> int:
         """Return how many approvals of the tenant await a human. Raises StoreError."""
         await self.sweep(tenant)
-        return len(await self._state.scan(tenant, PENDING))
+        return len(await self._state.keys(tenant, PENDING))
+
+    async def listed(
+        self, tenant: str, state: ApprovalState | None, group: str, *, page: int, page_size: int
+    ) -> Page[HeldApproval]:
+        """Return one page (from 1) of approvals in that state (None: in any) and group (empty: of any), newest first.
+
+        Also of those whose rows were removed; nothing is read but what is on the page. Raises StoreError.
+        """
+        wanted = HeldFilter(kind=APPROVAL, state=state or "", group=group)
+        found = await self._index.held(tenant, wanted, page=page, page_size=page_size)
+        shown = [await self._stood(tenant, row) for row in found.items]
+        return Page(items=tuple(one for one in shown if one is not None), total=found.total)
 
     async def show(self, principal: Principal, approval_id: str) -> Approval:
         """Return an approval of the principal's tenant. Raises NotFound and StoreError."""
@@ -283,9 +288,18 @@ class Approvals:
     async def current(self, tenant: str, approval_id: str) -> HeldApproval | None:
         """Return an approval as it stands now, expired where its time is over; None where there is none.
 
+        One that was closed so long ago that its row is gone counts as none: nothing can rest on it.
+
         Raises StoreError.
         """
         return await self._find(tenant, approval_id)
+
+    async def wanted(self, tenant: str, approval_id: str) -> HeldApproval:
+        """Return an approval as it stands, or stood when it was closed however long ago.
+
+        Raises NotFound and StoreError.
+        """
+        return await self._wanted(tenant, approval_id, "")
 
     async def call(self, held: HeldApproval, *, arguments_digest: str) -> Call | None:
         """Return the exact call that an open approval is about; None once it is closed.
@@ -357,11 +371,25 @@ class Approvals:
         expired = closed(held, ApprovalState.EXPIRED, vote)
         return expired if await self._resolved(held, expired, vote) else await self._find(tenant, approval_id)
 
+    async def _stood(self, tenant: str, row: HeldRow) -> HeldApproval | None:
+        """Return an approval of the index: as it stands, or as the chain keeps it where its rows were removed."""
+        kept = row.kept
+        if kept is None:
+            held = await self._find(tenant, row.id)
+            if held is not None:
+                return held
+            again = await self._index.held_one(tenant, APPROVAL, id=row.id)  # removed between the two looks
+            kept = None if again is None else again.kept
+        return None if kept is None else read_kept_approval(tenant, kept)
+
     async def _wanted(self, tenant: str, approval_id: str, intent_id: str) -> HeldApproval:
         """Return the approval of that id, or of that intent, or of both. Raises NotFound."""
         waiting = await self._intent(tenant, intent_id) if intent_id else None
         wanted = approval_id or (waiting.approval_id if waiting is not None else "")
         held = await self._find(tenant, wanted) if wanted else None
+        if held is None:
+            row = await self._index.held_one(tenant, APPROVAL, id=wanted, intent_id=intent_id)
+            held = None if row is None else await self._stood(tenant, row)
         if held is None or intent_id not in ("", held.approval.intent_id):
             msg = f"There is no approval '{approval_id or intent_id}'."
             raise NotFound(msg)

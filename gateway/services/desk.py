@@ -9,7 +9,7 @@ call), or nothing where its answer went out. Of a process that has ended, runnin
 again for that yes. A human's no stands there too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -21,7 +21,7 @@ from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.audit.body import completed_body, timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.call import INTENT_METHOD, Call
-from gateway.core.outcomes import OUTCOMES, StoredOutcome, StoredState, outcome_key, read_outcome, until
+from gateway.core.outcomes import StoredOutcome, StoredState, outcome_key, read_outcome, until
 from gateway.core.principal import Principal
 from gateway.core.redact import redact
 from gateway.core.rows import HeldApproval, approval_key, call_key
@@ -67,14 +67,9 @@ class CallDesk:
         self._runs: dict[str, Use] = {}
         """Runs by approval, while somebody waits for it: also ended ones, whose outcome the others are given."""
         self._expiring: dict[str, dict[str, str]] = {}
+        """Outcomes of this process and their ends. Those of an earlier one are removed by `services/retention.py`."""
         approvals.on_change(self._changed)
         leases.on_grant(wakeups.wake_all)
-
-    async def load(self, tenants: Iterable[str]) -> None:
-        """Read which outcomes of these tenants are kept; part of the start. Raises StoreError."""
-        for tenant in tenants:
-            for row in await self._state.scan(tenant, OUTCOMES):
-                self._note(tenant, row.key, read_outcome(row.value, row.version).until)
 
     # --- Desk ---------------------------------------------------------------------------------------------------------
 
@@ -90,7 +85,7 @@ class CallDesk:
         key = outcome_key(call_key(judged.principal.agent, judged.call))
         row = await self._state.get(tenant, key)
         stored = None if row is None else read_outcome(row.value, row.version)
-        if stored is not None and self._speaks(stored):
+        if stored is not None and self.speaks(stored):
             return await self._found(tenant, stored)
         expects = [Expect(key=key, version=0 if row is None else row.version)]
         if judged.continues:
@@ -209,8 +204,8 @@ class CallDesk:
         refused = "A human has rejected this very call." if held is None else rejection(held.approval)
         return Held(intent_id=stored.intent_id, approval_id=stored.approval_id, rows=NO_ROWS, refused=refused)
 
-    def _speaks(self, stored: StoredOutcome) -> bool:
-        """Return whether the row still says something: a run says so as long as it lasts."""
+    def speaks(self, stored: StoredOutcome) -> bool:
+        """Return whether the row of an outcome still says something: a run says so as long as it lasts."""
         return stored.until > timestamp(self._clock.now()) or stored.attempt in self._attempts
 
     def _going_on(self, judged: Judged, held: Held, key: str, rows: Rows) -> Held:
@@ -319,7 +314,7 @@ class CallDesk:
             if known[key] > now:
                 break
             row = await self._state.get(tenant, key)
-            if row is not None and key != but and not self._speaks(read_outcome(row.value, row.version)):
+            if row is not None and key != but and not self.speaks(read_outcome(row.value, row.version)):
                 removed += Rows(
                     expects=(Expect(key=key, version=row.version),),
                     puts=(Put(key=key, value=None),),

@@ -14,10 +14,11 @@ from gateway.core.call import INTENT_METHOD
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.projection import status_after
+from gateway.core.rows import IntentState
 from gateway.core.submission import IntentRecord, IntentStatus
 from gateway.services.judged import Judged
 
-__all__ = ["first_decided", "just_decided", "record_of"]
+__all__ = ["first_decided", "just_decided", "record_of", "state_of"]
 
 
 def first_decided(entries: Sequence[JsonObject]) -> JsonObject | None:
@@ -53,6 +54,26 @@ def record_of(entries: Sequence[JsonObject]) -> IntentRecord | None:
     first = first_decided(entries)
     last = first_decided(entries[::-1])
     return _record(first, last, entries) if first is not None and last is not None else None
+
+
+def state_of(entries: Sequence[JsonObject]) -> IntentState | None:
+    """Return what a row keeps of a submitted intent, from its entries: the row goes after a while, these do not.
+
+    None for any other intent, which has a row only as long as its approval. The version is that of no row.
+    """
+    first = first_decided(entries)
+    if first is None or first["body"]["call"]["method"] != INTENT_METHOD:
+        return None
+    asked = (one for one in reversed(entries) if one["effect"] == Effect.ESCALATE and one["body"].get("approvalId"))
+    issued = any(one["type"] == EntryType.TOKEN_ISSUED for one in entries)
+    return IntentState(
+        status=_standing(entries)[0],
+        agent=first["agent"],
+        credential=next(asked, first)["body"]["facts"]["credential"],
+        submitted=True,
+        approval_id=_approval(entries),
+        issued=issued or first["effect"] == Effect.ALLOW,
+    )
 
 
 def _record(first: JsonObject, last: JsonObject, entries: Sequence[JsonObject]) -> IntentRecord:

@@ -4,7 +4,7 @@ The decision is `services/enforcement.py`'s, the very same as for a tool call; n
 MCP front are shown and listed alike, read from their entries (`services/intent_records.py`).
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice, takewhile
@@ -37,7 +37,7 @@ from gateway.services.agents import Agents
 from gateway.services.approvals import Approvals, failed, used
 from gateway.services.audit_query import shown
 from gateway.services.enforcement import Enforcement
-from gateway.services.intent_records import just_decided, record_of
+from gateway.services.intent_records import just_decided, record_of, state_of
 from gateway.services.judged import NO_ROWS, Judged, Rows
 from gateway.services.reporting import reported_entry, require_reportable, require_text, submitted_by, too_late
 
@@ -52,10 +52,9 @@ ATTEMPTS: Final = 3
 SWEPT_AT_ONCE: Final = 2
 """Expired idempotency keys that one submission takes along. Each adds one, so that they cannot pile up."""
 
-IDEMPOTENCY: Final = "idem:"
-
 KEYS_KEPT: Final = 100_000
-"""Idempotency keys of one tenant whose end is remembered; those beyond are removed after the next start."""
+"""Idempotency keys of one tenant whose end is remembered; those beyond, and those of an earlier process, are removed by
+`services/retention.py`."""
 
 
 @value
@@ -127,13 +126,6 @@ class Intents:
         self._amounts = amounts
         self._expiring: dict[str, dict[str, str]] = {}
         self._issuing: set[tuple[str, str]] = set()
-
-    async def load(self, tenants: Iterable[str]) -> None:
-        """Read which idempotency keys of these tenants are in use; part of the start. Raises StoreError."""
-        for tenant in tenants:
-            rows = await self._state.scan(tenant, IDEMPOTENCY)
-            used = {row.key: read_used(row.value, row.version).expires for row in rows}
-            self._expiring[tenant] = dict(sorted(used.items(), key=lambda one: one[1])[:KEYS_KEPT])
 
     # --- submitting ---------------------------------------------------------------------------------------------------
 
@@ -343,7 +335,9 @@ class Intents:
 
     async def _waiting(self, tenant: str, intent_id: str) -> IntentState | None:
         row = await self._state.get(tenant, intent_key(intent_id))
-        return read_intent(row.value, row.version) if row is not None else None
+        if row is not None:
+            return read_intent(row.value, row.version)
+        return state_of([shown(entry) for entry in await self._reader.by_intent(tenant, intent_id)])
 
     async def _held(self, tenant: str, waiting: IntentState | None) -> HeldApproval | None:
         """Return the approval of an intent, expired where its time is over."""

@@ -9,7 +9,7 @@ A lease can be granted only by the vote that decides an approval by itself. Wher
 would have to agree to the same shape, so there is none; a role that the rule asks for is needed for the vote anyway.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,7 +23,7 @@ from gateway.core.audit.entry import Count, EntryDraft, EntryType, Expect, Put
 from gateway.core.call import Call
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.lease_rows import (
-    LEASES,
+    SHAPES,
     Lease,
     lease_key,
     read_lease,
@@ -32,35 +32,25 @@ from gateway.core.lease_rows import (
     shape_key,
     uses_key,
 )
-from gateway.core.leases import Bounds, Constraint, Leased, LeaseState, Shape, Told, problems_of, told
+from gateway.core.leases import Bounds, Leased, LeaseState, Shape, Told, told
 from gateway.core.presentation import Offer
 from gateway.core.principal import Principal
 from gateway.core.redact import redact
+from gateway.core.retention import LEASE, read_kept_lease
 from gateway.core.rows import About, HeldApproval
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.core.switches import SWITCHES_KEY, places_of, switch_key
 from gateway.errors import FieldProblem, Forbidden, InvalidRequest, NotFound, StateConflict, StoreError
-from gateway.ports import AuditLog, Clock, Conflict, Ids, Page, StateStore, Vault
+from gateway.ports import AuditLog, Clock, Conflict, HeldFilter, Ids, Page, RecordIndex, StateStore, Vault
 from gateway.services.approvals import BY_ITSELF, SWEEP_S, Approvals
 from gateway.services.judged import Judged, Rows
+from gateway.services.lease_terms import LeaseTerms, obstacle, problems_with
 from gateway.services.voting import may_answer
 
-__all__ = ["ACTIVE_PER_AGENT", "MAX_SHAPE_BYTES", "Covering", "LeaseTerms", "LeaseView", "Leases", "obstacle"]
+__all__ = ["ACTIVE_PER_AGENT", "Covering", "LeaseTerms", "LeaseView", "Leases", "obstacle"]
 
 ACTIVE_PER_AGENT: Final = 100
 """Each escalated call of the agent looks through those of its tool."""
-
-MAX_SHAPE_BYTES: Final = 64 * 1024
-"""Of the arguments and what is loosened, as JSON: shapes are in memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseTerms:
-    """What a human grants: how long, how many uses, and where calls may differ from the approved one."""
-
-    minutes: int = 10
-    uses: int = 10
-    constraints: tuple[Constraint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +91,7 @@ class Leases:
         approvals: Approvals,
         audit: AuditLog,
         state: StateStore,
+        index: RecordIndex,
         clock: Clock,
         ids: Ids,
         vault: Vault,
@@ -111,6 +102,7 @@ class Leases:
         self._approvals = approvals
         self._audit = audit
         self._state = state
+        self._index = index
         self._clock = clock
         self._ids = ids
         self._vault = vault
@@ -126,9 +118,10 @@ class Leases:
     async def load(self, tenants: Iterable[str]) -> None:
         """Read the active leases of these tenants; part of the start. Raises StoreError."""
         for tenant in tenants:
-            for row in await self._state.scan(tenant, LEASES):
-                lease = read_lease(tenant, row.value, row.version)
-                if lease.state is LeaseState.ACTIVE:
+            for key in await self._state.keys(tenant, SHAPES):  # which are there as long as their leases are active
+                row = await self._state.get(tenant, lease_key(key.removeprefix(SHAPES)))
+                lease = None if row is None else read_lease(tenant, row.value, row.version)
+                if lease is not None and lease.state is LeaseState.ACTIVE:
                     self._take(_Active(lease=lease, shape=await self._unsealed(lease)))
 
     async def run(self) -> None:
@@ -150,16 +143,16 @@ class Leases:
         Raises StoreError.
         """
         await self.sweep()
-        tenant, first = principal.tenant, (page - 1) * page_size
-        every = [read_lease(tenant, row.value, row.version) for row in await self._state.scan(tenant, LEASES)]
-        wanted = [one for one in reversed(every) if state in (None, one.state)]
-        views = [await self._view(principal, one) for one in wanted[first : first + page_size]]
-        return Page(items=tuple(views), total=len(wanted))
+        tenant = principal.tenant
+        wanted = HeldFilter(kind=LEASE, state=state or "")
+        found = await self._index.held(tenant, wanted, page=page, page_size=page_size)
+        views = [await self._stood(principal, row.id, row.kept) for row in found.items]
+        return Page(items=tuple(views), total=found.total)
 
     async def show(self, principal: Principal, lease_id: str) -> LeaseView:
         """Return a lease of the principal's tenant. Raises NotFound and StoreError."""
         await self.sweep()
-        return await self._view(principal, await self._wanted(principal.tenant, lease_id))
+        return await self._stood(principal, lease_id)
 
     def offer(self, held: HeldApproval, arguments: JsonObject | None) -> Offer:
         """Return what a lease with this approval would be.
@@ -229,9 +222,11 @@ class Leases:
         if not is_text(reason, MAX_TEXT_CHARS):
             problem = f"must be a text of at most {MAX_TEXT_CHARS} characters"
             raise InvalidRequest(FieldProblem(path=("reason",), message=problem))
-        lease = await self._wanted(principal.tenant, lease_id)
+        view = await self._stood(principal, lease_id)
+        if view.lease.state is not LeaseState.ACTIVE:
+            return view
         said = str(redact({"reason": reason})["reason"])
-        lease = await self._end(lease, LeaseState.REVOKED, by=principal.credential, reason=said)
+        lease = await self._end(view.lease, LeaseState.REVOKED, by=principal.credential, reason=said)
         return await self._view(principal, lease)
 
     def active(self, tenant: str) -> tuple[Lease, ...]:
@@ -293,7 +288,7 @@ class Leases:
             text = "there is no lease for a call that carries answers of an earlier round, or whose input is gone"
             raise InvalidRequest(FieldProblem(path=("lease",), message=text))
         shape = Shape(arguments=call.arguments, constraints=terms.constraints)
-        problems = tuple(_problems(terms, self.bounds, shape))
+        problems = tuple(problems_with(terms, self.bounds, shape))
         if problems:
             raise InvalidRequest(*problems)
         one = held.approval
@@ -402,9 +397,22 @@ class Leases:
         """Return a lease as it stands. Raises NotFound."""
         row = await self._state.get(tenant, lease_key(lease_id))
         if row is None:
-            msg = f"There is no lease '{lease_id}'."
-            raise NotFound(msg)
+            raise _unknown(lease_id)
         return read_lease(tenant, row.value, row.version)
+
+    async def _stood(self, principal: Principal, lease_id: str, kept: bytes | None = None) -> LeaseView:
+        """Return a lease as it stands, or as the chain keeps it where its rows were removed. Raises NotFound."""
+        tenant = principal.tenant
+        row = None if kept is not None else await self._state.get(tenant, lease_key(lease_id))
+        if row is not None:
+            return await self._view(principal, read_lease(tenant, row.value, row.version))
+        if kept is None:
+            found = await self._index.held_one(tenant, LEASE, id=lease_id)
+            kept = None if found is None else found.kept
+        if kept is None:
+            raise _unknown(lease_id)
+        lease, used = read_kept_lease(tenant, kept)
+        return replace(await self._view(principal, lease), used=used)
 
     async def _used(self, lease: Lease) -> int:
         row = await self._state.get(lease.tenant, uses_key(lease.id))
@@ -440,32 +448,13 @@ class Leases:
         )
 
 
-def obstacle(held: HeldApproval, bounds: Bounds) -> str:
-    """Say why no lease can be granted with an approval, whatever its terms; nothing where one can."""
-    if bounds.minutes == 0:
-        return "leases are switched off: the setting leases.max_minutes is 0"
-    if held.about is None:
-        return "this approval was opened by an earlier release, which kept too little of its call"
-    if held.about.method != "tools/call":
-        return "there are leases for tool calls only; this is another request"
-    if held.approval.terms.approvers > 1:
-        return f"the rule asks for {held.approval.terms.approvers} approvers; a lease is granted by a single vote only"
-    return ""
+def _unknown(lease_id: str) -> NotFound:
+    return NotFound(f"There is no lease '{lease_id}'.")
 
 
 def _overtaken() -> StateConflict:
     text = "A switch was thrown or released at this moment: there is no lease. See what is stopped, and try again."
     return StateConflict(text, field="lease")
-
-
-def _problems(terms: LeaseTerms, bounds: Bounds, shape: Shape) -> Iterator[FieldProblem]:
-    for name, given, most in (("minutes", terms.minutes, bounds.minutes), ("uses", terms.uses, bounds.uses)):
-        if not 1 <= given <= most:
-            yield FieldProblem(path=("lease", name), message=f"must be 1 to {most}")
-    for place, problem in problems_of(shape):
-        yield FieldProblem(path=("lease", "constraints", place), message=problem)
-    if len(shape_bytes(shape)) > MAX_SHAPE_BYTES:
-        yield FieldProblem(path=("lease",), message=f"arguments and shape are above {MAX_SHAPE_BYTES} bytes together")
 
 
 def _place(principal: Principal, call: Call) -> _Place:

@@ -63,7 +63,7 @@ async def status(made: World, intent_id: str) -> IntentStatus:
 
 
 async def pending(made: World, principal: Principal = HUMAN, **asked: int) -> module.Page[Approval]:
-    return await made.approvals.list(principal, **({"page": 1, "page_size": 20} | asked))
+    return await made.list_approvals(principal, **({"page": 1, "page_size": 20} | asked))
 
 
 async def all_at_once(*acts: Callable[[], Awaitable[object]]) -> list[object]:

@@ -84,7 +84,7 @@ def say(made: World, conversation: Conversation, **meta: object) -> Callable[[Fa
 
 
 async def only_approval(made: World) -> str:
-    (one,) = (await made.approvals.list(HUMAN, page=1, page_size=10)).items
+    (one,) = (await made.list_approvals(HUMAN, page=1, page_size=10)).items
     return one.id
 
 

@@ -49,7 +49,7 @@ def runs(made: World) -> int:
 
 
 async def pending(made: World) -> list[str]:
-    return [one.id for one in (await made.approvals.list(HUMAN, page=1, page_size=100)).items]
+    return [one.id for one in (await made.list_approvals(HUMAN, page=1, page_size=100)).items]
 
 
 async def granted(made: World, terms: LeaseTerms = TERMS, amount: int = 5) -> str:

@@ -109,9 +109,9 @@ async def test_lists_are_paged_newest_first_and_pending_by_default() -> None:
     page = await pending(made, page=1, page_size=3)
     assert ([one.id for one in page.items], page.total) == (made_ids[:1:-1], 4)
     assert [one.id for one in (await pending(made, page=2, page_size=3)).items] == [made_ids[1]]
-    every = await made.approvals.list(HUMAN, state=None, page=1, page_size=20)
+    every = await made.list_approvals(HUMAN, state=None, page=1, page_size=20)
     assert ([one.id for one in every.items], every.total) == (made_ids[::-1], 5)
-    denied = await made.approvals.list(HUMAN, state=ApprovalState.DENIED, page=1, page_size=20)
+    denied = await made.list_approvals(HUMAN, state=ApprovalState.DENIED, page=1, page_size=20)
     assert ([one.id for one in denied.items], denied.total) == (made_ids[:1], 1)
 
 

@@ -84,11 +84,12 @@ async def test_the_sweep_expires_what_is_due_and_nothing_else_also_after_a_resta
     await call(made, {"amount": 8})
     again = world()
     again.approvals._state = again.approvals._audit = made.store
+    again.approvals._index = made.approvals._index
     again.clock.at = made.clock.at
     await again.approvals.load(["default", "other"])
     again.clock.advance(1800)
     await again.approvals.sweep()
-    states = {one.id: one.state for one in (await again.approvals.list(HUMAN, state=None, page=1, page_size=9)).items}
+    states = {one.id: one.state for one in (await again.list_approvals(HUMAN, state=None, page=1, page_size=9)).items}
     assert states == {
         first: ApprovalState.EXPIRED,
         second: ApprovalState.PENDING,

@@ -156,7 +156,7 @@ async def leased() -> tuple[World, list[str]]:
     leases = []
     for name in ("bank__pay", "shop__pay"):
         await world.call(name, {"amount": 5})
-        (one,) = (await world.approvals.list(HUMAN, page=1, page_size=9)).items
+        (one,) = (await world.list_approvals(HUMAN, page=1, page_size=9)).items
         leases.append((await world.leases.approve(HUMAN, LeaseTerms(), approval_id=one.id))[1].id)
     return world, leases
 

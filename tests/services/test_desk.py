@@ -40,7 +40,7 @@ def world(policy: str = ASK, holds: HoldTerms | None = None) -> World:
 
 async def approve(made: World) -> str:
     """Say yes to the one approval that is pending."""
-    (one,) = (await made.approvals.list(HUMAN, page=1, page_size=10)).items
+    (one,) = (await made.list_approvals(HUMAN, page=1, page_size=10)).items
     await made.approvals.resolve(HUMAN, approval_id=one.id, approve=True)
     return one.id
 
@@ -320,21 +320,11 @@ async def test_a_row_that_speaks_again_is_not_taken_away() -> None:
     assert await rows(made) == [key]
 
 
-async def test_outcomes_are_known_again_after_a_restart() -> None:
-    """They go in their time, too."""
-    made = world()
-    await approved(made)
-    await unheard(made)
-    made.desk._expiring.clear()
-    await made.desk.load(["default", "other"])
-    assert list(made.desk._expiring["default"]) == await rows(made)
-
-
 async def test_a_no_is_told_again_with_what_the_human_said_and_no_secret_of_it() -> None:
     """The agent may ask why; whoever reads the record later must find no key there."""
     made = world()
     await call(made)
-    (one,) = (await made.approvals.list(HUMAN, page=1, page_size=10)).items
+    (one,) = (await made.list_approvals(HUMAN, page=1, page_size=10)).items
     said = "the budget is spent, ask sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"
     await made.approvals.resolve(HUMAN, approval_id=one.id, approve=False, rationale=said)
     told = (await made.call("pay", FIVE)).message["result"]["content"][0]["text"]
@@ -348,7 +338,7 @@ async def test_a_refusal_whose_approval_is_gone_is_one_still() -> None:
     """What the human said is lost, that it was no is not."""
     made = world()
     await call(made)
-    (one,) = (await made.approvals.list(HUMAN, page=1, page_size=10)).items
+    (one,) = (await made.list_approvals(HUMAN, page=1, page_size=10)).items
     await made.approvals.resolve(HUMAN, approval_id=one.id, approve=False)
     del made.store._rows["default", f"approval:{one.id}"]
     said = await call(made)

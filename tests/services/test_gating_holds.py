@@ -22,7 +22,7 @@ def holding(policy: str = ONLY_SAFE) -> World:
 
 
 async def answer_to(world: World, *, approve: bool) -> None:
-    (one,) = (await world.approvals.list(OPERATOR, page=1, page_size=10)).items
+    (one,) = (await world.list_approvals(OPERATOR, page=1, page_size=10)).items
     await world.approvals.resolve(OPERATOR, approval_id=one.id, approve=approve)
 
 

@@ -176,6 +176,7 @@ def again(made: World, key: bytes = SEALING_KEY) -> Leases:
         approvals=made.approvals,
         audit=made.store,
         state=made.store,
+        index=made.approvals._index,
         clock=made.clock,
         ids=made.ids,
         vault=Sealer(key),

@@ -151,7 +151,7 @@ async def test_what_has_its_answer_gets_no_lease() -> None:
     """An answer is given once."""
     made = world()
     await granted(made)
-    one = (await made.approvals.list(HUMAN, state=None, page=1, page_size=9)).items[0]
+    one = (await made.list_approvals(HUMAN, state=None, page=1, page_size=9)).items[0]
     with pytest.raises(AlreadyResolved):
         await made.leases.approve(HUMAN, TERMS, approval_id=one.id)
     with pytest.raises(NotFound):

@@ -356,7 +356,7 @@ async def test_a_question_that_a_human_has_approved_is_asked_once() -> None:
     world, _, channel, relay = await session(policy, answer={"result": {"role": "assistant"}})
     assert "error" in await relay.request("sampling/createMessage", SAMPLE)
     operator = Principal(tenant="default", agent="cli", credential="cli", role=Role.ADMIN)
-    (one,) = (await world.approvals.list(operator, page=1, page_size=10)).items
+    (one,) = (await world.list_approvals(operator, page=1, page_size=10)).items
     await world.approvals.resolve(operator, approval_id=one.id, approve=True)
     assert await relay.request("sampling/createMessage", SAMPLE) == {"result": {"role": "assistant"}}
     assert "error" in await relay.request("sampling/createMessage", SAMPLE)

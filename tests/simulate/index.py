@@ -11,7 +11,7 @@ import orjson
 
 from gateway.core.audit.entry import EntryType, StoredEntry
 from gateway.core.projection import status_after
-from gateway.ports import EntryFilter, IntentFilter, IntentRow, Page
+from gateway.ports import EntryFilter, HeldFilter, HeldRow, IntentFilter, IntentRow, Page
 from tests.simulate.store import MemoryStore
 
 __all__ = ["MemoryIndex"]
@@ -50,6 +50,36 @@ class MemoryIndex:
                     sums[body["value"]["currency"]] += body["value"]["cents"]
         return sums
 
+    async def held(self, tenant: str, wanted: HeldFilter, *, page: int, page_size: int) -> Page[HeldRow]:
+        """As `ports.RecordIndex.held`."""
+        found = [row for row, state, group, _ in await self._held(tenant, wanted.kind) if _is(wanted, state, group)]
+        return Page(items=tuple(found[(page - 1) * page_size : page * page_size]), total=len(found))
+
+    async def held_one(self, tenant: str, kind: str, *, id: str = "", intent_id: str = "") -> HeldRow | None:
+        """As `ports.RecordIndex.held_one`."""
+        every = await self._held(tenant, kind)
+        return next((row for row, _, _, of in every if id in ("", row.id) and intent_id in ("", of)), None)
+
+    async def _held(self, tenant: str, kind: str) -> list[tuple[HeldRow, str, str, str]]:
+        """Return approvals or leases with state, group and intent, newest first."""
+        found: dict[str, tuple[HeldRow, str, str, str]] = {}
+        async for entry in self._store.read(tenant):
+            content, body = orjson.loads(entry.content), orjson.loads(entry.body)
+            opens = content["type"] == EntryType.CALL_DECIDED and content["effect"] == "ESCALATE"
+            id_ = body.get("approvalId", "") if opens and kind == "approval" else ""
+            if content["type"] == EntryType.LEASE_GRANTED and kind == "lease":
+                id_ = body["leaseId"]
+            if id_ and id_ not in found:
+                row = self._store.row(tenant, f"{kind}:{id_}")
+                told = {} if row is None else orjson.loads(row.value)
+                found[id_] = (HeldRow(id=id_), told.get("state", ""), _group(told), content["intentId"])
+            for kept in body["kept"] if content["type"] == EntryType.ROWS_REMOVED and body["kind"] == kind else ():
+                told = kept["row"]
+                intent = told["intentId"] if kind == "approval" else told["intent_id"]
+                row = HeldRow(id=kept["id"], kept=orjson.dumps(kept))
+                found[kept["id"]] = (row, told["state"], _group(told), intent)
+        return list(found.values())[::-1]
+
     async def _rows(self, tenant: str) -> list[IntentRow]:
         """Return the tenant's intents, newest first."""
         found: dict[str, dict[str, Any]] = {}
@@ -68,6 +98,14 @@ class MemoryIndex:
             if status is not None and intent in found:
                 found[intent] |= {"status": status, "updated": content["time"]}
         return [IntentRow(**row) for row in reversed(found.values())]
+
+
+def _group(told: dict[str, Any]) -> str:
+    return str((told.get("about") or {}).get("group", ""))
+
+
+def _is(wanted: HeldFilter, state: str, group: str) -> bool:
+    return wanted.state in ("", state) and wanted.group in ("", group)
 
 
 def _fits(row: IntentRow, wanted: IntentFilter) -> bool:

@@ -40,11 +40,13 @@ class MemoryStore:
 
     Set `down` to a reason and every append fails before recording, and `ready()` says why. Set `unreadable` to a
     reason and every read raises StoreError. Set `held` to an event and appends wait for it before they record.
+    `rows_read` counts the state rows that were read.
     """
 
     down: str = ""
     unreadable: str = ""
     held: anyio.Event | None = None
+    rows_read: int = 0
     drafts: list[EntryDraft] = field(default_factory=list)
     attempts: list[EntryDraft] = field(default_factory=list)
     _breaks: list[_Break] = field(default_factory=list)
@@ -173,18 +175,37 @@ class MemoryStore:
         if draft.closes:
             self._open.pop(call, None)
 
+    def row(self, tenant: str, key: str) -> StateRow | None:
+        """Return a row without reading it, as tests look at them."""
+        return self._rows.get((tenant, key))
+
     # --- StateStore ---
 
     async def get(self, tenant: str, key: str) -> StateRow | None:
         """As `ports.StateStore.get`."""
         await self._readable()
+        self.rows_read += 1
         return self._rows.get((tenant, key))
 
     async def scan(self, tenant: str, prefix: str) -> Sequence[StateRow]:
         """As `ports.StateStore.scan`."""
         await self._readable()
         found = [row for (owner, key), row in self._rows.items() if owner == tenant and key.startswith(prefix)]
+        self.rows_read += len(found)
         return sorted(found, key=lambda row: row.key.encode())
+
+    async def page(self, tenant: str, prefix: str, *, after: str, limit: int) -> Sequence[StateRow]:
+        """As `ports.StateStore.page`."""
+        start = max(prefix, after).encode()
+        keys = [key for key in await self.keys(tenant, prefix) if key.encode() > start][:limit]
+        self.rows_read += len(keys)
+        return [self._rows[tenant, key] for key in keys]
+
+    async def keys(self, tenant: str, prefix: str) -> Sequence[str]:
+        """As `ports.StateStore.keys`."""
+        await self._readable()
+        found = [key for owner, key in self._rows if owner == tenant and key.startswith(prefix)]
+        return sorted(found, key=str.encode)
 
     # --- AuditReader ---
 

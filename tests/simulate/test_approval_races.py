@@ -53,7 +53,7 @@ class Race:
 
     async def opened(self) -> None:
         await self.world.call("pay", {"amount": 5})
-        (one,) = (await self.world.approvals.list(HUMANS[0], page=1, page_size=10)).items
+        (one,) = (await self.world.list_approvals(HUMANS[0], page=1, page_size=10)).items
         self.approval_id = one.id
 
     async def resolve(self, human: Principal, *, approve: bool) -> None:

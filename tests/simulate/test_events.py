@@ -66,7 +66,7 @@ async def test_an_escalated_call_is_told_once_however_often_it_asks() -> None:
     world = World(upstreams=[FakeUpstream(tools=[tool("echo")])], policy=ASK)
     for _ in range(3):
         await world.call("echo", {"text": "hi"})
-    [waiting] = (await world.approvals.list(HUMAN, page=1, page_size=5)).items
+    [waiting] = (await world.list_approvals(HUMAN, page=1, page_size=5)).items
     await world.approvals.resolve(HUMAN, approval_id=waiting.id, approve=True)
     await world.call("echo", {"text": "hi"})
     assert len(world.upstream().calls()) == 1
@@ -85,7 +85,7 @@ async def test_a_leased_call_is_told_as_an_allowed_one() -> None:
     world = World(upstreams=[FakeUpstream(tools=[tool("echo")])], policy=ASK)
     await world.call("echo", {"text": "waits"})
     await world.call("echo", {"text": "hi"})
-    newest = (await world.approvals.list(HUMAN, page=1, page_size=5)).items[0]
+    newest = (await world.list_approvals(HUMAN, page=1, page_size=5)).items[0]
     text = Constraint(path="/text", check=Check.ANY)
     await world.leases.approve(HUMAN, LeaseTerms(constraints=(text,)), approval_id=newest.id)
     before = len(await told(world))

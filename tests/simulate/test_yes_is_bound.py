@@ -107,7 +107,7 @@ def runs(made: World) -> int:
 
 
 async def approve(made: World) -> str:
-    (one,) = (await made.approvals.list(HUMAN, page=1, page_size=10)).items
+    (one,) = (await made.list_approvals(HUMAN, page=1, page_size=10)).items
     await made.approvals.resolve(HUMAN, approval_id=one.id, approve=True)
     return one.id
 
@@ -163,7 +163,7 @@ async def test_what_changes_while_a_call_waits_counts_when_it_goes_on(
             change(made, monkeypatch)
             await approve(made)
             if change in ASKS:
-                while (await made.approvals.list(HUMAN, page=1, page_size=10)).total == 0:
+                while (await made.list_approvals(HUMAN, page=1, page_size=10)).total == 0:
                     await anyio.lowlevel.checkpoint()
                 assert (said, runs(made)) == ([], 0)
                 await approve(made)

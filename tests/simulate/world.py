@@ -11,6 +11,7 @@ from functools import partial
 
 import orjson
 
+from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.breaker import BreakerTerms
 from gateway.core.call import Era
@@ -24,7 +25,7 @@ from gateway.core.principal import Principal, TrustTier
 from gateway.core.trust.failing import OWN, Failing
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
-from gateway.ports import Mount, Spans
+from gateway.ports import Mount, Page, Spans
 from gateway.services.agents import Agents
 from gateway.services.approval_list import ApprovalList
 from gateway.services.approvals import Approvals
@@ -40,9 +41,11 @@ from gateway.services.facts import FactSource, Standing
 from gateway.services.holding import Holds
 from gateway.services.inflight import InFlight
 from gateway.services.intents import Intents
+from gateway.services.jobs import Jobs
 from gateway.services.leases import Leases
 from gateway.services.observing import DecisionsOnly, Observers
 from gateway.services.refusals import Refusals
+from gateway.services.retention import Retention
 from gateway.services.running import Running
 from gateway.services.standing import Thresholds
 from gateway.services.switches import Switches
@@ -194,6 +197,7 @@ class World:
         breaker: BreakerTerms = NO_BREAKER,
         spans: Spans | None = None,
         arguments_in_spans: bool = False,
+        keep_closed_days: int = 30,
     ) -> None:
         """`audiences` names the upstreams whose calls carry a token, with its audience; without `holds` none waits."""
         self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
@@ -207,10 +211,19 @@ class World:
         self.thresholds = Thresholds(**own, configured=standing.thresholds)
         self.agents = Agents(**own, taxonomy=TAXONOMY)
         vault = Sealer(SEALING_KEY)
-        self.approvals = Approvals(**own, vault=vault)
+        index = MemoryIndex(self.store)
+        self.approvals = Approvals(**own, index=index, vault=vault)
         self.wakeups = Wakeups()
-        self.leases = Leases(**own, approvals=self.approvals, vault=vault, show_arguments=show_arguments)
+        self.leases = Leases(**own, index=index, approvals=self.approvals, vault=vault, show_arguments=show_arguments)
         self.desk = CallDesk(**own, approvals=self.approvals, vault=vault, wakeups=self.wakeups, leases=self.leases)
+        self.retention = Retention(
+            **own,
+            reader=self.store,
+            jobs=Jobs(),
+            speaks=self.desk.speaks,
+            keep_closed_days=keep_closed_days,
+            pause_s=0,
+        )
         self.running = Running()
         self.switches = Switches(
             **own,
@@ -273,7 +286,7 @@ class World:
             agents=self.agents,
             tokens=self.tokens,
             reader=self.store,
-            index=MemoryIndex(self.store),
+            index=index,
             taxonomy=TAXONOMY,
             show_arguments=show_arguments,
             amounts=amounts,
@@ -307,6 +320,13 @@ class World:
     def bodies(self, kind: EntryType) -> list[JsonObject]:
         """Return the bodies of the entries of one type."""
         return [orjson.loads(draft.body) for draft in self.entries(kind)]
+
+    async def list_approvals(
+        self, principal: Principal, *, state: ApprovalState | None = ApprovalState.PENDING, page: int, page_size: int
+    ) -> Page[Approval]:
+        """Return one page of the tenant's approvals, as a human lists them, without what is told of their likes."""
+        found = await self.approval_list.list(principal, state=state, page=page, page_size=page_size)
+        return Page(items=tuple(one.approval for one in found.items), total=found.total)
 
     async def modern(
         self,

@@ -57,6 +57,8 @@ class EntryType(StrEnum):
     WEBHOOK_CHANGED = "webhook.changed"
     """Its URL, events or secret, or that nothing is sent any more: by an admin, or because the receiver said 410."""
     WEBHOOK_DELETED = "webhook.deleted"
+    ROWS_REMOVED = "rows.removed"
+    """State rows of what was closed long ago are gone; the body keeps what closed approvals and leases said."""
     CHAIN_BROKEN = "chain.broken"
     """A verification found a break of this very chain; one entry for each break, however often it is found."""
 

@@ -20,6 +20,7 @@ __all__ = [
     "DEFAULT_METHODS",
     "GATED_METHODS",
     "ID_PATTERN",
+    "MAX_WINDOW_S",
     "NAMED_METHODS",
     "NAME_PATTERN",
     "PIN_PATTERN",
@@ -72,6 +73,9 @@ URI_METHODS = frozenset({"resources/read", "resources/subscribe", "completion/co
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 _EXPIRES_S = (60, 7 * 86_400)
+
+MAX_WINDOW_S = 31 * 86_400
+"""The longest window of a budget."""
 """An approval that is open for less than a minute cannot be given, one for over a week is forgotten."""
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -121,7 +125,7 @@ def _approval_time(text: str) -> str:
 
 def _window(text: str) -> str:
     seconds = duration_s(text)
-    if not 60 <= seconds <= 31 * _UNITS["d"]:
+    if not 60 <= seconds <= MAX_WINDOW_S:
         raise PydanticCustomError("duration", "a budget's window is 1m to 31d")
     return text
 

@@ -17,15 +17,17 @@ from typing import Any, TypeVar
 import anyio
 
 from gateway.core.audit.entry import EntryType, StoredEntry
+from gateway.core.decision import Effect
 from gateway.core.projection import ANY, STATUS_AFTER
+from gateway.core.retention import APPROVAL, LEASE
 from gateway.errors import StoreError
-from gateway.ports import EntryFilter, IntentFilter, IntentRow, Page
+from gateway.ports import EntryFilter, HeldFilter, HeldRow, IntentFilter, IntentRow, Page
 from gateway.store.sqlite.schema import read_only_address
 
 __all__ = ["FILE", "SqliteIndex"]
 
 FILE = "index.sqlite3"
-VERSION = 2
+VERSION = 3
 """Of the tables below; a file of another version is made anew."""
 
 BATCH = 2_000
@@ -63,10 +65,19 @@ CREATE INDEX intents_in_order ON intents (tenant, seq);
 CREATE INDEX intents_by_status ON intents (tenant, status, seq);
 CREATE INDEX intents_by_agent ON intents (tenant, agent, seq);
 CREATE INDEX intents_by_credit ON intents (tenant, credited, agent, currency, cents) WHERE credited <> '';
+CREATE TABLE held (
+    tenant TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, intent TEXT NOT NULL,
+    state TEXT NOT NULL, same TEXT NOT NULL, removed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (tenant, kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX held_in_order ON held (tenant, kind, seq);
+CREATE INDEX held_by_state ON held (tenant, kind, state, seq);
+CREATE INDEX held_by_group ON held (tenant, kind, same, seq);
+CREATE INDEX held_of_intent ON held (tenant, intent, kind, seq);
 PRAGMA user_version = {VERSION};
 """
 
 _FIELD = "coalesce(json_extract(content, '$.{}'), '')"
+_OF_ROW = "coalesce(json_extract(CAST({} AS TEXT), '$.{}'), '')"
 _NEW = """
 SELECT seq, CAST(content AS TEXT) AS content, CAST(body AS TEXT) AS body FROM log.entries
 WHERE tenant = :tenant AND seq > :after AND seq <= :to AND json_valid(CAST(content AS TEXT))
@@ -133,6 +144,42 @@ FROM (
 ) AS earned WHERE intents.tenant = :tenant AND intents.id = earned.id AND intents.credited = ''
 """
 """An intent earns once, whatever else is told of it."""
+_HOLD = f"""
+INSERT OR IGNORE INTO held (tenant, kind, id, seq, intent, state, same)
+SELECT :tenant, kind, id, seq, intent, '', '' FROM (
+    SELECT seq, {_FIELD.format("intentId")} AS intent,
+           iif(json_extract(content, '$.type') = '{EntryType.LEASE_GRANTED}', '{LEASE}', '{APPROVAL}') AS kind,
+           iif(json_extract(content, '$.type') = '{EntryType.LEASE_GRANTED}', json_extract(body, '$.leaseId'),
+               json_extract(body, '$.approvalId')) AS id
+    FROM ({_NEW}) WHERE json_valid(body) AND (json_extract(content, '$.type') = '{EntryType.LEASE_GRANTED}'
+    OR json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}' AND {_FIELD.format("effect")} = '{Effect.ESCALATE}')
+) WHERE id <> '' ORDER BY seq
+"""
+"""An approval is opened by the decision that escalates, a lease granted by an entry of its own."""
+_MOVE_HELD = f"""
+UPDATE held SET state = {_OF_ROW.format("row.value", "state")}, same = {_OF_ROW.format("row.value", "about.group")}
+FROM log.state AS row
+WHERE held.tenant = :tenant AND held.intent IN (
+    SELECT intent_id FROM log.entries WHERE tenant = :tenant AND seq > :after AND seq <= :to AND intent_id <> ''
+) AND row.tenant = :tenant AND row.key = held.kind || ':' || held.id
+"""
+"""Whatever changes an approval or a lease is an entry of its intent; the row says how it stands after that."""
+_LET_GO = f"""
+INSERT INTO held (tenant, kind, id, seq, intent, state, same, removed)
+SELECT :tenant, json_extract(body, '$.kind'), {_OF_ROW.format("one.value", "id")}, seq,
+       {_OF_ROW.format("one.value", "row.intentId")} || {_OF_ROW.format("one.value", "row.intent_id")},
+       {_OF_ROW.format("one.value", "row.state")}, {_OF_ROW.format("one.value", "row.about.group")}, seq
+FROM ({_NEW}) AS gone, json_each(iif(json_valid(gone.body), gone.body, '{{}}'), '$.kept') AS one
+WHERE json_extract(content, '$.type') = '{EntryType.ROWS_REMOVED}'
+ON CONFLICT (tenant, kind, id) DO UPDATE SET state = excluded.state, same = excluded.same, removed = excluded.removed
+"""
+"""Rows that were removed are told by the entry that removed them."""
+_KEPT = """
+(SELECT one.value FROM log.entries AS e, json_each(CAST(e.body AS TEXT), '$.kept') AS one
+ WHERE e.tenant = held.tenant AND e.seq = held.removed AND json_extract(one.value, '$.id') = held.id)
+"""
+_HELD = f"SELECT id, iif(removed, {_KEPT}, NULL) FROM held"
+_TAKE = (_TAKE_ENTRIES, _TAKE_INTENTS, _MOVE_INTENTS, _JUDGE_INTENTS, _CREDIT_INTENTS, _HOLD, _MOVE_HELD, _LET_GO)
 _INTENT = "SELECT id, agent, domain, type, status, effect, risk, created, updated FROM intents"
 
 
@@ -192,6 +239,29 @@ class SqliteIndex:
 
         def ask(connection: sqlite3.Connection) -> Mapping[str, int]:
             return dict(connection.execute(query, values).fetchall())
+
+        return await self._ask(tenant, ask)
+
+    async def held(self, tenant: str, wanted: HeldFilter, *, page: int, page_size: int) -> Page[HeldRow]:
+        """As `ports.RecordIndex.held`."""
+        where, values = _where(tenant, {"kind = ?": wanted.kind, "state = ?": wanted.state, "same = ?": wanted.group})
+
+        def ask(connection: sqlite3.Connection) -> Page[HeldRow]:
+            total = connection.execute(f"SELECT count(*) FROM held {where}", values).fetchone()[0]
+            found = connection.execute(
+                f"{_HELD} {where} ORDER BY seq DESC LIMIT ? OFFSET ?", (*values, page_size, (page - 1) * page_size)
+            )
+            return Page(items=tuple(map(_held_row, found)), total=total)
+
+        return await self._ask(tenant, ask)
+
+    async def held_one(self, tenant: str, kind: str, *, id: str = "", intent_id: str = "") -> HeldRow | None:
+        """As `ports.RecordIndex.held_one`."""
+        where, values = _where(tenant, {"kind = ?": kind, "id = ?": id, "intent = ?": intent_id})
+
+        def ask(connection: sqlite3.Connection) -> HeldRow | None:
+            row = connection.execute(f"{_HELD} {where} ORDER BY seq DESC LIMIT 1", values).fetchone()
+            return None if row is None else _held_row(row)
 
         return await self._ask(tenant, ask)
 
@@ -269,7 +339,7 @@ def _take_over(connection: sqlite3.Connection, tenant: str) -> int:
     connection.execute("BEGIN IMMEDIATE")
     after, known = _progress(connection, tenant)
     if after and _hash_at(connection, tenant, after) != known:  # another store, or one from a backup
-        for table in ("entries", "intents"):
+        for table in ("entries", "intents", "held"):
             connection.execute(f"DELETE FROM {table} WHERE tenant = ?", (tenant,))
         after = 0
     found = connection.execute(
@@ -279,7 +349,7 @@ def _take_over(connection: sqlite3.Connection, tenant: str) -> int:
     to = after if found is None else int(found)
     if to > after:
         span = {"tenant": tenant, "after": after, "to": to}
-        for statement in (_TAKE_ENTRIES, _TAKE_INTENTS, _MOVE_INTENTS, _JUDGE_INTENTS, _CREDIT_INTENTS):
+        for statement in _TAKE:
             connection.execute(statement, span)
         place = (tenant, to, _hash_at(connection, tenant, to))
         connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", place)
@@ -329,6 +399,11 @@ def _where(tenant: str, tests: Mapping[str, object]) -> tuple[str, tuple[object,
 def _intent_row(row: Row) -> IntentRow:
     names = ("id", "agent", "domain", "type", "status", "effect", "risk", "created", "updated")
     return IntentRow(**dict(zip(names, row, strict=True)))
+
+
+def _held_row(row: Row) -> HeldRow:
+    id_, kept = row
+    return HeldRow(id=id_, kept=None if kept is None else kept.encode())
 
 
 def _entry(tenant: str, row: Row) -> StoredEntry:

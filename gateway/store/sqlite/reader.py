@@ -63,10 +63,21 @@ class SqliteReader:
         if not prefix:
             rows = await self._rows("SELECT key, version, value FROM state WHERE tenant = ? ORDER BY key", tenant)
         else:
-            # Keys are compared byte by byte, so those with the prefix lie between it and its successor.
             query = "SELECT key, version, value FROM state WHERE tenant = ? AND key >= ? AND key < ? ORDER BY key"
-            rows = await self._rows(query, tenant, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))
+            rows = await self._rows(query, tenant, prefix, _behind(prefix))
         return [_state_row(row) for row in rows]
+
+    async def page(self, tenant: str, prefix: str, *, after: str, limit: int) -> Sequence[StateRow]:
+        """As `ports.StateStore.page`."""
+        # One lower bound, since SQLite looks up no more than one of two.
+        query = "SELECT key, version, value FROM state WHERE tenant = ? AND key > ? AND key < ? ORDER BY key LIMIT ?"
+        rows = await self._rows(query, tenant, max(prefix, after), _behind(prefix), limit)
+        return [_state_row(row) for row in rows]
+
+    async def keys(self, tenant: str, prefix: str) -> Sequence[str]:
+        """As `ports.StateStore.keys`."""
+        query = "SELECT key FROM state WHERE tenant = ? AND key >= ? AND key < ? ORDER BY key"
+        return [key for (key,) in await self._rows(query, tenant, prefix, _behind(prefix))]
 
     async def tenants(self) -> Sequence[str]:
         """As `ports.AuditReader.tenants`."""
@@ -175,6 +186,11 @@ def _check(path: Path, address: str) -> None:
         raise StoreRefused(f"there is no audit store at {path}", remedy="name the gateway's data folder with `--data`")
     with closing(sqlite3.connect(address, uri=True, timeout=LOCK_S)) as connection:
         check_schema(connection)
+
+
+def _behind(prefix: str) -> str:
+    """Return the end of the keys with that prefix: they are compared byte by byte, and lie before its successor."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def _state_row(row: tuple[str, int, bytes]) -> StateRow:

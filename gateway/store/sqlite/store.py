@@ -120,6 +120,14 @@ class SqliteStore:
         """As `ports.StateStore.scan`."""
         return await self._reader.scan(tenant, prefix)
 
+    async def page(self, tenant: str, prefix: str, *, after: str, limit: int) -> Sequence[StateRow]:
+        """As `ports.StateStore.page`."""
+        return await self._reader.page(tenant, prefix, after=after, limit=limit)
+
+    async def keys(self, tenant: str, prefix: str) -> Sequence[str]:
+        """As `ports.StateStore.keys`."""
+        return await self._reader.keys(tenant, prefix)
+
     async def tenants(self) -> Sequence[str]:
         """As `ports.AuditReader.tenants`."""
         return await self._reader.tenants()
