@@ -1,0 +1,305 @@
+"""What is left of budgets, for people and programs: the accounts of a tenant, and what counts into one of them.
+
+Owns which accounts are shown, and from where: their rows as they are durable, never a copy beside them. Nothing of it
+is on the path of a call, which reads accounts by `services/budgets.py`. Of what has fallen out of its window nothing is
+shown, whether its row is still there or not.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+import anyio.lowlevel
+import orjson
+
+from gateway.core.accounts import (
+    NOBODY,
+    AccountView,
+    Named,
+    account_view,
+    counts_it,
+    hidden_key,
+    in_units,
+    is_live,
+    limits,
+    plain_key,
+    whose,
+)
+from gateway.core.audit.body import timestamp
+from gateway.core.audit.entry import EntryType, StoredEntry
+from gateway.core.budgets import Tally, read_tally
+from gateway.core.call import INTENT_METHOD
+from gateway.core.policy.bundle import Budget, Bundle
+from gateway.core.principal import Principal, TrustTier
+from gateway.core.redact import redact
+from gateway.errors import FieldProblem, InvalidRequest, NotFound, StoreError
+from gateway.ports import Clock, EntryFilter, Page, PolicySource, RecordIndex, StateRow, StateStore
+
+__all__ = ["CHARGES", "LOOKED_AT", "Accounts", "Charge", "Statement"]
+
+CHARGES: Final = 100
+"""Entries shown of one account, the newest; the audit trail has them all."""
+
+LOOKED_AT: Final = 5_000
+"""Decided entries looked at for these: most of an agent's calls may count into other budgets."""
+
+PAGE: Final = 500
+
+AT_ONCE: Final = 100
+"""Accounts read before calls have their turn again."""
+
+
+class Stand(Protocol):
+    """Where an agent stands."""
+
+    @property
+    def tier(self) -> TrustTier:
+        """Its tier now."""
+        ...
+
+
+class Standings(Protocol):
+    """Where the standing of agents is known (`services/trust.py`)."""
+
+    def shown(self, tenant: str, agent: str) -> Stand:
+        """Return the standing of an agent, without waiting. Raises StoreError where it is not known now."""
+        ...
+
+
+class Slugs(Protocol):
+    """Where the names of agents are known (`services/agents.py`)."""
+
+    def slug(self, tenant: str, name: str) -> str:
+        """Return the slug under which an agent acts, by its name, slug or id, be it registered or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """An allowed call that counts into an account: its decided entry, what it added, and when that comes back."""
+
+    seq: int
+    id: str
+    at: str
+    intent_id: str
+    agent: str
+    upstream: str
+    tool: str
+    amount: float
+    back_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One account and what counts into it, newest first; not `complete` where there may be more than is shown."""
+
+    account: AccountView
+    charges: tuple[Charge, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An account's row; nothing is held where it has none. `submitted`: of what programs name a system so."""
+
+    budget: Budget
+    whose: str
+    held: bytes | None
+    submitted: bool = False
+
+
+class Accounts:
+    """Shows the accounts of budgets."""
+
+    def __init__(
+        self,
+        *,
+        policies: PolicySource,
+        state: StateStore,
+        index: RecordIndex,
+        clock: Clock,
+        agents: Slugs,
+        standings: Standings,
+    ) -> None:
+        self._policies = policies
+        self._state = state
+        self._index = index
+        self._clock = clock
+        self._agents = agents
+        self._standings = standings
+
+    async def list(
+        self, principal: Principal, *, agent: str = "", upstream: str = "", page: int, page_size: int
+    ) -> Page[AccountView]:
+        """Return the tenant's accounts in the order in which policies declare budgets, then by whose they are.
+
+        With `agent` (name, slug or id) and `upstream` those into which that agent's calls, or calls to that upstream,
+        count: its own, also where it has spent nothing, and those that it shares with others. Raises StoreError.
+        """
+        tenant, bundle, now = principal.tenant, self._policies.current(), self._clock.now()
+        slug = self._agents.slug(tenant, agent) if agent else ""
+        rows = [one async for one in self._rows(tenant, bundle, slug, upstream, now)]
+        shown = rows[(page - 1) * page_size : page * page_size]
+        views = tuple([self._view(tenant, bundle, one, now, slug, upstream) for one in shown])
+        return Page(items=views, total=len(rows))
+
+    async def show(self, principal: Principal, name: str, *, agent: str = "", upstream: str = "") -> Statement:
+        """Return one account with the entries that count into it.
+
+        Raises:
+            NotFound: no policy declares such a budget.
+            InvalidRequest: it has an account of each agent, or upstream, and none is named.
+            StoreError: it cannot be read, or is damaged.
+        """
+        tenant, bundle, now = principal.tenant, self._policies.current(), self._clock.now()
+        budget = next((one for one in bundle.budgets if one.name == name), None)
+        if budget is None:
+            msg = f"No policy declares a budget '{name}'."
+            raise NotFound(msg)
+        slug = self._agents.slug(tenant, agent) if agent else ""
+        if not {"agent": slug, "upstream": upstream, "tenant": tenant}[budget.per]:
+            text = f"must be named: each {budget.per} has its own account of this budget"
+            raise InvalidRequest(FieldProblem(path=(budget.per,), message=text))
+        row = (await self._of(tenant, budget, slug, upstream, now))[0]
+        charges, complete = await self._charges(tenant, row, now)
+        account = self._view(tenant, bundle, row, now, slug, upstream)
+        return Statement(account=account, charges=charges, complete=complete)
+
+    async def fullest(self, tenant: str) -> tuple[AccountView, ...]:
+        """Return all accounts of which something is spent, or that are the tenant's, the fullest first.
+
+        Raises StoreError.
+        """
+        bundle, now = self._policies.current(), self._clock.now()
+        views = []
+        async for row in self._rows(tenant, bundle, "", "", now):
+            if row.whose != NOBODY:
+                views.append(self._view(tenant, bundle, row, now, "", ""))
+        return tuple(sorted(views, key=lambda one: (one.share, one.spent), reverse=True))
+
+    # --- which accounts -----------------------------------------------------------------------------------------------
+
+    async def _rows(self, tenant: str, bundle: Bundle, agent: str, upstream: str, now: datetime) -> AsyncIterator[_Row]:
+        named = Named(agent=_named(tenant, agent), upstream=upstream)
+        for budget in bundle.budgets:
+            if counts_it(budget, named):
+                for number, row in enumerate(await self._of(tenant, budget, agent, upstream, now)):
+                    if number % AT_ONCE == AT_ONCE - 1:
+                        await anyio.lowlevel.checkpoint()
+                    yield row
+
+    async def _of(self, tenant: str, budget: Budget, agent: str, upstream: str, now: datetime) -> Sequence[_Row]:
+        """Return the accounts of one budget; the one that is named, or the tenant's, be anything spent of it or not."""
+        name = {"agent": agent, "upstream": upstream, "tenant": tenant}[budget.per]
+        if not name:
+            rows = await self._state.scan(tenant, budget.place)
+            live = [one for one in rows if _is_live(budget, one.value, now)]
+            return [_row(tenant, budget, one) for one in live] or [_Row(budget, NOBODY, None)]
+        key = budget.place if budget.per == "tenant" else plain_key(budget, name)
+        plain = _Row(budget, name, await self._held(tenant, key))
+        if budget.per != "upstream":
+            return [plain]
+        # What programs submit for a system of the same name is another account, whose key has the name's digest.
+        hidden = _Row(budget, name, await self._held(tenant, hidden_key(budget, name)), submitted=True)
+        if not _is_live(budget, hidden.held, now):
+            return [plain]
+        return [plain, hidden] if _is_live(budget, plain.held, now) else [hidden]
+
+    async def _held(self, tenant: str, key: str) -> bytes | None:
+        row = await self._state.get(tenant, key)
+        return None if row is None else row.value
+
+    def _view(self, tenant: str, bundle: Bundle, row: _Row, now: datetime, agent: str, upstream: str) -> AccountView:
+        budget = row.budget
+        agent = row.whose if budget.per == "agent" and row.whose else agent
+        upstream = row.whose if budget.per == "upstream" and row.whose else upstream
+        tier = self._standings.shown(tenant, agent).tier if agent else None
+        named = Named(agent=_named(tenant, agent), upstream=upstream, tier=tier)
+        view = account_view(budget, row.whose, _tally(row, now), limits(bundle, budget, named))
+        return replace(view, submitted=row.submitted)
+
+    # --- what counts --------------------------------------------------------------------------------------------------
+
+    async def _charges(self, tenant: str, row: _Row, now: datetime) -> tuple[tuple[Charge, ...], bool]:
+        """Return what counts into an account, newest first, and whether that is all."""
+        budget, tally = row.budget, _tally(row, now)
+        if not tally.total:
+            return (), True
+        wanted = EntryFilter(
+            type=EntryType.CALL_DECIDED,
+            agent=row.whose if budget.per == "agent" else "",
+            upstream=_shown(row) if budget.per == "upstream" else "",
+            since=timestamp(now - timedelta(seconds=budget.window_s + tally.width_s)),
+        )
+        found: list[Charge] = []
+        for _ in range(LOOKED_AT // PAGE):
+            page = (await self._index.entries(tenant, wanted, page=1, page_size=PAGE)).items
+            for entry in page:
+                charge = _charge(entry, row, tally.width_s)
+                if charge is not None and charge.back_at > now:
+                    found.append(charge)
+            if len(page) < PAGE:
+                return tuple(found[:CHARGES]), len(found) <= CHARGES
+            if len(found) > CHARGES:
+                break
+            wanted = replace(wanted, before=page[-1].seq)
+        return tuple(found[:CHARGES]), False
+
+
+def _named(tenant: str, agent: str) -> str:
+    """Return an agent as policies name it."""
+    return Principal(tenant=tenant, agent=agent, credential="").named if agent else ""
+
+
+def _row(tenant: str, budget: Budget, row: StateRow) -> _Row:
+    return _Row(budget, whose(budget, row.key, tenant), row.value, submitted=row.key.startswith(f"{budget.place}#"))
+
+
+def _is_live(budget: Budget, held: bytes | None, now: datetime) -> bool:
+    """Return whether anything counts that a row holds. Raises StoreError where it is damaged."""
+    try:
+        return held is not None and is_live(held, int(now.timestamp()), budget.window_s)
+    except ValueError as error:
+        raise _damaged(budget) from error
+
+
+def _tally(row: _Row, now: datetime) -> Tally:
+    """Return what of an account counts now. Raises StoreError where it is damaged."""
+    try:
+        return read_tally(row.held).at(int(now.timestamp()), row.budget.window_s)
+    except ValueError as error:
+        raise _damaged(row.budget) from error
+
+
+def _damaged(budget: Budget) -> StoreError:
+    return StoreError(f"an account of the budget '{budget.name}' is damaged")
+
+
+def _shown(row: _Row) -> str:
+    """Return an upstream as entries have it: what a program calls a system is redacted there."""
+    return str(redact({"system": row.whose})["system"]) if row.submitted else row.whose
+
+
+def _charge(entry: StoredEntry, row: _Row, width_s: int) -> Charge | None:
+    """Return what an entry adds to an account; None where it adds nothing to it, or is damaged."""
+    try:
+        told, body = orjson.loads(entry.content), orjson.loads(entry.body)
+        amount = body["decision"].get("charges", {}).get(row.budget.name)
+        submitted = body["call"]["method"] == INTENT_METHOD
+        bucket = int(datetime.fromisoformat(told["time"]).timestamp()) // width_s
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None  # the chain's own verification tells of it
+    if not isinstance(amount, int) or (row.budget.per == "upstream" and submitted is not row.submitted):
+        return None
+    return Charge(
+        seq=entry.seq,
+        id=told["id"],
+        at=told["time"],
+        intent_id=told["intentId"],
+        agent=told["agent"],
+        upstream=told["upstream"],
+        tool=told["tool"],
+        amount=in_units(row.budget, amount),
+        back_at=datetime.fromtimestamp((bucket + 1) * width_s + row.budget.window_s, UTC),
+    )
