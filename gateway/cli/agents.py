@@ -49,7 +49,7 @@ def register(
 def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the registered agents, newest first.
 
-    `intended trust recompute` has all that have acted.
+    `intended trust list` has all that have acted, registered or not.
     """
     show(administer(place, lambda gateway: gateway.all("/v1/agents")), output, COLUMNS)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import options
-from gateway.cli.administration import Administration, administer, agent_segment
+from gateway.cli.administration import Administration, administer, agent_segment, show
 from gateway.cli.command import group, placed
 from gateway.cli.exits import Exit
 from gateway.cli.options import Place, Where
@@ -21,9 +21,28 @@ __all__ = ["agent_path", "app"]
 app = group("Trust that agents have earned: look, freeze, cap, prove.")
 
 
+COLUMNS = {
+    "AGENT": "agent",
+    "TIER": "tier",
+    "SCORE": "score",
+    "CEILING": "ceiling",
+    "FROZEN": "frozen",
+    "PINNED": "pinned",
+    "SINCE": "since",
+    "STOPPED": "stopped",
+}
+
+
+@app.command("list")
+@placed
+def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
+    """List the agents that have acted, with tier and score."""
+    show(administer(place, lambda gateway: gateway.all("/v1/trust")), output, COLUMNS)
+
+
 @app.command("show")
 @placed
-def show(
+def show_(
     place: Place,
     agent: options.Agent,
     output: FormatOption = Format.TABLE,

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import orjson
@@ -24,7 +24,7 @@ from gateway.core.redact import redact
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
 from gateway.core.trust.evidence import ChangeKind, EvidenceKind
 from gateway.core.trust.model import VERSION
-from gateway.core.trust.record import NEW, Cited
+from gateway.core.trust.record import NEW, Cited, Record
 from gateway.core.trust.standing import Need, change_due, cites, needs
 from gateway.errors import AgentNotFound, FieldProblem, Forbidden, InvalidRequest, StateConflict, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
@@ -32,7 +32,7 @@ from gateway.services.agents import Agents
 from gateway.services.trust import Trust, trust_key
 from gateway.services.trusted import Trusted
 
-__all__ = ["LOOK_S", "Control", "TrustChanges", "TrustView"]
+__all__ = ["LOOK_S", "Control", "TrustChanges", "TrustRow", "TrustView"]
 
 LOOK_S: Final = 60.0
 """Between two looks at the calendar: evidence fades by the day."""
@@ -59,12 +59,12 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustView:
-    """Everything that there is to say of an agent's trust.
+class TrustRow:
+    """An agent's trust in a list.
 
     `recorded` is the tier of the last change, `tier` the one in force, which may be lower until its entry is written.
     `own_ceiling` says that a human set the ceiling. `since` is the day of the last change, or of the first evidence,
-    empty where there is neither. `raised` and `lowered` are the entries that moved the score last.
+    empty where there is neither.
     """
 
     agent: str
@@ -77,6 +77,12 @@ class TrustView:
     ceiling: TrustTier
     own_ceiling: bool
     since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustView(TrustRow):
+    """Everything that there is to say of an agent's trust. `raised` and `lowered` moved the score last."""
+
     failures_in_row: int
     counts: dict[str, int]
     raised: Sequence[Cited]
@@ -210,6 +216,12 @@ class TrustChanges:
         """Return an agent's tier and score, by its slug. Raises StoreError where they are not known."""
         return self._trust.shown(tenant, agent)
 
+    def rows(self, tenant: str, *, page: int, page_size: int) -> tuple[Sequence[TrustRow], int]:
+        """Return a page of the agents that have acted, by name, and how many there are. Raises StoreError."""
+        agents = sorted(self._trust.agents(tenant))
+        first = (page - 1) * page_size
+        return [TrustRow(**self._told(tenant, agent)) for agent in agents[first : first + page_size]], len(agents)
+
     async def view(self, tenant: str, name: str) -> TrustView:
         """Return everything about an agent's trust.
 
@@ -218,24 +230,14 @@ class TrustChanges:
             StoreError: it is not known.
         """
         agent = self._agent(tenant, name)
-        shown = self._trust.shown(tenant, agent)
         version = await self._trust.version(tenant, agent)
-        held = self._trust.held(tenant, agent)
-        record = NEW if held is None else held.record
+        told = self._told(tenant, agent)
+        record = self._record(tenant, agent)
         pinned = self._trust.pinned(tenant, agent)
         terms = self._trust.terms
         now = self._clock.now()
         return TrustView(
-            agent=agent,
-            id=self._named(tenant, agent)[0],
-            tier=shown.tier,
-            recorded=shown.tier if pinned is not None else terms.start if record.tier is None else record.tier,
-            score=shown.score,
-            pinned=pinned is not None,
-            frozen=record.frozen,
-            ceiling=max(terms.ceiling, terms.start) if record.ceiling is None else record.ceiling,
-            own_ceiling=record.ceiling is not None,
-            since=datetime.fromordinal(record.since).date().isoformat() if record.since else "",
+            **told,
             failures_in_row=record.failures_in_row,
             counts={kind.name.lower(): record.counts[kind] for kind in EvidenceKind},
             raised=record.good,
@@ -244,6 +246,29 @@ class TrustChanges:
             version=version,
         )
 
+    def _told(self, tenant: str, agent: str) -> dict[str, Any]:
+        """Return what a list tells of an agent, by its slug. Raises StoreError."""
+        shown = self._trust.shown(tenant, agent)
+        record = self._record(tenant, agent)
+        pinned = self._trust.pinned(tenant, agent)
+        terms = self._trust.terms
+        return {
+            "agent": agent,
+            "id": self._named(tenant, agent)[0],
+            "tier": shown.tier,
+            "recorded": shown.tier if pinned is not None else terms.start if record.tier is None else record.tier,
+            "score": shown.score,
+            "pinned": pinned is not None,
+            "frozen": record.frozen,
+            "ceiling": max(terms.ceiling, terms.start) if record.ceiling is None else record.ceiling,
+            "own_ceiling": record.ceiling is not None,
+            "since": datetime.fromordinal(record.since).date().isoformat() if record.since else "",
+        }
+
+    def _record(self, tenant: str, agent: str) -> Record:
+        held = self._trust.held(tenant, agent)
+        return NEW if held is None else held.record
+
     async def _say(
         self, principal: Principal, agent: str, kind: ChangeKind, ceiling: TrustTier | None, reason: str
     ) -> None:
@@ -251,8 +276,7 @@ class TrustChanges:
         tenant = principal.tenant
         for _ in range(ATTEMPTS):
             version = await self._trust.version(tenant, agent)
-            held = self._trust.held(tenant, agent)
-            record = NEW if held is None else held.record
+            record = self._record(tenant, agent)
             row = (record.tier, record.ceiling, kind is ChangeKind.FROZEN)
             if kind is ChangeKind.CEILING:
                 row = (record.tier, ceiling, record.frozen)

@@ -31,6 +31,18 @@ def test_trust_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+def test_the_agents_that_acted_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages; registered or not."""
+    row = {"agentId": "bot", "agent": "bot", "tier": "T1", "score": 30, "ceiling": "T2", "ceilingSetByHuman": False}
+    row |= {"frozen": True, "pinned": False, "since": "2026-11-22", "stopped": None}
+    page = {"data": {"items": [row], "total": 1}}
+    with desk(monkeypatch, page, page) as asked:
+        assert command(tmp_path, "trust", "ls").stdout == "bot\tT1\t30\tT2\tyes\tno\t2026-11-22\t\n"
+        done = command(tmp_path, "trust", "list", "-o", "json", "--tenant", "acme")
+    assert json.loads(done.stdout) == [row]
+    assert (asked.asked[1].path, asked.asked[1].tenant) == ("/v1/trust", "acme")
+
+
 @pytest.mark.parametrize(
     ("words", "body"),
     [

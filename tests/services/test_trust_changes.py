@@ -13,7 +13,7 @@ from gateway.errors import AgentNotFound, Forbidden, InvalidRequest, StateConfli
 from gateway.services import trust_changes as module
 from gateway.services.operator import operator
 from gateway.services.trust import Terms
-from gateway.services.trust_changes import Control
+from gateway.services.trust_changes import Control, TrustRow
 from tests.simulate.store import Moment
 from tests.simulate.trusting import ADMIN, Life
 
@@ -319,3 +319,22 @@ async def test_a_registered_agent_without_a_past_has_a_view() -> None:
     assert (view.id, view.tier, view.since, view.version) == (agent.id, TrustTier.T1, "", 0)
     frozen = await life.changes.change(ADMIN, "bot", FREEZE, reason="from the start")
     assert (frozen.frozen, frozen.version, frozen.tier) == (True, 1, TrustTier.T1)
+
+
+async def test_every_agent_that_has_acted_is_listed() -> None:
+    """By name, page by page, registered or not; as each is shown by itself."""
+    life = Life(pins={"acme/ant": TrustTier.T3})
+    agent = await life.agents.register(ADMIN, name="Bot")
+    await life.agents.register(ADMIN, name="Idle")
+    await life.days(6, settle=True)
+    for other in ("cat", "ant"):
+        await life.did(agent=other)
+    await life.changes.change(ADMIN, "bot", FREEZE, reason="an audit")
+    found, total = life.changes.rows("acme", page=1, page_size=2)
+    assert (total, [(one.agent, one.id) for one in found]) == (3, [("ant", "ant"), ("bot", agent.id)])
+    assert [(one.tier.name, one.pinned, one.frozen) for one in found] == [("T3", True, False), ("T1", False, True)]
+    [cat], _ = life.changes.rows("acme", page=2, page_size=2)
+    view = await life.changes.view("acme", "cat")
+    assert cat == TrustRow(**{name: getattr(view, name) for name in TrustRow.__slots__})
+    assert (cat.tier, cat.since) == (TrustTier.T0, life.clock.now().date().isoformat())
+    assert life.changes.rows("globex", page=1, page_size=2) == ([], 0)

@@ -5,14 +5,14 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from gateway.api.fields import MAX_TEXT_CHARS, Answer, Managed, example
+from gateway.api.fields import MAX_TEXT_CHARS, Answer, Managed, PageQuery, example, paged
 from gateway.api.operation import Call, Operation
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Role, Scope, TrustTier
 from gateway.core.trust.evidence import Change
 from gateway.core.trust.standing import Move
 from gateway.errors import AgentNotFound, FieldProblem, InvalidRequest, StateConflict
-from gateway.services.trust_changes import Control, TrustView
+from gateway.services.trust_changes import Control, TrustRow, TrustView
 
 __all__ = ["OPERATIONS"]
 
@@ -75,6 +75,30 @@ class AgentTrust(Answer):
     version: int = Field(description="Rises with each change of its standing; also the `ETag`.")
 
 
+class TrustRowView(Answer):
+    """An agent's trust in a list; `GET /v1/agents/{id}/trust` says what it rests on."""
+
+    agentId: str = Field(description="The slug, where the agent is not registered.")
+    agent: str
+    tier: Tier = Field(description="What decisions go by.")
+    score: int = Field(description="0 to 100.")
+    ceiling: Tier
+    ceilingSetByHuman: bool
+    frozen: bool = Field(description="It is not promoted; it may fall.")
+    pinned: bool = Field(description="Its tier is the configuration's and does not move.")
+    since: str | None = Field(description="The day of its last change of tier, or of its first evidence.")
+    stopped: str | None = Field(description="Why nothing of it runs now: a kill switch, or its failures; null: it may.")
+
+
+class TrustPage(Answer):
+    """A page of agents, by name."""
+
+    items: list[TrustRowView]
+    total: int
+    page: int
+    pageSize: int
+
+
 class TrustPoint(Answer):
     """The end of one day."""
 
@@ -104,6 +128,13 @@ class TrustPast(Answer):
     agent: str
     points: list[TrustPoint] = Field(description="Oldest first, evenly apart, to today.")
     moves: list[TrustMove] = Field(description="The last moves, newest first.")
+
+
+async def list_trust(call: Call, query: PageQuery) -> JsonObject:
+    """Of every agent that has acted, registered or not."""
+    tenant = call.principal.tenant
+    rows, total = call.services.trust.rows(tenant, page=query.page, page_size=query.pageSize)
+    return paged([_row(call, row) for row in rows], total=total, query=query)
 
 
 async def get_agent_trust(call: Call, id: str) -> JsonObject:
@@ -145,21 +176,27 @@ def _version(header: str | None) -> int | None:
     return int(found[1])
 
 
+def _row(call: Call, row: TrustRow) -> JsonObject:
+    return {
+        "agentId": row.id,
+        "agent": row.agent,
+        "tier": row.tier.name,
+        "score": row.score,
+        "ceiling": row.ceiling.name,
+        "ceilingSetByHuman": row.own_ceiling,
+        "frozen": row.frozen,
+        "pinned": row.pinned,
+        "since": row.since or None,
+        "stopped": _stopped(call, row.agent),
+    }
+
+
 def _view(call: Call, view: TrustView) -> JsonObject:
     call.answer_headers["etag"] = f'"{view.version}"'
     return {
-        "agentId": view.id,
-        "agent": view.agent,
-        "tier": view.tier.name,
+        **_row(call, view),
         "recorded": view.recorded.name,
-        "score": view.score,
-        "pinned": view.pinned,
-        "frozen": view.frozen,
-        "ceiling": view.ceiling.name,
-        "ceilingSetByHuman": view.own_ceiling,
-        "since": view.since or None,
         "failuresInRow": view.failures_in_row,
-        "stopped": _stopped(call, view.agent),
         "counts": view.counts,
         "raisedBy": [{"seq": seq, "id": entry} for seq, entry in view.raised],
         "loweredBy": [{"seq": seq, "id": entry} for seq, entry in view.lowered],
@@ -193,6 +230,16 @@ def _move(move: Move) -> JsonObject:
 
 
 OPERATIONS: Final = (
+    Operation(
+        method="GET",
+        path="/v1/trust",
+        name="list_trust",
+        summary="List the trust of agents",
+        endpoint=list_trust,
+        answers=TrustPage,
+        scope=Scope.AGENTS_READ,
+        tag=TAG,
+    ),
     Operation(
         method="GET",
         path="/v1/agents/{id}/trust",

@@ -129,3 +129,19 @@ async def test_what_stops_an_agent_is_shown_with_its_trust() -> None:
     assert "The last 3 calls of this agent failed" in str(await stopped())
     await house.send("PUT", "/v1/switches/agent/bot", json={"reason": "runs amok"})
     assert "runs amok" in str(await stopped())
+
+
+async def test_the_trust_of_all_who_acted_is_listed() -> None:
+    """A page of what `GET /v1/agents/{id}/trust` says, with what stops an agent."""
+    house = await house_with_bot()
+    assert (await house.send("PUT", PATH, json={"frozen": True, "reason": "an audit"})).status_code == 200
+    answer = await house.get("/v1/trust?pageSize=5")
+    found = (await house.get(PATH)).json()["data"]
+    [row] = answer.json()["items"]
+    assert row == {name: found[name] for name in row}
+    assert (row["agent"], row["tier"], row["frozen"], row["stopped"]) == ("bot", "T0", True, None)
+    assert {name: answer.json()[name] for name in ("total", "page", "pageSize")} == {
+        "total": 1,
+        "page": 1,
+        "pageSize": 5,
+    }
