@@ -251,6 +251,7 @@ class Gateway:
         enforcement = self._enforcement(store)
         services = await known.services(
             enforcement=enforcement,
+            policies=self._policies,
             upstreams=self._upstreams,
             readiness=self._readiness,
             refusals=self._refusals,

@@ -26,7 +26,8 @@ from gateway.parts import (
     store_options,
     trust_terms,
 )
-from gateway.ports import Clock, Upstream
+from gateway.ports import Clock, PolicySource, Upstream
+from gateway.services.accounts import Accounts
 from gateway.services.agents import Agents
 from gateway.services.approval_list import ApprovalList
 from gateway.services.approval_view import ApprovalViews
@@ -259,6 +260,7 @@ class Directories:
         self,
         *,
         enforcement: Enforcement,
+        policies: PolicySource,
         upstreams: Mapping[str, Upstream],
         readiness: Readiness,
         refusals: Refusals,
@@ -284,6 +286,14 @@ class Directories:
         )
         transports = {name: "stdio" if one.url is None else "http" for name, one in self._settings.upstreams.items()}
         trail = Trail(reader=self._store, index=self.index, audit=self._store, clock=self._clock, ids=self._ids)
+        accounts = Accounts(
+            policies=policies,
+            state=self._store,
+            index=self.index,
+            clock=self._clock,
+            agents=self.agents,
+            standings=self.trust,
+        )
         return Services(
             authentication=self.authentication,
             intents=intents,
@@ -292,6 +302,7 @@ class Directories:
             approval_views=self.approval_views,
             leases=self.leases,
             agents=self.agents,
+            accounts=accounts,
             thresholds=self.thresholds,
             switches=self.switches,
             breakers=self.breakers,

@@ -22,7 +22,9 @@ class Dialect(Enum):
     OPS = "IntendedOps API guide"
 
 
-_OPS: Final = re.compile(r"/v1/(?:stats|audit|audit/verify|(?:agents|intents|approvals|leases)(?:/.*)?)", re.DOTALL)
+_OPS: Final = re.compile(
+    r"/v1/(?:stats|audit|audit/verify|(?:agents|budgets|intents|approvals|leases)(?:/.*)?)", re.DOTALL
+)
 
 
 def dialect_of(path: str) -> Dialect:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.ports import Clock
+from gateway.services.accounts import Accounts
 from gateway.services.agents import Agents
 from gateway.services.approval_list import ApprovalList
 from gateway.services.approval_view import ApprovalViews
@@ -41,6 +42,7 @@ class Services:
     approval_views: ApprovalViews
     leases: Leases
     agents: Agents
+    accounts: Accounts
     thresholds: Thresholds
     switches: Switches
     breakers: Breakers

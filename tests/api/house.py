@@ -32,6 +32,7 @@ from gateway.core.presentation import Alike, ApprovalView, Details, Listed
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
 from gateway.ports import IntentFilter, Page
+from gateway.services.accounts import Accounts
 from gateway.services.agents import Agents
 from gateway.services.authentication import Authentication
 from gateway.services.breaker import Breakers
@@ -366,6 +367,7 @@ async def opened() -> House:
         approval_views=views,  # type: ignore[arg-type]
         leases=leases,  # type: ignore[arg-type]
         agents=agents,
+        accounts=Accounts(policies=policies, state=store, index=index, clock=clock, agents=agents, standings=trust),
         trust=TrustChanges(trust=trust, audit=store, agents=agents, clock=clock, ids=ids),
         trust_history=TrustHistory(shelf=shelf, clock=clock, terms=terms),
         thresholds=Thresholds(**written, configured=caps),

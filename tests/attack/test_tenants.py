@@ -23,6 +23,7 @@ from gateway.core.leases import Leased
 from gateway.core.principal import Role
 from gateway.core.switches import SwitchKind
 from gateway.identity.ids import RandomIds
+from gateway.policyfiles.shipped import shipped_policy
 from gateway.services.operator import operator
 from gateway.settings import Settings, WebhookSettings
 
@@ -61,7 +62,7 @@ class House:
     async def everything(self, tenant: Tenant) -> list[Any]:
         """Return all that the tenant can see of itself, but for the reading's own traces."""
         seen = []
-        own = ("/keys", "/users", "/webhooks", "/switches", "/v1/leases")
+        own = ("/keys", "/users", "/webhooks", "/switches", "/v1/leases", "/v1/budgets")
         for path in ("/v1/intents", "/v1/agents", "/v1/approvals", "/v1/audit", *own):
             answer = await self.client.get(path, headers={"x-api-key": tenant.key}, params=PAGE.get(path))
             assert answer.status_code == 200, answer.text
@@ -73,13 +74,27 @@ class House:
         return [*seen, thresholds.json()]
 
 
+BUDGETS = """
+apiVersion: intended/v1
+policySet: budgets
+budgets:
+  acts: {count: calls, per: agent, window: 31d, match: {methods: [prompts/get]}}
+rules:
+  - {id: many-acts, effect: escalate, match: {methods: [prompts/get]}, when: count.acts >= 10}
+"""
+"""What counts is nothing that the hostile requests could add to."""
+
 PAGE = {path: {"pageSize": 100} for path in ("/v1/intents", "/v1/agents", "/v1/approvals", "/v1/audit")}
 
 
 @asynccontextmanager
 async def house(folder: Path) -> AsyncIterator[House]:
     hooks = WebhookSettings(allow_hosts=("127.0.0.1",))
-    settings = Settings(port=0, data=folder / "data", state=folder / "state", webhooks=hooks)
+    policies = folder / "policies"
+    policies.mkdir()
+    (policies / "shipped.yaml").write_bytes(shipped_policy("default").read_bytes())
+    (policies / "budgets.yaml").write_text(BUDGETS)
+    settings = Settings(port=0, data=folder / "data", state=folder / "state", webhooks=hooks, policies=policies)
     async with Gateway.open(settings) as gateway:
         transport = httpx.ASGITransport(gateway.asgi)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -118,6 +133,7 @@ async def furnished(gateway: Gateway, client: httpx.AsyncClient, tenant: str, wo
     hook = await post("/webhooks", {"url": f"http://127.0.0.1:9/{word}", "description": f"{word} hook"})
     ids = {
         "lease": await leased(gateway, tenant, word),
+        "budget": await spent(gateway, tenant, word),
         "intent": intent["intentId"],
         "approval": intent["escalationId"],
         "agent": agent["id"],
@@ -155,6 +171,26 @@ async def leased(gateway: Gateway, tenant: str, word: str) -> str:
         )
     )
     return id_
+
+
+SPENT = {"plain": 3, MARK: 4711}
+"""So much of a budget has each spent."""
+
+
+async def spent(gateway: Gateway, tenant: str, word: str) -> str:
+    """Give an agent of a tenant an account of a budget, and return its name."""
+    agent, bucket_s = f"{word}-spender", 31 * 86_400 // 60
+    held = b"1 %d %d:%d" % (bucket_s, int(gateway._clock.now().timestamp()) // bucket_s, SPENT[word])
+    await gateway._store.append(
+        EntryDraft(
+            tenant=tenant,
+            id=f"evt_spent_{word}",
+            type=EntryType.GATEWAY_STARTED,
+            time="2026-11-22T12:00:00.000Z",
+            puts=(Put(key=f"budget:acts:count:agent:{agent}", value=held),),
+        )
+    )
+    return agent
 
 
 # --- hostile requests -------------------------------------------------------------------------------------------------
@@ -233,6 +269,9 @@ def crossings(operation: Operation, house: House) -> Iterator[tuple[str, str, di
             yield f"{way}, tenant in path", foreign_tenant, who, body
         if "{tenantId}" in operation.path:
             yield f"{way}, tenant in path", place(operation, ids=alpha, named=beta), who, body
+        if operation.path.startswith("/v1/budgets"):
+            named = at_home.replace("{name}", "acts")
+            yield f"{way}, agent's budget", f"{named}?agent={beta.ids['budget']}", {**who}, body
         if hostile is not None and hostile != body:
             yield f"{way}, body", at_home, who, hostile
         yield f"{way}, query", f"{at_home}?tenantId={beta.name}&agentId={beta.ids['slug']}", who, body
@@ -258,7 +297,9 @@ async def test_nothing_crosses_from_one_tenant_to_another(operation: Operation, 
                 if any(word in crossed for word in REFUSED):
                     assert answer.status_code in (401, 403, 404), (crossed, path, answer.text)
                 told = answer.text.replace(both.beta.ids["slug"], "") if "agentId=" in path else answer.text
+                told = told.replace(both.beta.ids["budget"], "") if "agent=" in path else told
                 assert MARK not in told, (crossed, path, answer.text)
+                assert "budgets" not in path or str(SPENT[MARK]) not in told, (crossed, path, answer.text)
                 for name, secret in both.beta.ids.items():
                     sent = secret in path or secret in str(body)
                     assert sent or secret not in answer.text, (crossed, name, answer.text)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.api.operation import Operation
-from gateway.api.ops import agents, approvals, audit, intents, leases, stats, trust
+from gateway.api.ops import agents, approvals, audit, budgets, intents, leases, stats, trust
 
 __all__ = ["OPERATIONS"]
 
@@ -12,6 +12,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *stats.OPERATIONS,
     *agents.OPERATIONS,
     *trust.OPERATIONS,
+    *budgets.OPERATIONS,
     *approvals.OPERATIONS,
     *leases.OPERATIONS,
     *audit.OPERATIONS,
