@@ -118,11 +118,11 @@ class Leases:
     async def load(self, tenants: Iterable[str]) -> None:
         """Read the active leases of these tenants; part of the start. Raises StoreError."""
         for tenant in tenants:
-            for key in await self._state.keys(tenant, SHAPES):  # which are there as long as their leases are active
-                row = await self._state.get(tenant, lease_key(key.removeprefix(SHAPES)))
+            for sealed in await self._state.scan(tenant, SHAPES):  # there as long as their leases are active
+                row = await self._state.get(tenant, lease_key(sealed.key.removeprefix(SHAPES)))
                 lease = None if row is None else read_lease(tenant, row.value, row.version)
                 if lease is not None and lease.state is LeaseState.ACTIVE:
-                    self._take(_Active(lease=lease, shape=await self._unsealed(lease)))
+                    self._take(_Active(lease=lease, shape=self._unsealed(lease, sealed.value)))
 
     async def run(self) -> None:
         """End what is over, for ever; `app.py` owns the task."""
@@ -373,8 +373,8 @@ class Leases:
                 puts=(Put(key=lease_key(lease.id), value=after.written()), Put(key=shape_key(lease.id), value=None)),
             )
             with anyio.CancelScope(shield=True):
-                if isinstance(await self._audit.append(draft), Conflict):
-                    after = await self._wanted(lease.tenant, lease.id)  # another one has ended it at this moment
+                if isinstance(await self._audit.append(draft), Conflict):  # another one has ended it at this moment
+                    return await self._end(lease, state, by=by, reason=reason)
             current = after
         self._drop(lease)
         return current
@@ -393,13 +393,6 @@ class Leases:
             body=orjson.dumps(body),
         )
 
-    async def _wanted(self, tenant: str, lease_id: str) -> Lease:
-        """Return a lease as it stands. Raises NotFound."""
-        row = await self._state.get(tenant, lease_key(lease_id))
-        if row is None:
-            raise _unknown(lease_id)
-        return read_lease(tenant, row.value, row.version)
-
     async def _stood(self, principal: Principal, lease_id: str, kept: bytes | None = None) -> LeaseView:
         """Return a lease as it stands, or as the chain keeps it where its rows were removed. Raises NotFound."""
         tenant = principal.tenant
@@ -410,7 +403,8 @@ class Leases:
             found = await self._index.held_one(tenant, LEASE, id=lease_id)
             kept = None if found is None else found.kept
         if kept is None:
-            raise _unknown(lease_id)
+            msg = f"There is no lease '{lease_id}'."
+            raise NotFound(msg)
         lease, used = read_kept_lease(tenant, kept)
         return replace(await self._view(principal, lease), used=used)
 
@@ -418,13 +412,10 @@ class Leases:
         row = await self._state.get(lease.tenant, uses_key(lease.id))
         return 0 if row is None else int(row.value)
 
-    async def _unsealed(self, lease: Lease) -> Shape | None:
+    def _unsealed(self, lease: Lease, sealed: bytes) -> Shape | None:
         """Return the shape of an active lease, None where it does not open: the key is another one since."""
-        row = await self._state.get(lease.tenant, shape_key(lease.id))
-        if row is None:
-            return None
         try:
-            plain = self._vault.unseal(row.value, tenant=lease.tenant, intent_id=lease.intent_id, entry_id=lease.id)
+            plain = self._vault.unseal(sealed, tenant=lease.tenant, intent_id=lease.intent_id, entry_id=lease.id)
         except StoreError:
             return None
         return read_shape(plain)
@@ -446,10 +437,6 @@ class Leases:
             used=await self._used(lease),
             shape=None if shape is None else told(shape, exact=may_answer(principal)),
         )
-
-
-def _unknown(lease_id: str) -> NotFound:
-    return NotFound(f"There is no lease '{lease_id}'.")
 
 
 def _overtaken() -> StateConflict:

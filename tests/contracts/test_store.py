@@ -417,3 +417,28 @@ async def test_an_entry_that_cannot_be_written_harms_no_other(store: Store, wher
     assert [entry.seq for entry in await chain(store)] == list(range(1, 10))
     assert list(await store.tenants()) == ["default"]
     assert store.ready() == ""
+
+
+async def test_rows_are_read_page_by_page_in_the_order_of_their_keys(store: Store) -> None:
+    """Ours: who goes through many rows reads each once, and none of another kind or tenant."""
+    keys = ["lease:1", "lease:2", "lease:3", "lease-uses:1", "leased", "é:1"]
+    await appended(store, puts=tuple(Put(key=key, value=key.encode()) for key in keys))
+    await appended(store, tenant="other", puts=(Put(key="lease:4", value=b"4"),))
+    first = await store.page("default", "lease:", after="", limit=2)
+    assert [(row.key, row.value, row.version) for row in first] == [
+        ("lease:1", b"lease:1", 1),
+        ("lease:2", b"lease:2", 1),
+    ]
+    assert first[1] == await store.get("default", "lease:2")
+    await appended(store, puts=(Put(key="lease:3", value=None), Put(key="lease:5", value=b"5")))
+    assert [row.key for row in await store.page("default", "lease:", after="lease:2", limit=9)] == ["lease:5"]
+    assert list(await store.page("default", "lease:", after="lease:5", limit=9)) == []
+    assert [row.key for row in await store.page("default", "é:", after="a", limit=9)] == ["é:1"]
+
+
+async def test_keys_are_told_without_their_rows(store: Store) -> None:
+    """Ours: values may be large, and sealed."""
+    await appended(store, puts=tuple(Put(key=key, value=b"x" * 9) for key in ("b:2", "a:1", "b:1", "bb")))
+    await appended(store, tenant="other", puts=(Put(key="b:3", value=b"4"),))
+    assert list(await store.keys("default", "b:")) == ["b:1", "b:2"]
+    assert list(await store.keys("nobody", "b:")) == []

@@ -8,13 +8,14 @@ import anyio.lowlevel
 import pytest
 
 from gateway.core.approvals import ApprovalState
-from gateway.core.audit.entry import EntryType, Expect, Put
+from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Reason
 from gateway.core.principal import Principal
-from gateway.core.rows import input_key, intent_key, pending_key, read_intent
+from gateway.core.rows import HeldApproval, approval_key, input_key, intent_key, pending_key, read_intent
 from gateway.core.submission import IntentStatus, Submission
 from gateway.errors import (
     AlreadyResolved,
+    NotFound,
     StoreError,
 )
 from gateway.services import approvals as module
@@ -214,3 +215,47 @@ async def test_an_approval_that_is_cancelled_is_closed_with_the_reason_and_nobod
     assert world.approvals.open("default") == ()
     await world.call("pay", {"amount": 5})
     assert world.approvals.open("default") not in ((), (approval_id,))
+
+
+async def test_a_start_takes_no_approval_that_is_not_open() -> None:
+    """An input that was left behind, by whatever fault, opens nothing."""
+    made = world()
+    denied = await escalated(made)
+    await resolve(made, HUMAN, denied, approve=False)
+    left = tuple(Put(key=input_key(one), value=b"sealed") for one in (denied, "apr_of_nobody"))
+    draft = EntryDraft(
+        tenant="default", id="evt_x", type=EntryType.HEAD_ACCEPTED, time="2026-11-22T12:00:00.000Z", puts=left
+    )
+    await made.store.append(draft)
+    await made.approvals.load(["default"])
+    assert made.approvals.open("default") == ()
+
+
+async def test_one_whose_rows_go_while_it_is_looked_for_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the index and the row a slice of the retention may come."""
+    made = world()
+    approval_id = await escalated(made)
+    await resolve(made, HUMAN, approval_id, approve=False)
+    before = await made.list_approvals(HUMAN, state=ApprovalState.DENIED, page=1, page_size=9)
+    made.clock.advance(40 * 86_400)
+    find = made.approvals._find
+
+    async def removed_first(tenant: str, one: str) -> HeldApproval | None:
+        await made.retention.round()
+        return await find(tenant, one)
+
+    monkeypatch.setattr(made.approvals, "_find", removed_first)
+    assert await made.list_approvals(HUMAN, state=ApprovalState.DENIED, page=1, page_size=9) == before
+    assert made.store.row("default", approval_key(approval_id)) is None
+    assert await made.list_approvals(HUMAN, state=ApprovalState.DENIED, page=1, page_size=9) == before, "by the chain"
+
+
+async def test_one_that_the_index_knows_and_nobody_has_is_none() -> None:
+    """A store that lost a row shows what is left; it makes nothing up."""
+    made = world()
+    approval_id = await escalated(made)
+    await resolve(made, HUMAN, approval_id, approve=False)
+    made.store._rows.pop(("default", approval_key(approval_id)))
+    assert (await made.list_approvals(HUMAN, state=None, page=1, page_size=9)).items == ()
+    with pytest.raises(NotFound):
+        await made.approvals.show(HUMAN, approval_id)

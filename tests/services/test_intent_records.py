@@ -2,10 +2,12 @@
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect
-from gateway.core.submission import IntentStatus
+from gateway.core.rows import intent_key, read_intent
+from gateway.core.submission import IntentStatus, Outcome
 from gateway.errors import UpstreamTimeout
 from gateway.services.audit_query import shown
-from gateway.services.intent_records import first_decided, record_of
+from gateway.services.intent_records import first_decided, record_of, state_of
+from tests.services.submitting import ASK, BOUND, DEPLOY, HUMAN, KEY
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, World, tool
 
@@ -78,3 +80,40 @@ async def test_what_decided_nothing_is_no_intent() -> None:
     assert record_of(ends) is None
     assert record_of([]) is None
     assert first_decided(told) is told[0]
+
+
+async def test_the_entries_of_a_submitted_intent_say_what_its_row_does() -> None:
+    """The row goes after a while, and the intent is reported, shown and refused as before."""
+    for policy, acts in (
+        (ALLOW_ALL, ("outcome",)),
+        (DENY, ()),
+        (ASK, ()),
+        (ASK, ("no",)),
+        (ASK, ("yes",)),
+        (ASK, ("yes", "token")),
+        (ASK, ("yes", "token", "outcome")),
+        (ASK, ("yes", "other rule", "token")),
+    ):
+        made = World(policy=policy)
+        intent = (await made.intents.submit(KEY, DEPLOY)).record.id
+        for act in acts:
+            if act == "other rule":
+                made.policies.replace(ASK.replace("id: allow-all", "id: ask-again"))
+            elif act == "token":
+                await made.intents.show(BOUND, intent)
+            elif act == "outcome":
+                await made.intents.outcome(KEY, intent, Outcome.COMPLETED)
+            else:
+                await made.approvals.resolve(HUMAN, intent_id=intent, approve=act == "yes")
+        row = made.store.row("default", intent_key(intent))
+        assert row is not None
+        told = [shown(entry) for entry in await made.store.by_intent("default", intent)]
+        assert state_of(told) == read_intent(row.value, row.version), (policy, acts)
+
+
+async def test_a_tool_call_has_no_state_of_its_own() -> None:
+    """It reports itself; nor has an intent of which nothing is known."""
+    made = world()
+    await made.call("list_notes")
+    assert state_of(await entries(made)) is None
+    assert state_of([]) is None

@@ -10,8 +10,9 @@ import pytest
 from gateway.core.audit.entry import EntryType, Put
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.lease_rows import shape_key, uses_key
+from gateway.core.lease_rows import lease_key, shape_key, uses_key
 from gateway.core.leases import LeaseState
+from gateway.errors import NotFound
 from gateway.services import leases as module
 from gateway.services.leases import Leases, LeaseTerms
 from gateway.store.sealing import Sealer
@@ -234,3 +235,34 @@ async def test_the_sweep_ends_what_is_over_and_goes_on_after_a_store_that_failed
         group.cancel_scope.cancel()
     assert ended(made) == [("expired",)]
     assert await active(made) == [kept]
+
+
+async def test_a_start_takes_no_lease_that_is_not_active() -> None:
+    """A shape that was left behind, by whatever fault, brings nothing back into force."""
+    made = world()
+    over = await granted(made)
+    await made.leases.revoke(HUMAN, over)
+    left = tuple(Put(key=shape_key(one), value=b"sealed") for one in (over, "lse_of_nobody"))
+    await made.store.append(replace(draft(), puts=left))
+    made.leases = made.desk._leases = again(made)
+    await made.leases.load(["default"])
+    assert made.leases.active("default") == ()
+    assert not ran(await call(made))
+
+
+async def test_a_lease_that_ended_long_ago_is_shown_and_stays_ended() -> None:
+    """Its rows are gone; who looks for it, or revokes it, finds it as it was."""
+    made = world()
+    lease = await granted(made)
+    assert ran(await call(made, 7))
+    await made.leases.revoke(HUMAN, lease, reason="enough")
+    before = await made.leases.show(HUMAN, lease)
+    made.clock.advance(40 * 86_400)
+    await made.retention.round()
+    assert made.store.row("default", lease_key(lease)) is None
+    written = len(made.store.attempts)
+    assert await made.leases.show(HUMAN, lease) == await made.leases.revoke(HUMAN, lease) == before
+    assert (await made.leases.list(HUMAN, state=None, page=1, page_size=9)).items == (before,)
+    assert len(made.store.attempts) == written
+    with pytest.raises(NotFound):
+        await made.leases.show(replace(HUMAN, tenant="other"), lease)
