@@ -29,6 +29,7 @@ from gateway.identity.ids import RandomIds
 from gateway.parts import (
     amounts,
     audiences,
+    configured_tiers,
     data_folder,
     describe,
     front_limits,
@@ -37,7 +38,6 @@ from gateway.parts import (
     mounts,
     policy_path,
     recorded,
-    standing,
     store_options,
 )
 from gateway.policyfiles.directory import PolicyDirectory
@@ -241,7 +241,7 @@ class Gateway:
             policies=self._policies,
             state=store,
             clock=self._clock,
-            standing=standing(settings),
+            tiers=configured_tiers(settings),
             thresholds=known.thresholds,
             agents=known.agents,
             trust=known.trust,

@@ -19,14 +19,14 @@ from gateway.core.leases import Bounds
 from gateway.core.message import WireLimits
 from gateway.core.principal import TrustTier
 from gateway.core.redact import redact
+from gateway.core.tiers import ConfiguredTiers
 from gateway.core.worth import Amounts, amounts_of
 from gateway.downstream.bounds import FrontLimits
 from gateway.errors import ConfigurationError, Problem
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount, Spans, Upstream
-from gateway.services.facts import Standing
 from gateway.services.tracing import TracedUpstream
-from gateway.services.trust import Terms
+from gateway.services.trust import TrustTerms
 from gateway.settings import Settings, UpstreamSettings
 from gateway.store.sealing import data_key
 from gateway.store.sqlite.store import StoreOptions
@@ -40,6 +40,7 @@ __all__ = [
     "amounts",
     "audiences",
     "breaker_terms",
+    "configured_tiers",
     "data_folder",
     "describe",
     "front_limits",
@@ -55,7 +56,6 @@ __all__ = [
     "recorded",
     "require_tracing",
     "sealing_key",
-    "standing",
     "state_folder",
     "store_options",
     "trust_terms",
@@ -214,20 +214,20 @@ def store_options(settings: Settings) -> StoreOptions:
     )
 
 
-def standing(settings: Settings) -> Standing:
+def configured_tiers(settings: Settings) -> ConfiguredTiers:
     """Return the trust tiers from configuration."""
     tiers = settings.tiers
-    return Standing(
+    return ConfiguredTiers(
         default=tiers.default,
         agents=tiers.agents,
         thresholds={tier: tiers.threshold(tier) for tier in TrustTier},
     )
 
 
-def trust_terms(settings: Settings) -> Terms:
+def trust_terms(settings: Settings) -> TrustTerms:
     """Return what configuration says of trust that is earned."""
     tiers = settings.tiers
-    return Terms(earned=tiers.earned, start=tiers.default, ceiling=tiers.ceiling)
+    return TrustTerms(earned=tiers.earned, start=tiers.default, ceiling=tiers.ceiling)
 
 
 def breaker_terms(settings: Settings) -> BreakerTerms:

@@ -17,12 +17,12 @@ from gateway.identity.rs256 import Rs256
 from gateway.parts import (
     amounts,
     breaker_terms,
+    configured_tiers,
     data_folder,
     hold_terms,
     lease_bounds,
     public_url,
     sealing_key,
-    standing,
     store_options,
     trust_terms,
 )
@@ -54,9 +54,9 @@ from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
 from gateway.services.retention import Retention
 from gateway.services.running import Running
-from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
 from gateway.services.switches import Switches
+from gateway.services.thresholds import Thresholds
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
 from gateway.services.trust import Trust
@@ -105,11 +105,11 @@ class Directories:
             bind_agent=self._agent_of_key,
         )
         self.people = People(audit=store, state=store, clock=clock, ids=ids)
-        tiers = standing(settings)
+        tiers = configured_tiers(settings)
         self.thresholds = Thresholds(audit=store, state=store, clock=clock, ids=ids, configured=tiers.thresholds)
         self.shelf = SqliteShelf(data_folder(settings) / DATABASE)
         self.trust = Trust(
-            chain=store, shelf=self.shelf, state=store, clock=clock, standing=tiers, terms=trust_terms(settings)
+            chain=store, shelf=self.shelf, state=store, clock=clock, tiers=tiers, terms=trust_terms(settings)
         )
         self.trust_changes = TrustChanges(trust=self.trust, audit=store, agents=self.agents, clock=clock, ids=ids)
         vault = Sealer(data_key(store_options(settings).key_file))
@@ -292,7 +292,7 @@ class Directories:
             index=self.index,
             clock=self._clock,
             agents=self.agents,
-            standings=self.trust,
+            trust=self.trust,
         )
         return Services(
             authentication=self.authentication,
@@ -334,7 +334,7 @@ class Directories:
             index=self.index,
             approvals=self.approvals,
             agents=self.agents,
-            standings=self.trust,
+            trust=self.trust,
             readiness=readiness,
             deliveries=self.delivering,
             in_flight=lambda: in_flight.count,

@@ -20,9 +20,9 @@ from hashlib import sha256
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import TrustTier
+from gateway.core.trust.deserved import change_due, cites, deserved_by, fold
 from gateway.core.trust.evidence import Change, ChangeKind, Evidence, change_of, evidence_of
 from gateway.core.trust.record import Record
-from gateway.core.trust.standing import change_due, cites, fold, standing
 from gateway.settings import DEFAULT_THRESHOLDS
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -109,7 +109,7 @@ class Life:
         """Look once a day, as time alone can change a tier; note what is to be plotted."""
         self._change(now)
         self.tiers.append(self.tier)
-        self.scores.append(standing(self.record, now).score)
+        self.scores.append(deserved_by(self.record, now).score)
 
     def _append(
         self, now: datetime, what: EntryType, act: Act | None = None, *, effect: str = "", reasons: tuple[str, ...]

@@ -19,9 +19,9 @@ from gateway.services.metering import Metering
 from gateway.services.people import People
 from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
-from gateway.services.standing import Thresholds
 from gateway.services.stats import Stats
 from gateway.services.switches import Switches
+from gateway.services.thresholds import Thresholds
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
 from gateway.services.trust_changes import TrustChanges

@@ -16,9 +16,9 @@ Shown = Mapping[str, Any]
 
 
 def details_lines(approval: Shown) -> list[str]:
-    """Return the lines; of an approval without details those of its standing alone."""
+    """Return the lines; of an approval without details those of its status alone."""
     details = approval.get("details")
-    lines = [details["sentence"] if details else f"Approval {approval['id']}", "", *_standing(approval)]
+    lines = [details["sentence"] if details else f"Approval {approval['id']}", "", *_status(approval)]
     if details:
         lines += [*_what(details), *_why(details), *_who(approval, details), *_compared(details["lastAllowed"])]
         lines += _lease(approval, details["lease"])
@@ -39,7 +39,7 @@ def folded(rows: Sequence[Shown]) -> list[Shown]:
     return [row for row in rows if row["id"] in chosen]
 
 
-def _standing(approval: Shown) -> Iterator[str]:
+def _status(approval: Shown) -> Iterator[str]:
     role = visible(str(approval["requiredRole"]))
     if approval["status"] == "pending":
         yield f"Pending: {time_left(approval['secondsLeft'])} left (until {approval['expiresAt']})"

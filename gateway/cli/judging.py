@@ -8,11 +8,11 @@ from gateway.core.intent.classify import classify
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import DEFAULT_TENANT, Principal, TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.policyfiles.files import load_bundle
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.services.explain import Explanation, Question, explain
 from gateway.services.policy_check import Judge
-from gateway.services.standing import Standing
 from gateway.settings import Settings
 from gateway.telemetry.clock import SystemClock
 
@@ -54,4 +54,4 @@ def tier_of(agent: str, settings: Settings, named: TrustTier | None) -> TrustTie
     if named is not None:
         return named
     tiers = settings.tiers
-    return Standing(default=tiers.default, agents=tiers.agents, thresholds={}).tier(DEFAULT_TENANT, agent)
+    return ConfiguredTiers(default=tiers.default, agents=tiers.agents, thresholds={}).tier(DEFAULT_TENANT, agent)

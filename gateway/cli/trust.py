@@ -136,16 +136,15 @@ async def _reports(settings: "Settings", tenant: str | None) -> "list[TrustRepor
 
 def _report(found: "TrustReport", settings: "Settings") -> dict[str, Any]:
     """Return what the log of a tenant gives, for programs."""
-    from gateway.core.trust.standing import standing
-    from gateway.parts import standing as configured
-    from gateway.parts import trust_terms
+    from gateway.core.trust.deserved import deserved_by
+    from gateway.parts import configured_tiers, trust_terms
     from gateway.telemetry.clock import SystemClock
 
-    terms, given, now = trust_terms(settings), configured(settings), SystemClock().now()
+    terms, given, now = trust_terms(settings), configured_tiers(settings), SystemClock().now()
     agents = []
     for agent, record in found.records.items():
         pinned = given.pinned(found.tenant, agent)
-        one = standing(record, now, ceiling=terms.ceiling, start=terms.start)
+        one = deserved_by(record, now, ceiling=terms.ceiling, start=terms.start)
         earned = min(one.tier, one.recorded) if terms.earned else terms.start
         agents.append(
             {

@@ -107,7 +107,7 @@ def approval_page(view: ApprovalView, *, token: str, me: str) -> bytes:
     return _page(
         "Approval",
         tag("h1", title),
-        _standing(view),
+        _status(view),
         _alike(view),
         *((_what(details), _why(view, details), _who(view, details), _compared(details.compared)) if details else ()),
         _answer(view, path, token, me),
@@ -118,7 +118,7 @@ def approval_page(view: ApprovalView, *, token: str, me: str) -> bytes:
 # --- the parts of an approval -----------------------------------------------------------------------------------------
 
 
-def _standing(view: ApprovalView) -> Html:
+def _status(view: ApprovalView) -> Html:
     one = view.approval
     if one.state is not ApprovalState.PENDING:
         by = f" by {visible(one.resolved_by)} at {one.resolved}" if one.resolved else ""

@@ -78,7 +78,7 @@ ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
 
 
 class TrustTier(IntEnum):
-    """Standing of an agent, `T0` (new) to `T4` (proven). It caps the risk that may be allowed without a human."""
+    """How far an agent is trusted, `T0` (new) to `T4` (proven): caps the risk that may be allowed without a human."""
 
     T0 = 0
     T1 = 1

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from gateway.core.principal import TrustTier
 
-__all__ = ["AgentStanding", "Readings"]
+__all__ = ["AgentTrust", "Readings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentStanding:
-    """Where one agent stands now; `score` is 0 to 100."""
+class AgentTrust:
+    """How far one agent is trusted now; `score` is 0 to 100."""
 
     agent: str
     tier: TrustTier
@@ -32,7 +32,7 @@ class Readings:
 
     pending_intents: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     pending_approvals: Mapping[str, int] = field(default_factory=dict)
-    standings: Mapping[str, tuple[AgentStanding, ...]] = field(default_factory=dict)
+    trust: Mapping[str, tuple[AgentTrust, ...]] = field(default_factory=dict)
     in_flight: int = 0
     held: Mapping[str, int] = field(default_factory=dict)
     chains: Mapping[str, tuple[bool, float]] = field(default_factory=dict)

@@ -71,7 +71,7 @@ class Session:
         self._clock = clock
         self._ids = ids
 
-    # --- standing
+    # --- how it is
 
     @property
     def idle(self) -> bool:

@@ -59,11 +59,11 @@ class Stand(Protocol):
         ...
 
 
-class Standings(Protocol):
-    """Where the standing of agents is known (`services/trust.py`)."""
+class AgentTiers(Protocol):
+    """Where the tiers of agents are known (`services/trust.py`)."""
 
     def shown(self, tenant: str, agent: str) -> Stand:
-        """Return the standing of an agent, without waiting. Raises StoreError where it is not known now."""
+        """Return an agent's tier and score, without waiting. Raises StoreError where they are not known now."""
         ...
 
 
@@ -120,14 +120,14 @@ class Accounts:
         index: RecordIndex,
         clock: Clock,
         agents: Slugs,
-        standings: Standings,
+        trust: AgentTiers,
     ) -> None:
         self._policies = policies
         self._state = state
         self._index = index
         self._clock = clock
         self._agents = agents
-        self._standings = standings
+        self._trust = trust
 
     async def list(
         self, principal: Principal, *, agent: str = "", upstream: str = "", page: int, page_size: int
@@ -214,7 +214,7 @@ class Accounts:
         budget = row.budget
         agent = row.whose if budget.per == "agent" and row.whose else agent
         upstream = row.whose if budget.per == "upstream" and row.whose else upstream
-        tier = self._standings.shown(tenant, agent).tier if agent else None
+        tier = self._trust.shown(tenant, agent).tier if agent else None
         named = Named(agent=_named(tenant, agent), upstream=upstream, tier=tier)
         view = account_view(budget, row.whose, _tally(row, now), limits(bundle, budget, named))
         return replace(view, submitted=row.submitted)

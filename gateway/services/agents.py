@@ -1,7 +1,7 @@
 """The agents of every tenant: who is registered, under which slug, and what each declared for itself.
 
 Owns the directory. It is whole in memory, read at the start and changed only once the change is durable: one process
-owns the store. The value and the rule for slugs are `core/agents.py`; tiers are `services/standing.py`.
+owns the store. The value and the rule for slugs are `core/agents.py`; tiers are `core/tiers.py`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -117,7 +117,7 @@ class Agents:
         """Return the agent in whose name a request of this principal acts, as its body names it.
 
         A credential that is bound to an agent acts as that one only. Where the agent need not be `known`, it is
-        registered, with the lowest standing that is configured. `field` is the name of the field in the body.
+        registered, at the tier that is configured for all. `field` is the name of the field in the body.
 
         Raises:
             AgentNotFound: it must be known and is not.

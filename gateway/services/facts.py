@@ -16,12 +16,12 @@ from gateway.core.decision import Stop, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.switches import SWITCHES_KEY
+from gateway.core.tiers import ConfiguredTiers
 from gateway.ports import Clock, PolicySource, StateStore
 from gateway.services.budgets import Budgets
-from gateway.services.standing import Standing
 from gateway.services.trusted import Given, Trusted
 
-__all__ = ["Caps", "Circuits", "FactSource", "Restrictions", "Standing", "Stops", "Trusting", "seen_key"]
+__all__ = ["Caps", "Circuits", "FactSource", "Restrictions", "Stops", "Trusting", "seen_key"]
 
 SEEN_KEPT = 100_000
 """Rows of `seen_key` remembered as present; a miss is read from the store, so this only bounds memory."""
@@ -50,7 +50,7 @@ class Trusting(Protocol):
     """What agents have earned; kept in memory, since every decision asks."""
 
     async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
-        """Return an agent's standing for one decision. Raises StoreError where it is not known."""
+        """Return how far an agent is trusted, for one decision. Raises StoreError where that is not known."""
         ...
 
     def tier(self, tenant: str, agent: str) -> TrustTier:
@@ -83,7 +83,7 @@ class Circuits(Protocol):
 
 
 class FactSource:
-    """Reads policies, standing and state into the facts of one call."""
+    """Reads policies, trust and state into the facts of one call."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class FactSource:
         policies: PolicySource,
         state: StateStore,
         clock: Clock,
-        standing: Standing,
+        tiers: ConfiguredTiers,
         trust: Trusting | None,
         stops: Stops | None,
         circuits: Circuits | None,
@@ -106,9 +106,9 @@ class FactSource:
         self._policies = policies
         self._state = state
         self._clock = clock
-        self._caps = thresholds or standing
+        self._caps = thresholds or tiers
         self._agents = agents
-        self._trust = trust or Given(standing)
+        self._trust = trust or Given(tiers)
         self._stops = stops
         self._circuits = circuits
         self._seen: set[tuple[str, str]] = set()

@@ -67,7 +67,7 @@ def state_of(entries: Sequence[JsonObject]) -> IntentState | None:
     asked = (one for one in reversed(entries) if one["effect"] == Effect.ESCALATE and one["body"].get("approvalId"))
     issued = any(one["type"] == EntryType.TOKEN_ISSUED for one in entries)
     return IntentState(
-        status=_standing(entries)[0],
+        status=_status(entries)[0],
         agent=first["agent"],
         credential=next(asked, first)["body"]["facts"]["credential"],
         submitted=True,
@@ -79,7 +79,7 @@ def state_of(entries: Sequence[JsonObject]) -> IntentState | None:
 def _record(first: JsonObject, last: JsonObject, entries: Sequence[JsonObject]) -> IntentRecord:
     called, decision, intent = first["body"]["call"], last["body"]["decision"], last["body"]["intent"]
     told = called.get("told", {})
-    status, updated, error = _standing(entries)
+    status, updated, error = _status(entries)
     return IntentRecord(
         id=first["intentId"],
         tenant=first["tenant"],
@@ -112,7 +112,7 @@ def _record(first: JsonObject, last: JsonObject, entries: Sequence[JsonObject]) 
     )
 
 
-def _standing(entries: Sequence[JsonObject]) -> tuple[IntentStatus, str, str]:
+def _status(entries: Sequence[JsonObject]) -> tuple[IntentStatus, str, str]:
     """Return the status, since when it holds, and what a failed outcome said."""
     status, updated, error = IntentStatus.PENDING, "", ""
     for entry in entries:

@@ -22,7 +22,7 @@ MAX_OVERLAP_S: Final = 86_400
 """A day: long enough to bring a new secret everywhere, and an old one does not linger for good."""
 
 _PLAIN_ROLES: Final = frozenset({Role.VIEWER, Role.AGENT})
-"""Roles that are their scopes and no more; any other is also a standing, for example as an approver."""
+"""Roles that are their scopes and no more; any other counts by itself too, for example as an approver's."""
 
 
 def check_fields(

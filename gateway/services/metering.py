@@ -14,14 +14,14 @@ import anyio
 
 from gateway.core.agents import Agent
 from gateway.core.principal import SYSTEM_TENANT, TrustTier
-from gateway.core.readings import AgentStanding, Readings
+from gateway.core.readings import AgentTrust, Readings
 from gateway.core.submission import IntentStatus
 from gateway.errors import StoreError
 from gateway.ports import AuditReader, IntentFilter, RecordIndex
 from gateway.services.readiness import OK, Readiness
 from gateway.services.stats import OpenApprovals
 
-__all__ = ["Meter", "Metering", "Sources", "Standings"]
+__all__ = ["AgentTiers", "Meter", "Metering", "Sources"]
 
 READ_S: Final = 3.0
 """For one reading of the store."""
@@ -58,15 +58,15 @@ class Stand(Protocol):
         ...
 
 
-class Standings(Protocol):
-    """Where the standing of agents is known (`services/trust.py`)."""
+class AgentTiers(Protocol):
+    """Where the tiers of agents are known (`services/trust.py`)."""
 
     def agents(self, tenant: str) -> Sequence[str]:
         """Return the agents of whom there is a record, registered or not."""
         ...
 
     def shown(self, tenant: str, agent: str) -> Stand:
-        """Return the standing of an agent, without waiting. Raises StoreError where it is not known now."""
+        """Return an agent's tier and score, without waiting. Raises StoreError where they are not known now."""
         ...
 
 
@@ -99,7 +99,7 @@ class Sources:
     index: RecordIndex
     approvals: OpenApprovals
     agents: Registered
-    standings: Standings
+    trust: AgentTiers
     readiness: Readiness
     deliveries: Backlog
     in_flight: Callable[[], int]
@@ -140,9 +140,9 @@ class Metering:
         asked = (tenant,) if tenant else tuple(one for one in tenants or () if one != SYSTEM_TENANT)
         intents: dict[tuple[str, str, str], int] = {}
         approvals: dict[str, int] = {}
-        standings: dict[str, tuple[AgentStanding, ...]] = {}
+        trust: dict[str, tuple[AgentTrust, ...]] = {}
         for one in asked:
-            standings[one] = await look.at(self._standings(one)) or ()
+            trust[one] = await look.at(self._trust(one)) or ()
             counts = await look.at(sources.index.intent_counts(one, _PENDING))
             intents |= {(one, agent, kind): count for (agent, kind, _), count in (counts or {}).items()}
             waiting = await look.at(sources.approvals.pending(one))
@@ -150,7 +150,7 @@ class Metering:
         readings = Readings(
             pending_intents=intents,
             pending_approvals=approvals,
-            standings=standings,
+            trust=trust,
             in_flight=sources.in_flight(),
             held=sources.held(),
             chains=sources.chains(),
@@ -165,16 +165,16 @@ class Metering:
         )
         return readings, None if tenants is None else frozenset(tenants)
 
-    async def _standings(self, tenant: str) -> tuple[AgentStanding, ...]:
-        """Return where the tenant's agents stand: those that are registered, the oldest first, then those that are not.
+    async def _trust(self, tenant: str) -> tuple[AgentTrust, ...]:
+        """Return how far the tenant's agents are trusted: the registered ones, the oldest first, then the others.
 
         Raises StoreError where that is not known now.
         """
-        known, found = self._sources.standings, []
+        known, found = self._sources.trust, []
         registered = [one.slug for one in reversed(self._sources.agents.list(tenant))]
         for number, agent in enumerate(dict.fromkeys((*registered, *known.agents(tenant)))):
             stand = known.shown(tenant, agent)
-            found.append(AgentStanding(agent=agent, tier=stand.tier, score=stand.score))
+            found.append(AgentTrust(agent=agent, tier=stand.tier, score=stand.score))
             if number % AT_ONCE == AT_ONCE - 1:
                 await anyio.lowlevel.checkpoint()
         return tuple(found)

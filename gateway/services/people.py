@@ -160,7 +160,7 @@ class People:
         problem = name_problem(name)
         if problem:
             raise InvalidRequest(FieldProblem(path=("name",), message=problem))
-        _require_standing(by, role)
+        _require_role(by, role)
         async with self._settled(by.tenant):
             if self._named(by.tenant, name) is not None:
                 msg = f"There is a user '{name}' already."
@@ -185,7 +185,7 @@ class People:
     async def change(self, by: Principal, name: str, *, role: Role | None = None, disabled: bool | None = None) -> User:
         """Give a user another role, disable or enable it; None leaves that as it is.
 
-        A change ends the user's sessions and login codes: what was handed out under the old standing is void.
+        A change ends the user's sessions and login codes: what was handed out under the old role is void.
         Raises NotFound, Forbidden and StoreError as `create`.
         """
         async with self._settled(by.tenant):
@@ -195,8 +195,8 @@ class People:
                 role=before.role if role is None else role,
                 disabled=before.disabled if disabled is None else disabled,
             )
-            _require_standing(by, before.role)
-            _require_standing(by, user.role)
+            _require_role(by, before.role)
+            _require_role(by, user.role)
             if user == before:
                 return user
             sessions = [one for one in self._sessions.values() if one.user == user.id]
@@ -233,7 +233,7 @@ class People:
         """
         async with self._settled(by.tenant):
             user = self.find(by, name)
-            _require_standing(by, user.role)
+            _require_role(by, user.role)
             if user.disabled:
                 msg = f"User '{user.name}' is disabled."
                 raise StateConflict(msg)
@@ -386,10 +386,10 @@ def _elsewhere(table: dict[str, _One], tenant: str) -> dict[str, _One]:
 
 
 _PLAIN_ROLES: Final = frozenset({Role.VIEWER, Role.AGENT})
-"""Roles that are their scopes and no more; any other is a standing too, for example as an approver."""
+"""Roles that are their scopes and no more; any other counts by itself too, for example as an approver's."""
 
 
-def _require_standing(by: Principal, role: Role) -> None:
+def _require_role(by: Principal, role: Role) -> None:
     """Let nobody hand out, take away or log in to what it may not do itself. Raises Forbidden."""
     missing = ({Scope.KEYS_WRITE} | ROLE_SCOPES[role]) - by.scopes
     if missing:

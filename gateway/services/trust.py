@@ -26,18 +26,16 @@ import orjson
 from gateway.core.audit.entry import EntryDraft, Expect
 from gateway.core.facts import Grounds
 from gateway.core.principal import SYSTEM_TENANT, TrustTier
+from gateway.core.tiers import ConfiguredTiers
+from gateway.core.trust.deserved import Deserved, deserved_by, fold
 from gateway.core.trust.evidence import Change, change_of, evidence_of, read_chained
 from gateway.core.trust.failing import Failing, failing_after, read_failing
 from gateway.core.trust.record import NEW, Record, read_record
-from gateway.core.trust.standing import Standing as Deserved
-from gateway.core.trust.standing import fold
-from gateway.core.trust.standing import standing as standing_of
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, Clock, Followed, KeptRecords, RecordShelf, StateStore
-from gateway.services.standing import Standing
 from gateway.services.trusted import Trusted, given
 
-__all__ = ["AT_ONCE", "ROWS", "Held", "Terms", "Trust", "trust_key"]
+__all__ = ["AT_ONCE", "ROWS", "HeldRecord", "Trust", "TrustTerms", "trust_key"]
 
 PAGE: Final = 2_000
 """Entries folded without a pause, some 10 ms of the event loop."""
@@ -57,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class TrustTerms:
     """What configuration says of trust that is earned: `earned` False leaves everybody at the tier it begins with."""
 
     earned: bool = True
@@ -65,7 +63,7 @@ class Terms:
     ceiling: TrustTier = TrustTier.T2
 
 
-class Held:
+class HeldRecord:
     """One agent's record as of `seq`, the last entry that moved it. `version` is its row's, None where not known.
 
     `failing` says whose doing its failures are, None where it has none. `deserved` and `trusted` are what was made of
@@ -112,7 +110,7 @@ class _Book:
         self.found = 0
         self.ready = True
         self.fault = ""
-        self.agents: dict[str, Held] = {}
+        self.agents: dict[str, HeldRecord] = {}
         self.dirty: set[str] = set()
         self.kept = 0
 
@@ -133,7 +131,14 @@ class Trust:
     """The records of every tenant's agents."""
 
     def __init__(
-        self, *, chain: Followed, shelf: RecordShelf, state: StateStore, clock: Clock, standing: Standing, terms: Terms
+        self,
+        *,
+        chain: Followed,
+        shelf: RecordShelf,
+        state: StateStore,
+        clock: Clock,
+        tiers: ConfiguredTiers,
+        terms: TrustTerms,
     ) -> None:
         self.terms = terms
         self.pending: dict[tuple[str, str], None] = {}
@@ -143,10 +148,10 @@ class Trust:
         self._shelf = shelf
         self._state = state
         self._clock = clock
-        self._standing = standing
+        self._tiers = tiers
         self._books: dict[str, _Book] = {}
         self._behind = anyio.Event()
-        self._newcomer = standing_of(NEW, clock.now(), ceiling=terms.ceiling, start=terms.start)
+        self._newcomer = deserved_by(NEW, clock.now(), ceiling=terms.ceiling, start=terms.start)
         chain.follow(self._hear, self._lost)
 
     async def load(self, tenants: Iterable[str]) -> None:
@@ -176,7 +181,7 @@ class Trust:
         return f"the agents of {len(without)} tenant(s) have no tier now: {why}"
 
     async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
-        """Return an agent's standing for one decision. Raises StoreError where it is not known."""
+        """Return how far an agent is trusted, for one decision. Raises StoreError where that is not known."""
         book = self._books.get(tenant)
         held = None
         if book is not None:
@@ -197,11 +202,11 @@ class Trust:
         return TrustTier.T0 if book is not None and not book.ready else self.shown(tenant, agent).tier
 
     def shown(self, tenant: str, agent: str) -> Trusted:
-        """Return an agent's standing for people. Raises StoreError as `trusted`."""
+        """Return how far an agent is trusted, for people. Raises StoreError as `trusted`."""
         held = self.held(tenant, agent)
         return self._of_new(tenant, agent) if held is None else self._weighed(tenant, agent, held, self._clock.now())
 
-    def held(self, tenant: str, agent: str) -> Held | None:
+    def held(self, tenant: str, agent: str) -> HeldRecord | None:
         """Return an agent's record; None where no entry says anything of it. Raises StoreError as `trusted`."""
         book = self._books.get(tenant)
         if book is None:
@@ -221,7 +226,7 @@ class Trust:
 
     def pinned(self, tenant: str, agent: str) -> TrustTier | None:
         """Return the tier that configuration gives an agent for good; None where it earns its own."""
-        pinned = self._standing.pinned(tenant, agent)
+        pinned = self._tiers.pinned(tenant, agent)
         return self.terms.start if pinned is None and not self.terms.earned else pinned
 
     async def version(self, tenant: str, agent: str) -> int:
@@ -284,7 +289,7 @@ class Trust:
             return
         held = book.agents.get(entry.agent)
         if held is None:
-            held = book.agents[entry.agent] = Held(pinned=self.pinned(book.tenant, entry.agent))
+            held = book.agents[entry.agent] = HeldRecord(pinned=self.pinned(book.tenant, entry.agent))
             held.version = 0
         before = held.record
         held.record = fold(before, told)
@@ -304,18 +309,18 @@ class Trust:
 
     # --- what follows from a record -----------------------------------------------------------------------------------
 
-    def _weigh(self, tenant: str, agent: str, held: Held, now: datetime) -> Deserved:
+    def _weigh(self, tenant: str, agent: str, held: HeldRecord, now: datetime) -> Deserved:
         """Return what the record deserves today, and note it down where that is due a change."""
         if held.deserved is None or held.day != now.toordinal():
             held.day = now.toordinal()
             held.trusted = None
-            held.deserved = standing_of(held.record, now, ceiling=self.terms.ceiling, start=self.terms.start)
+            held.deserved = deserved_by(held.record, now, ceiling=self.terms.ceiling, start=self.terms.start)
             if held.deserved.tier != held.deserved.recorded and held.pinned is None:
                 self.pending[tenant, agent] = None
                 self.due.set()
         return held.deserved
 
-    def _weighed(self, tenant: str, agent: str, held: Held, now: datetime) -> Trusted:
+    def _weighed(self, tenant: str, agent: str, held: HeldRecord, now: datetime) -> Trusted:
         deserved = self._weigh(tenant, agent, held, now)
         if held.trusted is not None:
             return held.trusted
@@ -337,7 +342,7 @@ class Trust:
         return made
 
     def _of_new(self, tenant: str, agent: str) -> Trusted:
-        """Return the standing of an agent of whom nothing is known."""
+        """Return how far an agent is trusted of whom nothing is known."""
         pinned = self.pinned(tenant, agent)
         if pinned is not None:
             return given(pinned, 0)
@@ -349,7 +354,7 @@ class Trust:
             expects=(Expect(key=trust_key(agent), version=0),),
         )
 
-    async def _learn(self, tenant: str, agent: str, held: Held) -> None:
+    async def _learn(self, tenant: str, agent: str, held: HeldRecord) -> None:
         """Read the version of a row that has changed; the store has it in memory. Raises StoreError."""
         while held.version is None:
             changes = held.changes
@@ -437,7 +442,7 @@ class Trust:
             if record is None:
                 return
             failing = read_failing(*more) if more else None
-            agents[agent] = Held(record=record, seq=seq, pinned=self.pinned(book.tenant, agent), failing=failing)
+            agents[agent] = HeldRecord(record=record, seq=seq, pinned=self.pinned(book.tenant, agent), failing=failing)
         book.agents = agents
         book.seq = book.kept = kept.seq
         book.hash = kept.hash
@@ -452,7 +457,7 @@ class Trust:
 
 
 def trust_key(agent: str) -> str:
-    """Return the key of the state row that each change of an agent's standing writes."""
+    """Return the key of the state row that each change of an agent's trust writes."""
     return f"{ROWS}{agent}"
 
 
@@ -461,7 +466,7 @@ def _put_by(book: _Book, agents: Iterable[str]) -> KeptRecords:
     return KeptRecords(seq=book.seq, hash=book.hash, records=records)
 
 
-def _text(held: Held) -> bytes:
+def _text(held: HeldRecord) -> bytes:
     """Return one record as it is put by: its last entry, itself, and whose doing its failures are, if it has some."""
     failing = () if held.failing is None else (orjson.Fragment(held.failing.written()),)
     return orjson.dumps((held.seq, orjson.Fragment(held.record.written()), *failing))

@@ -22,10 +22,10 @@ from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.principal import CLI_CREDENTIAL, Principal, Role, TrustTier
 from gateway.core.redact import redact
 from gateway.core.submitted import MAX_TEXT_CHARS, is_text
+from gateway.core.trust.deserved import Need, change_due, cites, needs
 from gateway.core.trust.evidence import ChangeKind, EvidenceKind
 from gateway.core.trust.model import VERSION
 from gateway.core.trust.record import NEW, Cited, Record
-from gateway.core.trust.standing import Need, change_due, cites, needs
 from gateway.errors import AgentNotFound, FieldProblem, Forbidden, InvalidRequest, StateConflict, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
 from gateway.services.agents import Agents
@@ -41,7 +41,7 @@ AGAIN_S: Final = 1.0
 """Between two attempts to write what the store did not take."""
 
 ATTEMPTS: Final = 5
-"""How often a human's change starts again because the agent's standing changed meanwhile."""
+"""How often a human's change starts again because the agent's trust changed meanwhile."""
 
 _ROLES: Final = frozenset({Role.ADMIN, Role.POLICY_ADMIN})
 """Who may say how far an agent rises: those who say what a tier may do (contract, section 1)."""
@@ -182,13 +182,13 @@ class TrustChanges:
     ) -> TrustView:
         """Freeze an agent or let it go, and set its ceiling, as a human of its tenant says; each is an entry.
 
-        Frozen, an agent is not promoted; it may still fall. `version` is that of the standing that was looked at.
+        Frozen, an agent is not promoted; it may still fall. `version` is that of the trust that was looked at.
 
         Raises:
             Forbidden: the principal is neither `admin` nor `policy_admin`, or is an agent.
             AgentNotFound: this tenant has no such agent.
             InvalidRequest: no reason, or nothing to change.
-            StateConflict: the standing has changed since, or the configuration gives the agent its tier.
+            StateConflict: the trust has changed since, or the configuration gives the agent its tier.
             StoreError: it could not be made durable; of two changes the first may be.
         """
         agent = self._agent(principal.tenant, name)

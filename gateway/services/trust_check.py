@@ -20,10 +20,10 @@ from gateway.core.audit.entry import EntryDraft, EntryType, StoredEntry
 from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import TrustTier
+from gateway.core.trust.deserved import change_due, deserved_by, fold
 from gateway.core.trust.evidence import BY_THE_MODEL, Change, change_of, evidence_of, read_chained
 from gateway.core.trust.model import VERSION
 from gateway.core.trust.record import NEW, Record, read_record
-from gateway.core.trust.standing import change_due, fold, standing
 from gateway.ports import KeptRecords, StateRow
 from gateway.services.trust import ROWS
 
@@ -180,7 +180,7 @@ class TrustCheck:
         if agent.changed > up_to and chained.effect != Effect.DENY:
             self._differ(entry.seq, chained.agent, "decision", f"rests on entry {up_to}", f"changed by {agent.changed}")
         self._overtaken += record is not agent.record
-        found = standing(
+        found = deserved_by(
             record,
             datetime.fromisoformat(facts["now"]),
             ceiling=TrustTier[grounds["ceiling"]],

@@ -12,11 +12,11 @@ from typing import Final
 import orjson
 
 from gateway.core.principal import TrustTier
+from gateway.core.trust.deserved import Move, deserved_by, fold, move
 from gateway.core.trust.evidence import Change, Evidence, change_of, evidence_of, read_chained
 from gateway.core.trust.record import NEW, Record
-from gateway.core.trust.standing import Move, fold, move, standing
 from gateway.ports import Clock, RecordShelf
-from gateway.services.trust import Terms
+from gateway.services.trust import TrustTerms
 
 __all__ = ["MOVES", "POINTS", "History", "Point", "TrustHistory"]
 
@@ -49,7 +49,7 @@ class History:
 class TrustHistory:
     """Folds one agent's entries once more."""
 
-    def __init__(self, *, shelf: RecordShelf, clock: Clock, terms: Terms) -> None:
+    def __init__(self, *, shelf: RecordShelf, clock: Clock, terms: TrustTerms) -> None:
         self._shelf = shelf
         self._clock = clock
         self._terms = terms
@@ -92,7 +92,7 @@ class TrustHistory:
 
     def _point(self, record: Record, day: int) -> Point:
         moment = datetime.fromordinal(day).replace(tzinfo=self._clock.now().tzinfo)
-        found = standing(record, moment, ceiling=self._terms.ceiling, start=self._terms.start)
+        found = deserved_by(record, moment, ceiling=self._terms.ceiling, start=self._terms.start)
         return Point(day=moment.date().isoformat(), score=found.score, tier=min(found.tier, found.recorded))
 
 

@@ -1,4 +1,4 @@
-"""What a decision is told of an agent's standing, and the standing that is given by configuration instead of earned.
+"""How far an agent is trusted, as a decision is told it; also where configuration says so and nothing is earned.
 
 Owns the value and nothing that changes. What is earned is `services/trust.py`.
 """
@@ -9,8 +9,8 @@ from typing import Final
 from gateway.core.audit.entry import Expect
 from gateway.core.facts import Grounds
 from gateway.core.principal import TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.core.value import value
-from gateway.services.standing import Standing
 
 __all__ = ["POINTS_PER_TIER", "Given", "Trusted", "given"]
 
@@ -20,7 +20,7 @@ POINTS_PER_TIER: Final = 25
 
 @value
 class Trusted:
-    """An agent's standing. `grounds` are None where its tier is the configuration's, which nothing moves."""
+    """How far an agent is trusted. `grounds` are None where its tier is the configuration's, which nothing moves."""
 
     tier: TrustTier
     score: int
@@ -30,20 +30,20 @@ class Trusted:
 
 
 class Given:
-    """Every agent's standing where nothing is earned."""
+    """How far every agent is trusted where nothing is earned."""
 
-    def __init__(self, standing: Standing) -> None:
-        self._standing = standing
+    def __init__(self, tiers: ConfiguredTiers) -> None:
+        self._tiers = tiers
 
     async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
-        """Return an agent's standing for one decision."""
-        return given(self._standing.tier(tenant, agent))
+        """Return how far an agent is trusted, for one decision."""
+        return given(self._tiers.tier(tenant, agent))
 
     def tier(self, tenant: str, agent: str) -> TrustTier:
         """Return an agent's tier."""
-        return self._standing.tier(tenant, agent)
+        return self._tiers.tier(tenant, agent)
 
 
 def given(tier: TrustTier, failures_in_row: int = 0) -> Trusted:
-    """Return the standing that a tier from configuration stands for."""
+    """Return how far an agent is trusted whose tier is the configuration's."""
     return Trusted(tier=tier, score=tier * POINTS_PER_TIER, failures_in_row=failures_in_row)

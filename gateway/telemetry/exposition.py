@@ -69,15 +69,15 @@ class Exposition:
     def _read(self, readings: Readings, most: int) -> Iterator[tuple[str, Numbers]]:
         """Yield the gauges."""
         yield "intendedops_intents_pending_approval", self._pending(readings, most)
-        standings = readings.standings
+        trust = readings.trust
         # Beyond the bound agents have no score here: one for all of them would be nobody's.
         yield (
             "intendedops_trust_score",
-            {(whose, one.agent, one.tier.name): one.score for whose, all_ in standings.items() for one in all_[:most]},
+            {(whose, one.agent, one.tier.name): one.score for whose, all_ in trust.items() for one in all_[:most]},
         )
         yield (
             "intendedops_agents_by_tier",
-            _summed(((whose, one.tier.name), 1) for whose, all_ in standings.items() for one in all_),
+            _summed(((whose, one.tier.name), 1) for whose, all_ in trust.items() for one in all_),
         )
         yield "intended_calls_in_flight", {(): readings.in_flight}
         yield "intended_calls_held", _by_tenant(readings.held)

@@ -31,6 +31,7 @@ from gateway.core.message import WireLimits
 from gateway.core.presentation import Alike, ApprovalView, Details, Listed
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
+from gateway.core.tiers import ConfiguredTiers
 from gateway.ports import IntentFilter, Page
 from gateway.services.accounts import Accounts
 from gateway.services.agents import Agents
@@ -46,12 +47,12 @@ from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
 from gateway.services.refusals import Refusals
-from gateway.services.standing import Standing, Thresholds
 from gateway.services.stats import Stats
 from gateway.services.switches import Switches
+from gateway.services.thresholds import Thresholds
 from gateway.services.tokens import Tokens
 from gateway.services.trail import Trail
-from gateway.services.trust import Terms, Trust
+from gateway.services.trust import Trust, TrustTerms
 from gateway.services.trust_changes import TrustChanges
 from gateway.services.trust_history import TrustHistory
 from gateway.services.webhooks import Webhooks
@@ -356,9 +357,9 @@ async def opened() -> House:
     intents, approvals, courier = ScriptedIntents(), ScriptedApprovals(), ToldCourier()
     views, lists, leases = ScriptedViews(approvals), ScriptedLists(approvals), ScriptedLeases(approvals)
     caps = dict.fromkeys(TrustTier, Caps(allow_below=30, deny_from=80))
-    agents, shelf, terms = Agents(**written, taxonomy=TAXONOMY), MemoryShelf(store), Terms()
-    given = Standing(default=TrustTier.T0, agents={}, thresholds=caps)
-    trust = Trust(chain=store, shelf=shelf, state=store, clock=clock, standing=given, terms=terms)
+    agents, shelf, terms = Agents(**written, taxonomy=TAXONOMY), MemoryShelf(store), TrustTerms()
+    given = ConfiguredTiers(default=TrustTier.T0, agents={}, thresholds=caps)
+    trust = Trust(chain=store, shelf=shelf, state=store, clock=clock, tiers=given, terms=terms)
     services = Services(
         authentication=Authentication(keys=keys, limits=RateLimits(clock), sessions=people),
         intents=intents,  # type: ignore[arg-type]
@@ -367,7 +368,7 @@ async def opened() -> House:
         approval_views=views,  # type: ignore[arg-type]
         leases=leases,  # type: ignore[arg-type]
         agents=agents,
-        accounts=Accounts(policies=policies, state=store, index=index, clock=clock, agents=agents, standings=trust),
+        accounts=Accounts(policies=policies, state=store, index=index, clock=clock, agents=agents, trust=trust),
         trust=TrustChanges(trust=trust, audit=store, agents=agents, clock=clock, ids=ids),
         trust_history=TrustHistory(shelf=shelf, clock=clock, terms=terms),
         thresholds=Thresholds(**written, configured=caps),

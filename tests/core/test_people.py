@@ -32,7 +32,7 @@ SESSION = PortalSession(tenant="t", id="ps_1", user="usr_1", opened=NOON, expire
 @pytest.mark.parametrize("disabled", [False, True])
 @pytest.mark.parametrize("role", list(Role))
 def test_a_user_comes_back_from_its_row_as_it_was(role: Role, disabled: bool) -> None:
-    """A restart changes nobody's standing."""
+    """A restart changes nobody's role."""
     user = User(tenant="t", id="usr_1", name="Ada", role=role, created="2026-11-22T12:00:00.000Z", disabled=disabled)
     row = put(user)
     assert row.key == "user:usr_1"

@@ -34,6 +34,7 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.pinning import pin_tool
 from gateway.core.principal import Principal, Role, TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.errors import AuditUnavailable, UpstreamTimeout
 from gateway.identity.ids import RandomIds
 from gateway.services.agents import Agents
@@ -43,8 +44,7 @@ from gateway.services.inflight import InFlight
 from gateway.services.observing import Observers
 from gateway.services.recovery import close_open_calls
 from gateway.services.running import Running
-from gateway.services.standing import Standing
-from gateway.services.trust import ROWS, Terms, Trust
+from gateway.services.trust import ROWS, Trust, TrustTerms
 from gateway.services.trust_changes import Control, TrustChanges
 from gateway.services.trust_check import TrustCheck, TrustReport
 from gateway.store.sqlite.store import DATABASE, SqliteStore, open_store
@@ -89,9 +89,9 @@ async def alive(folder: Path, seed: int) -> Life:
     for tenant in await store.tenants():
         for entry in await store.last(tenant, 1):
             clock.time = max(clock.time, datetime.fromisoformat(orjson.loads(entry.content)["time"]))
-    standing = Standing(default=TrustTier.T0, agents={}, thresholds=CAPS)
+    tiers = ConfiguredTiers(default=TrustTier.T0, agents={}, thresholds=CAPS)
     shelf = SqliteShelf(folder / "data" / DATABASE)
-    trust = Trust(chain=store, shelf=shelf, state=store, clock=clock, standing=standing, terms=Terms())
+    trust = Trust(chain=store, shelf=shelf, state=store, clock=clock, tiers=tiers, terms=TrustTerms())
     agents = Agents(audit=store, state=store, clock=clock, ids=ids, taxonomy=TAXONOMY)
     await trust.load(await store.tenants())
     await close_open_calls(store, store, clock, ids)
@@ -101,7 +101,7 @@ async def alive(folder: Path, seed: int) -> Life:
             policies=FixedPolicies(POLICY),
             state=store,
             clock=clock,
-            standing=standing,
+            tiers=tiers,
             trust=trust,
             stops=None,
             circuits=None,

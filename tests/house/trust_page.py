@@ -17,11 +17,11 @@ from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import TrustTier
+from gateway.core.trust.deserved import score_of
 from gateway.core.trust.evidence import EvidenceKind, evidence_of
 from gateway.core.trust.fold import after
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT
 from gateway.core.trust.record import NEW, Record, Sums
-from gateway.core.trust.standing import score_of
 from gateway.services.judged import Completion
 from gateway.settings import TierSettings
 from tests.simulate.trust import FIRST, act, entry

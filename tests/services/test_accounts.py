@@ -45,10 +45,10 @@ SELLER = Principal(
 )
 
 
-class Standings:
+class AgentTiers:
     tier = TrustTier.T2
 
-    def shown(self, tenant: str, agent: str) -> "Standings":
+    def shown(self, tenant: str, agent: str) -> "AgentTiers":
         assert agent, "nobody has no tier"
         return self
 
@@ -57,14 +57,14 @@ class House:
     def __init__(self, policy: str = POLICY) -> None:
         tools = [tool("refund", description="Refund an amount."), tool("send"), tool("read")]
         self.world = World(upstreams=[FakeUpstream(tools=tools)], policy=policy)
-        self.standings = Standings()
+        self.trust = AgentTiers()
         self.accounts = Accounts(
             policies=self.world.policies,
             state=self.world.store,
             index=MemoryIndex(self.world.store),
             clock=self.world.clock,
             agents=self.world.agents,
-            standings=self.standings,
+            trust=self.trust,
         )
 
     async def refund(self, amount: float) -> None:
@@ -128,7 +128,7 @@ async def test_an_agents_tier_says_which_limits_are_its() -> None:
     """A rule for new agents is no limit of one that has earned its tier."""
     house = House()
     assert (await house.list(agent="local"))[0].limit == 10
-    house.standings.tier = TrustTier.T0
+    house.trust.tier = TrustTier.T0
     assert (await house.list(agent="local"))[0].limit == 1
 
 

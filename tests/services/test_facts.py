@@ -10,9 +10,10 @@ from gateway.core.audit.entry import Expect
 from gateway.core.call import Call
 from gateway.core.decision import Reason, Stop, Thresholds
 from gateway.core.principal import Principal, Role, TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.errors import StoreError
 from gateway.services import facts as module
-from gateway.services.facts import Circuits, FactSource, Standing, Stops, seen_key
+from gateway.services.facts import Circuits, FactSource, Stops, seen_key
 from tests.simulate.world import LOCAL, World
 
 CALL = Call(method="tools/call", upstream="u", name="t", uri="", arguments={}, arguments_digest="")
@@ -27,12 +28,12 @@ CAPS = {tier: Thresholds(allow_below=tier * 20, deny_from=101) for tier in Trust
 
 
 def source(world: World, *, stops: Stops | None = None, circuits: Circuits | None = None) -> FactSource:
-    standing = Standing(default=TrustTier.T0, agents={"local": TrustTier.T3}, thresholds=CAPS)
+    tiers = ConfiguredTiers(default=TrustTier.T0, agents={"local": TrustTier.T3}, thresholds=CAPS)
     return FactSource(
         policies=world.policies,
         state=world.store,
         clock=world.clock,
-        standing=standing,
+        tiers=tiers,
         trust=None,
         stops=stops,
         circuits=circuits,

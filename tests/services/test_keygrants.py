@@ -114,7 +114,7 @@ def test_no_scope_is_given_by_who_lacks_it() -> None:
     ("role", "given"),
     [(Role.VIEWER, True), (Role.AGENT, True), (Role.OPERATOR, False), (Role.POLICY_ADMIN, False), (Role.ADMIN, False)],
 )
-def test_a_role_with_a_standing_is_an_admins_to_give(role: Role, given: bool) -> None:
+def test_a_role_that_counts_by_itself_is_an_admins_to_give(role: Role, given: bool) -> None:
     """A rule may ask an approver for a role; scopes alone must not make one."""
     scopes = frozenset({Scope.AUDIT_READ})
     if given:

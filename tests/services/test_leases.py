@@ -12,10 +12,10 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.lease_rows import uses_key
 from gateway.core.leases import Check, Constraint
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.services.audit_query import decisions
 from gateway.services.leases import LeaseTerms
 from gateway.services.recompute import recompute
-from gateway.services.standing import Standing
 from gateway.services.trusted import Given
 from tests.services.leasing import ASK, PAY, call, ended, granted, ran, reasons, runs, used, world
 from tests.simulate.world import LOCAL, World
@@ -124,7 +124,7 @@ def no_rule(made: World) -> None:
 
 def denying_tier(made: World) -> None:
     caps = Thresholds(allow_below=0, deny_from=0)
-    made.facts._caps = Standing(default=TrustTier.T4, agents={}, thresholds=dict.fromkeys(TrustTier, caps))
+    made.facts._caps = ConfiguredTiers(default=TrustTier.T4, agents={}, thresholds=dict.fromkeys(TrustTier, caps))
 
 
 def further_rule(made: World) -> None:
@@ -136,8 +136,8 @@ def changed_rule(made: World) -> None:
 
 
 def lower_tier(made: World) -> None:
-    standing = Standing(default=TrustTier.T3, agents={}, thresholds=made.thresholds._configured)
-    made.facts._trust = Given(standing)
+    tiers = ConfiguredTiers(default=TrustTier.T3, agents={}, thresholds=made.thresholds._configured)
+    made.facts._trust = Given(tiers)
 
 
 def higher_risk(made: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.agents import Agent, Restriction
 from gateway.core.principal import TrustTier
-from gateway.core.readings import AgentStanding, Readings
+from gateway.core.readings import AgentTrust, Readings
 from gateway.errors import StoreError
 from gateway.services import metering as module
 from gateway.services.metering import Metering, Sources
@@ -51,7 +51,7 @@ class Agents:
         )
 
 
-class Standings:
+class AgentTiers:
     down = False
 
     def agents(self, tenant: str) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ class Deliveries:
 class House:
     def __init__(self) -> None:
         self.figures = Figures()
-        self.meter, self.deliveries, self.standings = Meter(), Deliveries(), Standings()
+        self.meter, self.deliveries, self.trust = Meter(), Deliveries(), AgentTiers()
         self.metering = Metering(
             self.meter,
             Sources(
@@ -84,7 +84,7 @@ class House:
                 index=self.figures.stats._index,
                 approvals=self.figures.waiting,
                 agents=Agents(),
-                standings=self.standings,
+                trust=self.trust,
                 readiness=Readiness(audit=self.figures.store, policies=FixedPolicies(ALLOW_ALL)),
                 deliveries=self.deliveries,
                 in_flight=lambda: 1,
@@ -113,11 +113,11 @@ async def test_everything_is_read_for_the_operator() -> None:
     assert readings == Readings(
         pending_intents={("acme", "bot", "files.write"): 1},
         pending_approvals={"acme": 3, "other": 3},
-        standings={
+        trust={
             "acme": (
-                AgentStanding(agent="older", tier=TrustTier.T1, score=25),
-                AgentStanding(agent="newer", tier=TrustTier.T0, score=0),
-                AgentStanding(agent="local", tier=TrustTier.T0, score=0),
+                AgentTrust(agent="older", tier=TrustTier.T1, score=25),
+                AgentTrust(agent="newer", tier=TrustTier.T0, score=0),
+                AgentTrust(agent="local", tier=TrustTier.T0, score=0),
             ),
             "other": (),
         },
@@ -141,7 +141,7 @@ async def test_a_tenants_admin_asks_for_its_own() -> None:
     await house.figures.decided("bot", effect="ESCALATE")
     await house.figures.decided("bot", tenant="other", effect="ESCALATE")
     readings, shown = await house.read("acme")
-    assert (set(readings.pending_approvals), set(readings.standings), shown) == ({"acme"}, {"acme"}, "acme")
+    assert (set(readings.pending_approvals), set(readings.trust), shown) == ({"acme"}, {"acme"}, "acme")
     assert {tenant for tenant, _, _ in readings.pending_intents} == {"acme"}
 
 
@@ -169,15 +169,15 @@ async def test_what_cannot_be_read_is_left_out_and_counted(caplog: pytest.LogCap
     assert "a reading for the metrics is missing: the outbox is locked" in caplog.text
 
 
-async def test_standings_that_are_not_known_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tiers_that_are_not_known_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the chain is read again nobody has a tier; the other numbers are there. Many agents let calls pass."""
     monkeypatch.setattr(module, "AT_ONCE", 2)
     house = House()
     await house.figures.decided("bot")
-    assert len((await house.read())[0].standings["acme"]) == 3
-    house.standings.down = True
+    assert len((await house.read())[0].trust["acme"]) == 3
+    house.trust.down = True
     readings, _ = await house.read()
-    assert (readings.standings, readings.unread, readings.pending_approvals) == ({"acme": ()}, 1, {"acme": 3})
+    assert (readings.trust, readings.unread, readings.pending_approvals) == ({"acme": ()}, 1, {"acme": 3})
 
 
 async def test_a_reading_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Human users, login codes, portal sessions: durable first, used once, ended with the standing they came from."""
+"""Human users, login codes, portal sessions: durable first, used once, ended with the role they came from."""
 
 from datetime import timedelta
 from typing import Any
@@ -197,8 +197,8 @@ async def test_a_key_has_no_session_to_end() -> None:
 
 
 @pytest.mark.parametrize("change", [{"role": Role.VIEWER}, {"disabled": True}], ids=["role", "disabled"])
-async def test_a_change_of_standing_ends_sessions_and_codes(change: dict[str, Any]) -> None:
-    """What was handed out under the old standing must not outlive it, not by a minute."""
+async def test_a_change_of_a_user_ends_sessions_and_codes(change: dict[str, Any]) -> None:
+    """What was handed out under the old role must not outlive it, not by a minute."""
     house = House()
     await house.user()
     await house.user("bob")
@@ -339,7 +339,7 @@ async def test_nobody_makes_a_user_who_may_more_than_itself() -> None:
     ],
     ids=["no role", "another role", "an agent's own"],
 )
-async def test_scopes_alone_do_not_make_a_standing(by: Principal, role: Role) -> None:
+async def test_scopes_alone_do_not_make_a_role(by: Principal, role: Role) -> None:
     """A role is more than its scopes: rules ask for approvers and thresholds for admins by role."""
     house = House()
     with pytest.raises(Forbidden, match="by an admin"):

@@ -9,7 +9,7 @@ import pytest
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryType
 from gateway.core.principal import TrustTier
-from gateway.services.trust import AT_ONCE, Terms
+from gateway.services.trust import AT_ONCE, TrustTerms
 from tests.services.trusthouse import NOBODY, House
 
 
@@ -118,11 +118,11 @@ async def test_a_row_that_is_not_there_is_of_version_0() -> None:
 # --- what configuration gives -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("terms", [Terms(), Terms(earned=False, start=TrustTier.T3)])
-async def test_what_configuration_gives_does_not_move(terms: Terms) -> None:
+@pytest.mark.parametrize("terms", [TrustTerms(), TrustTerms(earned=False, start=TrustTier.T3)])
+async def test_what_configuration_gives_does_not_move(terms: TrustTerms) -> None:
     """`tiers.agents`, and everybody where `tiers.earned` is false; the record is kept all the same."""
-    standing = replace(NOBODY, agents={"acme/bot": TrustTier.T3} if terms.earned else {})
-    house = House(standing=standing, terms=terms)
+    tiers = replace(NOBODY, agents={"acme/bot": TrustTier.T3} if terms.earned else {})
+    house = House(tiers=tiers, terms=terms)
     first = await house.trust.trusted("acme", "bot", house.clock.now())
     for _ in range(5):
         await house.denied()
@@ -134,7 +134,7 @@ async def test_what_configuration_gives_does_not_move(terms: Terms) -> None:
 
 async def test_agents_may_begin_above_and_fall() -> None:
     """`tiers.default` is a beginning, no floor."""
-    house = House(terms=Terms(start=TrustTier.T4))
+    house = House(terms=TrustTerms(start=TrustTier.T4))
     assert await house.tier() == TrustTier.T4
     await house.denied()
     assert await house.tier() < TrustTier.T4

@@ -12,7 +12,7 @@ from gateway.core.principal import Principal, Role, TrustTier
 from gateway.errors import AgentNotFound, Forbidden, InvalidRequest, StateConflict, StoreError
 from gateway.services import trust_changes as module
 from gateway.services.operator import operator
-from gateway.services.trust import Terms
+from gateway.services.trust import TrustTerms
 from gateway.services.trust_changes import Control, TrustRow
 from tests.simulate.store import Moment
 from tests.simulate.trusting import ADMIN, Life
@@ -313,7 +313,7 @@ async def test_a_view_says_what_there_is_and_what_is_missing() -> None:
 
 async def test_a_registered_agent_without_a_past_has_a_view() -> None:
     """From the first minute."""
-    life = Life(terms=Terms(start=TrustTier.T1))
+    life = Life(terms=TrustTerms(start=TrustTier.T1))
     agent = await life.agents.register(ADMIN, name="Bot")
     view = await life.changes.view("acme", agent.id)
     assert (view.id, view.tier, view.since, view.version) == (agent.id, TrustTier.T1, "", 0)

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.audit.entry import EntryType, StoredEntry
 from gateway.core.principal import TrustTier
 from gateway.ports import KeptRecords, StateRow
-from gateway.services.trust import ROWS, Terms
+from gateway.services.trust import ROWS, TrustTerms
 from gateway.services.trust_changes import Control
 from gateway.services.trust_check import REMEMBERED, TrustCheck, TrustReport
 from tests.simulate.trusting import ADMIN, Life
@@ -278,7 +278,7 @@ def with_bot(kept: KeptRecords, seq: int, written: list[Any]) -> KeptRecords:
 
 async def test_agents_that_begin_above_are_checked_by_where_they_began() -> None:
     """The configuration of that time is on record with each decision and change."""
-    life = Life(terms=Terms(start=TrustTier.T4))
+    life = Life(terms=TrustTerms(start=TrustTier.T4))
     await decided(life)
     await life.denied(risk=100)
     await decided(life)

@@ -48,7 +48,7 @@ async def test_a_long_past_is_drawn_in_as_many_points_as_fit() -> None:
 
 
 async def test_the_last_moves_are_told_newest_first() -> None:
-    """What raised or lowered the score, and each change of its standing; what moved nothing is left out."""
+    """What raised or lowered the score, and each change of its trust; what moved nothing is left out."""
     life = Life()
     await life.days(6, settle=True)
     await life.changes.change(ADMIN, "bot", Control(frozen=True), reason="why")

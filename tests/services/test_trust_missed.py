@@ -12,7 +12,7 @@ from gateway.core.principal import SYSTEM_TENANT, TrustTier
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended
 from gateway.services import trust as module
-from gateway.services.trust import Terms
+from gateway.services.trust import TrustTerms
 from tests.services.trusthouse import House
 from tests.simulate.store import Moment
 
@@ -21,7 +21,7 @@ from tests.simulate.store import Moment
 
 async def test_nobody_has_a_tier_while_an_entry_is_missing() -> None:
     """It may be the one that costs the tier: every call is refused until it was read, and then all is well."""
-    house = House(terms=Terms(start=TrustTier.T4))
+    house = House(terms=TrustTerms(start=TrustTier.T4))
     await house.did()
     house.store.break_append(Moment.AFTER)
     with pytest.raises(AuditUnavailable):
@@ -39,7 +39,7 @@ async def test_nobody_has_a_tier_while_an_entry_is_missing() -> None:
 
 async def test_a_gap_in_the_chain_is_seen_at_the_next_entry() -> None:
     """Where the store did not know that an append had come through."""
-    house = House(terms=Terms(start=TrustTier.T4))
+    house = House(terms=TrustTerms(start=TrustTier.T4))
     await house.did()
     followers, house.store._followers = house.store._followers, []
     await house.denied()

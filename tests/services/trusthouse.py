@@ -3,24 +3,26 @@
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Put
 from gateway.core.principal import TrustTier
-from gateway.services.standing import Standing
-from gateway.services.trust import Terms, Trust, trust_key
+from gateway.core.tiers import ConfiguredTiers
+from gateway.services.trust import Trust, TrustTerms, trust_key
 from tests.simulate.shelf import MemoryShelf
 from tests.simulate.store import MemoryStore
 from tests.simulate.world import FakeClock
 
-NOBODY = Standing(default=TrustTier.T0, agents={}, thresholds={})
+NOBODY = ConfiguredTiers(default=TrustTier.T0, agents={}, thresholds={})
 
 
 class House:
     """Trust over a store in memory."""
 
-    def __init__(self, *, standing: Standing = NOBODY, terms: Terms | None = None, store: MemoryStore | None = None):
+    def __init__(
+        self, *, tiers: ConfiguredTiers = NOBODY, terms: TrustTerms | None = None, store: MemoryStore | None = None
+    ):
         self.store = store or MemoryStore()
         self.clock = FakeClock()
         self.shelf = MemoryShelf(self.store)
-        self.terms = terms or Terms()
-        self.standing = standing
+        self.terms = terms or TrustTerms()
+        self.tiers = tiers
         self.trust = self.made()
 
     def made(self) -> Trust:
@@ -29,7 +31,7 @@ class House:
             shelf=self.shelf,
             state=self.store,
             clock=self.clock,
-            standing=self.standing,
+            tiers=self.tiers,
             terms=self.terms,
         )
 

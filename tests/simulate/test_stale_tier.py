@@ -11,14 +11,14 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.pinning import pin_tool
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.ports import Appended, Conflict
 from gateway.services.enforcement import Enforcement, OutcomeKind
 from gateway.services.facts import FactSource
 from gateway.services.inflight import InFlight
 from gateway.services.observing import Observers
 from gateway.services.running import Running
-from gateway.services.standing import Standing
-from gateway.services.trust import Terms
+from gateway.services.trust import TrustTerms
 from gateway.services.trust_changes import Control
 from tests.simulate.store import Moment
 from tests.simulate.trusting import ADMIN, Life
@@ -56,12 +56,12 @@ class Meddled:
 
 
 def enforcement(life: Life, audit: object) -> Enforcement:
-    standing = Standing(default=life.terms.start, agents={}, thresholds=ONLY_T1)
+    tiers = ConfiguredTiers(default=life.terms.start, agents={}, thresholds=ONLY_T1)
     facts = FactSource(
         policies=FixedPolicies(ALLOW_ALL),
         state=life.store,
         clock=life.clock,
-        standing=standing,
+        tiers=tiers,
         trust=life.trust,
         stops=None,
         circuits=None,
@@ -93,7 +93,7 @@ class Upstream:
 @pytest.mark.parametrize("meddled", [False, True])
 async def test_a_decision_under_a_tier_that_has_changed_is_made_anew(meddled: bool) -> None:
     """The agent's row is expected: between facts and entry a human has said otherwise."""
-    life, upstream = Life(terms=Terms(start=TrustTier.T1)), Upstream()
+    life, upstream = Life(terms=TrustTerms(start=TrustTier.T1)), Upstream()
     await life.did()
     audit = Meddled(life) if meddled else life.store
     outcome = await enforcement(life, audit).call(BOT, CALL, upstream.forward, FakeCaller())
@@ -107,7 +107,7 @@ async def test_a_decision_under_a_tier_that_has_changed_is_made_anew(meddled: bo
 
 async def test_a_tier_that_keeps_changing_allows_nothing() -> None:
     """After some attempts it is denied, as contention."""
-    life, upstream = Life(terms=Terms(start=TrustTier.T1)), Upstream()
+    life, upstream = Life(terms=TrustTerms(start=TrustTier.T1)), Upstream()
     await life.did()
     held = life.trust.held("acme", "bot")
     assert held is not None
@@ -118,7 +118,7 @@ async def test_a_tier_that_keeps_changing_allows_nothing() -> None:
 
 async def test_nothing_is_allowed_while_an_entry_is_missing() -> None:
     """It may be the one that costs the tier; once it was read, the call goes by what it says."""
-    life, upstream = Life(terms=Terms(start=TrustTier.T1)), Upstream()
+    life, upstream = Life(terms=TrustTerms(start=TrustTier.T1)), Upstream()
     await life.did()
     life.store.break_append(Moment.AFTER, where=lambda draft: draft.type is EntryType.TRUST_CHANGED)
     with pytest.raises(Exception, match="told to fail"):

@@ -11,7 +11,7 @@ from gateway.core.holds import HoldTerms
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.refusal import DECISION_META
-from gateway.services.facts import Standing
+from gateway.core.tiers import ConfiguredTiers
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import World, tool
 
@@ -57,7 +57,7 @@ def policy(made: World, patch: pytest.MonkeyPatch) -> JsonObject:
 
 def tier(made: World, patch: pytest.MonkeyPatch) -> JsonObject:
     caps = Thresholds(allow_below=0, deny_from=0)
-    made.facts._caps = Standing(default=TrustTier.T0, agents={}, thresholds=dict.fromkeys(TrustTier, caps))
+    made.facts._caps = ConfiguredTiers(default=TrustTier.T0, agents={}, thresholds=dict.fromkeys(TrustTier, caps))
     return CALL
 
 

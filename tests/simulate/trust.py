@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import TrustTier
+from gateway.core.trust.deserved import fold
 from gateway.core.trust.evidence import Change, ChangeKind, Evidence, EvidenceKind, day_of
 from gateway.core.trust.record import NEW, Record
-from gateway.core.trust.standing import fold
 
 __all__ = ["BAD", "FIRST", "act", "acts", "changed", "changes", "entry", "histories", "lived", "on_day"]
 
@@ -44,7 +44,7 @@ def act(kind: EvidenceKind, *, risk: int = 40, day: int = 0, what: int = 1, seq:
 
 
 def changed(kind: ChangeKind, tier: TrustTier | None = None, *, day: int = 0, seq: int = 1) -> Change:
-    """Return a change of standing."""
+    """Return a change of trust."""
     time = timestamp(on_day(day))
     return Change(kind=kind, tier=tier, day=day_of(time[:10]), time=time, seq=seq, id=f"evt_{seq}")
 
@@ -71,7 +71,7 @@ def acts(
 
 
 def changes() -> st.SearchStrategy[Change]:
-    """Any change of standing, by the model or by a human."""
+    """Any change of trust, by the model or by a human."""
     tiered = st.builds(
         changed,
         st.sampled_from(

@@ -4,9 +4,9 @@ from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal, Role, TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.services.agents import Agents
-from gateway.services.standing import Standing
-from gateway.services.trust import Terms, Trust
+from gateway.services.trust import Trust, TrustTerms
 from gateway.services.trust_changes import TrustChanges
 from gateway.services.trust_history import TrustHistory
 from tests.simulate.shelf import MemoryShelf
@@ -21,14 +21,14 @@ ADMIN = Principal(tenant="acme", agent="cli", credential="key_1", role=Role.ADMI
 class Life:
     """The agent `bot` of the tenant `acme`."""
 
-    def __init__(self, *, terms: Terms | None = None, pins: dict[str, TrustTier] | None = None) -> None:
+    def __init__(self, *, terms: TrustTerms | None = None, pins: dict[str, TrustTier] | None = None) -> None:
         self.store, self.clock, self.ids = MemoryStore(), FakeClock(), FakeIds()
-        self.shelf, self.terms = MemoryShelf(self.store), terms or Terms()
+        self.shelf, self.terms = MemoryShelf(self.store), terms or TrustTerms()
         written = {"audit": self.store, "clock": self.clock, "ids": self.ids}
         self.agents = Agents(**written, state=self.store, taxonomy=TAXONOMY)
-        standing = Standing(default=self.terms.start, agents=pins or {}, thresholds={})
+        tiers = ConfiguredTiers(default=self.terms.start, agents=pins or {}, thresholds={})
         self.trust = Trust(
-            chain=self.store, shelf=self.shelf, state=self.store, clock=self.clock, standing=standing, terms=self.terms
+            chain=self.store, shelf=self.shelf, state=self.store, clock=self.clock, tiers=tiers, terms=self.terms
         )
         self.changes = TrustChanges(**written, trust=self.trust, agents=self.agents)
         self.history = TrustHistory(shelf=self.shelf, clock=self.clock, terms=self.terms)

@@ -22,6 +22,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.message import Inbound, Kind
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.tiers import ConfiguredTiers
 from gateway.core.trust.failing import OWN, Failing
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
@@ -37,7 +38,7 @@ from gateway.services.conversation import Conversation
 from gateway.services.desk import CallDesk
 from gateway.services.dispatch import Dispatch, Reply
 from gateway.services.enforcement import Enforcement, Judged
-from gateway.services.facts import FactSource, Standing
+from gateway.services.facts import FactSource
 from gateway.services.holding import Holds
 from gateway.services.inflight import InFlight
 from gateway.services.intents import Intents
@@ -47,8 +48,8 @@ from gateway.services.observing import DecisionsOnly, Observers
 from gateway.services.refusals import Refusals
 from gateway.services.retention import Retention
 from gateway.services.running import Running
-from gateway.services.standing import Thresholds
 from gateway.services.switches import Switches
+from gateway.services.thresholds import Thresholds
 from gateway.services.tokens import Tokens
 from gateway.services.tracing import DecisionSpans, TracedDispatch, TracedUpstream
 from gateway.services.wakeups import Wakeups
@@ -206,9 +207,9 @@ class World:
         self.ids = FakeIds()
         self.policies = FixedPolicies(policy)
         caps = thresholds or Caps(allow_below=101, deny_from=101)
-        standing = Standing(default=tier, agents={}, thresholds=dict.fromkeys(TrustTier, caps))
+        tiers = ConfiguredTiers(default=tier, agents={}, thresholds=dict.fromkeys(TrustTier, caps))
         own = {"audit": self.store, "state": self.store, "clock": self.clock, "ids": self.ids}
-        self.thresholds = Thresholds(**own, configured=standing.thresholds)
+        self.thresholds = Thresholds(**own, configured=tiers.thresholds)
         self.agents = Agents(**own, taxonomy=TAXONOMY)
         vault = Sealer(SEALING_KEY)
         index = MemoryIndex(self.store)
@@ -247,7 +248,7 @@ class World:
             policies=self.policies,
             state=self.store,
             clock=self.clock,
-            standing=standing,
+            tiers=tiers,
             thresholds=self.thresholds,
             agents=self.agents,
             trust=None,

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect, Reason
 from gateway.core.principal import TrustTier
-from gateway.core.readings import AgentStanding, Readings
+from gateway.core.readings import AgentTrust, Readings
 from gateway.telemetry.catalogue import METRICS, Kind
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.metrics import Metrics
@@ -22,12 +22,12 @@ from tests.telemetry.test_metrics import completed, decided, entry, followed, ju
 READINGS = Readings(
     pending_intents={("acme", "bot", "files.write"): 2, ("other", "bot", "files.write"): 1},
     pending_approvals={"acme": 2, "other": 1},
-    standings={
+    trust={
         "acme": (
-            AgentStanding(agent="bot", tier=TrustTier.T1, score=40),
-            AgentStanding(agent="new", tier=TrustTier.T0, score=0),
+            AgentTrust(agent="bot", tier=TrustTier.T1, score=40),
+            AgentTrust(agent="new", tier=TrustTier.T0, score=0),
         ),
-        "other": (AgentStanding(agent="bot", tier=TrustTier.T1, score=44),),
+        "other": (AgentTrust(agent="bot", tier=TrustTier.T1, score=44),),
     },
     in_flight=3,
     held={"acme": 1},
@@ -205,7 +205,7 @@ async def test_gauges_by_agent_are_bounded() -> None:
     """Waiting intents of many agents are one `other`; of scores the rest is left out, since a mean is nobody's."""
     many = Readings(
         pending_intents={("acme", f"bot-{n}", "files.write"): n + 1 for n in range(5)},
-        standings={"acme": tuple(AgentStanding(agent=f"bot-{n}", tier=TrustTier.T0, score=n) for n in range(5))},
+        trust={"acme": tuple(AgentTrust(agent=f"bot-{n}", tier=TrustTier.T0, score=n) for n in range(5))},
     )
     found = await samples(Metrics(names=2), many)
     pending = found["intendedops_intents_pending_approval"]

@@ -83,7 +83,7 @@ class AgentMetrics(Answer):
 
 
 async def register_agent(call: Call, body: RegisterAgentRequest) -> JsonObject:
-    """It begins at the lowest standing that is configured."""
+    """It begins at the tier that is configured for all."""
     agent = await call.services.agents.register(
         call.principal,
         name=body.name,

@@ -9,8 +9,8 @@ from gateway.api.fields import MAX_TEXT_CHARS, Answer, Managed, PageQuery, examp
 from gateway.api.operation import Call, Operation
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Role, Scope, TrustTier
+from gateway.core.trust.deserved import Move
 from gateway.core.trust.evidence import Change
-from gateway.core.trust.standing import Move
 from gateway.errors import AgentNotFound, FieldProblem, InvalidRequest, StateConflict
 from gateway.services.trust_changes import Control, TrustRow, TrustView
 
@@ -72,7 +72,7 @@ class AgentTrust(Answer):
     raisedBy: list[CitedEntry] = Field(description="The last entries that raised its score.")
     loweredBy: list[CitedEntry] = Field(description="The last entries that lowered it.")
     promotion: list[PromotionNeed] = Field(description="What the next tier takes; empty where there is none.")
-    version: int = Field(description="Rises with each change of its standing; also the `ETag`.")
+    version: int = Field(description="Rises with each change of its trust; also the `ETag`.")
 
 
 class TrustRowView(Answer):

@@ -15,7 +15,7 @@ from gateway.core.decision import Thresholds as Caps
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Role, Scope, TrustTier
 from gateway.errors import FieldProblem, InvalidRequest, NotFound, StateConflict, Unavailable
-from gateway.services.standing import MAX_CAP, ThresholdTable
+from gateway.services.thresholds import MAX_CAP, ThresholdTable
 
 __all__ = ["OPERATIONS"]
 

@@ -16,7 +16,7 @@ from gateway.core.intent.model import EffectClass, Evidence, Intent, IntentConte
 from gateway.core.intent.naming import MAX_NAME_CHARS
 from gateway.core.intent.risk import EFFECT_POINTS, effect_factor, factor, total
 from gateway.core.intent.settled import Settled
-from gateway.core.intent.signals import Signals, Standing, read_arguments
+from gateway.core.intent.signals import Prior, Signals, read_arguments
 from gateway.core.intent.taxonomy import TAXONOMY, UNKNOWN_TYPE, Taxonomy
 from gateway.core.intent.text import read_submitted, settle_submitted
 from gateway.core.jsonvalue import JsonObject
@@ -38,8 +38,8 @@ METHOD_TYPES = {
 CHOICES = ("accept", "decline", "cancel")
 """What a person does with a form (elicitation, `action`)."""
 
-CACHED_STANDINGS = 4096
-"""Pairs of tool and mapping whose standing is remembered."""
+CACHED_TOOLS = 4096
+"""Pairs of tool and mapping of which it is remembered what they settle."""
 
 CACHED_TOOLS = 1024
 """Pinned tools that are known by identity; one more, and all are looked up anew once."""
@@ -68,7 +68,7 @@ class Mappings:
 
 @value
 class Known:
-    """A standing with the very values that it was settled for, which `settle` compares by identity."""
+    """What a call was settled as, with the very values that it was settled for, which `settle` compares by identity."""
 
     tool: PinnedTool
     rows: Sequence[Mapping]
@@ -88,14 +88,14 @@ def classify(call: Call, context: IntentContext, taxonomy: Taxonomy = TAXONOMY) 
     """
     if call.method == INTENT_METHOD:
         submitted = settle_submitted(call, tuple(context.inside_domains), taxonomy)
-        return conclude(submitted, read_submitted(call, submitted.standing), novel=context.novel)
+        return conclude(submitted, read_submitted(call, submitted.prior), novel=context.novel)
     settled = settle(call, context, taxonomy)  # 1
     if call.uri:
-        signals = read_arguments({"uri": call.uri, "arguments": call.arguments}, settled.standing)  # 2
+        signals = read_arguments({"uri": call.uri, "arguments": call.arguments}, settled.prior)  # 2
     else:
-        signals = read_arguments(call.arguments, settled.standing)
+        signals = read_arguments(call.arguments, settled.prior)
     if call.answers:
-        signals.join(read_arguments({"answers": given(call.answers)}, settled.standing))
+        signals.join(read_arguments({"answers": given(call.answers)}, settled.prior))
     return conclude(settled, signals, novel=context.novel)  # 3
 
 
@@ -151,7 +151,7 @@ def settle_anew(call: Call, context: IntentContext, taxonomy: Taxonomy) -> Settl
 
 @lru_cache(maxsize=64)
 def settled_method(method: str, taxonomy: Taxonomy, inside: tuple[str, ...]) -> Settled:
-    """Return the standing of a method that is no tool call; one that nobody taught us is unknown."""
+    """Return what is settled of a method that is no tool call; one that nobody taught us is unknown."""
     intent_type = taxonomy.get(METHOD_TYPES.get(method, "unknown")) or UNKNOWN_TYPE
     effect = intent_type.effect_class
     known = intent_type is not UNKNOWN_TYPE
@@ -165,7 +165,7 @@ def settled_method(method: str, taxonomy: Taxonomy, inside: tuple[str, ...]) -> 
             domain=intent_type.domain,
             types=dict.fromkeys(EffectClass, intent_type),
         ),
-        standing=Standing(
+        prior=Prior(
             effect=EffectClass.SEND if method.startswith(("sampling", "elicitation")) else effect,
             domain=intent_type.domain,
             inside_domains=inside,
@@ -177,9 +177,9 @@ def settled_method(method: str, taxonomy: Taxonomy, inside: tuple[str, ...]) -> 
     )
 
 
-@lru_cache(maxsize=CACHED_STANDINGS)
+@lru_cache(maxsize=CACHED_TOOLS)
 def settled_tool(definition: Definition, review: Review, mappings: Mappings, inside: tuple[str, ...]) -> Settled:
-    """Return the standing of a tool under an operator's mappings."""
+    """Return what is settled of a tool under an operator's mappings."""
     mapping, stale = find_mapping(definition, mappings.rows)
     pinned = mapping is not None and bool(mapping.pin)
     if pinned and not definition.reviewed:
@@ -205,14 +205,14 @@ def settled_tool(definition: Definition, review: Review, mappings: Mappings, ins
         evidence = (Evidence(source="mapping", detail=f"mapped to {mapped.id} under another definition"), *evidence)
     return Settled(
         profile=judged,
-        standing=Standing(
+        prior=Prior(
             effect=effect,
             domain=mapped.domain if mapped is not None and mapping is not None else judged.domain,
             selectors={} if mapping is not None else judged.selectors,
             inside_domains=inside,
         ),
         mapped=mapped if mapping is not None else None,
-        factors=(*factors, *standing_factors(review, pinned=pinned, stale=stale is not None and mapping is None)),
+        factors=(*factors, *review_factors(review, pinned=pinned, stale=stale is not None and mapping is None)),
         evidence=evidence,
         confidence=confidence,
     )
@@ -229,7 +229,7 @@ def find_mapping(definition: Definition, rows: Sequence[Mapping]) -> tuple[Mappi
     return None, stale
 
 
-def standing_factors(review: Review, *, pinned: bool, stale: bool) -> tuple[RiskFactor, ...]:
+def review_factors(review: Review, *, pinned: bool, stale: bool) -> tuple[RiskFactor, ...]:
     """Return what the tool's review adds; a mapping of exactly this definition is a review."""
     if pinned or review is Review.REVIEWED:
         return ()
@@ -239,7 +239,7 @@ def standing_factors(review: Review, *, pinned: bool, stale: bool) -> tuple[Risk
 
 
 def conclude(settled: Settled, signals: Signals, *, novel: bool) -> Intent:
-    """Put the standing and the signals together."""
+    """Put what was settled and the signals together."""
     if signals.factors or signals.effect is not None or signals.decided is not None:
         return conclude_anew(settled, signals, novel=novel)
     intent = settled.quiet.get(novel)
@@ -278,8 +278,8 @@ def effect_of(
     settled: Settled, signals: Signals
 ) -> tuple[EffectClass, float, tuple[Evidence, ...], tuple[RiskFactor, ...]]:
     """Return the effect with what the arguments say of it: a listed value settles, any other may only raise."""
-    effect, confidence, evidence = settled.standing.effect, settled.confidence, settled.evidence
-    if settled.mapped is not None and not settled.standing.selectors:
+    effect, confidence, evidence = settled.prior.effect, settled.confidence, settled.evidence
+    if settled.mapped is not None and not settled.prior.selectors:
         effect = settled.mapped.effect_class
     marks: tuple[RiskFactor, ...] = ()
     if signals.decided is not None:

@@ -79,7 +79,7 @@ RISK_FACTORS: Mapping[str, FactorKind] = {
         FactorKind(code="destructive-annotation", points=20, meaning="The upstream itself calls the tool destructive"),
         FactorKind(code="not-read-only", points=5, meaning="Named like a read, but the upstream says that it is none"),
         FactorKind(code="low-confidence", points=50, meaning="The effect rests on weak evidence; at least as unknown"),
-        # --- standing of tool and agent ---
+        # --- what is known of tool and agent ---
         FactorKind(code="changed-tool", points=25, meaning="The definition changed since it was known"),
         FactorKind(code="unreviewed-tool", points=5, meaning="No operator has reviewed the definition"),
         FactorKind(code="novel", points=5, meaning="This agent was never allowed this before"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.intent.definition import Profile
 from gateway.core.intent.model import Evidence, Intent, RiskFactor
-from gateway.core.intent.signals import Standing
+from gateway.core.intent.signals import Prior
 from gateway.core.intent.taxonomy import IntentType
 
 __all__ = ["Settled"]
@@ -19,7 +19,7 @@ class Settled:
     """
 
     profile: Profile
-    standing: Standing
+    prior: Prior
     mapped: IntentType | None
     factors: tuple[RiskFactor, ...]
     evidence: tuple[Evidence, ...]

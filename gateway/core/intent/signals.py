@@ -24,7 +24,7 @@ from gateway.core.intent.risk import factor
 from gateway.core.intent.verbs import graver, read_value
 from gateway.core.jsonvalue import JsonObject, JsonValue
 
-__all__ = ["MAX_TEXT_CHARS", "Signals", "Standing", "fold", "read_arguments"]
+__all__ = ["MAX_TEXT_CHARS", "Prior", "Signals", "fold", "read_arguments"]
 
 MAX_TEXT_CHARS = 64 * 1024
 """Of one text so much is looked at; longer ones are file contents as a rule."""
@@ -91,7 +91,7 @@ _READ: Final = EffectClass.READ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Prior:
     """What is known of the tool before its arguments: its effect, its domain, and the values that decide the "
     "effect."""
 
@@ -141,26 +141,26 @@ class Signals:
 TOP = ArgumentName(shown="arguments")
 
 
-def read_arguments(arguments: JsonObject, standing: Standing) -> Signals:
+def read_arguments(arguments: JsonObject, prior: Prior) -> Signals:
     """Return the signals of a call's arguments, or of the URI of a resource given as `{"uri": …}`."""
     signals = Signals()
     waiting: list[tuple[JsonValue, ArgumentName, str, int]] = [(arguments, TOP, "", 0)]
     while waiting:
         value, name, path, level = waiting.pop()
         if isinstance(value, str):
-            read_text(signals, value, name, path, standing)
+            read_text(signals, value, name, path, prior)
         elif isinstance(value, dict):
-            read_object(signals, value, path, level, standing, waiting)
-            if not value and name.selection and not standing.reads:
+            read_object(signals, value, path, level, prior, waiting)
+            if not value and name.selection and not prior.reads:
                 signals.add("wildcard", f"{path} is empty")
         elif isinstance(value, list):
-            read_list(signals, value, name, path, standing)
+            read_list(signals, value, name, path, prior)
             if level >= MAX_NESTING:
                 signals.add("oversized-argument", f"{path} is nested deeper than is read")
             else:
                 waiting.extend((item, name, path, level + 1) for item in value)
         elif value is not None:
-            read_scalar(signals, value, name, path, standing)
+            read_scalar(signals, value, name, path, prior)
     return signals
 
 
@@ -169,7 +169,7 @@ def read_object(
     value: JsonObject,
     path: str,
     level: int,
-    standing: Standing,
+    prior: Prior,
     waiting: list[tuple[JsonValue, ArgumentName, str, int]],
 ) -> None:
     """Put the members of an object on the list, and look at names that are themselves data."""
@@ -180,28 +180,28 @@ def read_object(
         name = argument_name(key)
         where = f"{path}.{name.shown}" if path else name.shown
         if name.odd:
-            read_text(signals, key, TOP, f"a name in {path or 'arguments'}", standing)
+            read_text(signals, key, TOP, f"a name in {path or 'arguments'}", prior)
         if name.operator is not None:
             signals.raise_to(name.operator, where)
         if (name.secret or name.sensitive) and member is not None and not isinstance(member, str):
             signals.add("sensitive-data", where)
         if level == 0 and name.selector and isinstance(member, str):
-            decide(signals, key, member, where, standing)
+            decide(signals, key, member, where, prior)
         waiting.append((member, name, where[-MAX_SHOWN_PATH:], level + 1))
 
 
-def decide(signals: Signals, key: str, value: str, path: str, standing: Standing) -> None:
+def decide(signals: Signals, key: str, value: str, path: str, prior: Prior) -> None:
     """Take the effect of a value that the schema lists, where the tool's name leaves the effect open."""
-    effect = standing.selectors.get(key, {}).get(value)
+    effect = prior.selectors.get(key, {}).get(value)
     if effect is not None and (signals.decided is None or graver(signals.decided, effect) is not signals.decided):
         signals.decided, signals.decided_evidence = effect, path
 
 
-def read_list(signals: Signals, value: list[JsonValue], name: ArgumentName, path: str, standing: Standing) -> None:
+def read_list(signals: Signals, value: list[JsonValue], name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at a list as a whole: its length, and a command given word by word."""
     if len(value) >= MANY_ITEMS:
-        signals.add("bulk", f"{path} has {MANY_ITEMS} items or more", 10 if standing.reads else 20)
-    elif len(value) >= SOME_ITEMS and not standing.reads:
+        signals.add("bulk", f"{path} has {MANY_ITEMS} items or more", 10 if prior.reads else 20)
+    elif len(value) >= SOME_ITEMS and not prior.reads:
         signals.add("bulk", f"{path} has {SOME_ITEMS} items or more", 10)
     texts = [item[:SHORT_CHARS] for item in value[: MAX_PARTS + 1] if isinstance(item, str)]
     if 1 < len(texts) == len(value) <= MAX_PARTS and not name.text and system_path(fold("/".join(texts))):
@@ -212,26 +212,26 @@ def read_list(signals: Signals, value: list[JsonValue], name: ArgumentName, path
             signals.add("destructive-shell", path)
 
 
-def read_scalar(signals: Signals, value: JsonValue, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_scalar(signals: Signals, value: JsonValue, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at a number or a truth value."""
     if value is True:
-        read_flag(signals, name, path, standing)
+        read_flag(signals, name, path, prior)
     elif value is False:
-        if name.private and not standing.reads:
+        if name.private and not prior.reads:
             signals.add("public-exposure", path)
         if name.protection:
             signals.add("protection-off", path)
     else:
-        read_number(signals, value, name, path, standing)
+        read_number(signals, value, name, path, prior)
 
 
-def read_flag(signals: Signals, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_flag(signals: Signals, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at an argument that is switched on; what is switched off, or a dry run, counts for nothing."""
     if name.flag is not None and name.flag not in (EffectClass.READ, EffectClass.WRITE):
         signals.raise_to(name.flag, path)
     if name.danger:
         signals.add("protection-off", path)
-    if standing.reads:
+    if prior.reads:
         return
     if name.force:
         signals.add("irreversible", path)
@@ -241,11 +241,11 @@ def read_flag(signals: Signals, name: ArgumentName, path: str, standing: Standin
         signals.add("public-exposure", path)
 
 
-def read_number(signals: Signals, value: float, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_number(signals: Signals, value: float, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at a number: a switch, an amount of money, or an address written as one."""
     if value == 1 and name.flag is not None:
-        read_flag(signals, name, path, standing)
-    if name.money and not standing.reads:
+        read_flag(signals, name, path, prior)
+    if name.money and not prior.reads:
         points = next((points for least, points in AMOUNTS if abs(value) > least), 0)
         if points:
             signals.add("amount", path, points)
@@ -267,7 +267,7 @@ def fold(text: str) -> str:
     return folded
 
 
-def read_text(signals: Signals, value: str, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_text(signals: Signals, value: str, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at one text."""
     text = value[:MAX_TEXT_CHARS]
     signals.chars += len(text)
@@ -277,28 +277,28 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, stand
             return
     if name.sensitive and text:
         signals.add("sensitive-data", path)
-    if name.secret and len(text) > 3 and standing.effect is not EffectClass.CREDENTIAL:
+    if name.secret and len(text) > 3 and prior.effect is not EffectClass.CREDENTIAL:
         signals.add("secret-in-arguments", f"{path} by its name")
     if len(text) <= SHORT_CHARS:
-        read_choice(signals, text, name, path, standing)
+        read_choice(signals, text, name, path, prior)
     folded = fold(text)
     if len(folded) <= MAX_NAMING_CHARS and not (name.text and not name.place) and names_secrets(text, folded):
         signals.add("sensitive-data", path)
     if len(folded) <= SHORT_CHARS:
-        read_short(signals, folded, name, path, standing)
+        read_short(signals, folded, name, path, prior)
     if len(folded) < 4 and folded.isalnum():
         return
-    read_content(signals, text, folded, name, path, standing)
+    read_content(signals, text, folded, name, path, prior)
     inner = unwrapped(text)
     if inner:
-        read_content(signals, inner, fold(inner), name, f"{path}, decoded", standing)
+        read_content(signals, inner, fold(inner), name, f"{path}, decoded", prior)
 
 
-def read_choice(signals: Signals, text: str, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_choice(signals: Signals, text: str, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at a value that may decide the effect, or switch something on."""
     if not name.selector:
         if name.flag is not None and text.strip().lower() in SWITCHED_ON:
-            read_flag(signals, name, path, standing)
+            read_flag(signals, name, path, prior)
         return
     effect = read_value(text).effect
     if effect is not None and effect is not EffectClass.READ:
@@ -316,10 +316,10 @@ def names_secrets(text: str, folded: str) -> bool:
     )
 
 
-def read_short(signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_short(signals: Signals, folded: str, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at a text that may be the name of something, or a pattern."""
     word = folded.strip()
-    if standing.reads:
+    if prior.reads:
         if name.place and root_path(word):
             signals.add("wildcard", f"{path} is a whole machine or home")
         return
@@ -360,20 +360,20 @@ def read_amount(signals: Signals, word: str, path: str) -> None:
         signals.add("amount", path, points)
 
 
-def read_content(signals: Signals, text: str, folded: str, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_content(signals: Signals, text: str, folded: str, name: ArgumentName, path: str, prior: Prior) -> None:
     """Ask the detectors: secrets anywhere; paths, addresses, SQL and commands as the argument's purpose has it."""
-    if secret_shape(text) and standing.effect is not EffectClass.CREDENTIAL:
+    if secret_shape(text) and prior.effect is not EffectClass.CREDENTIAL:
         signals.add("secret-in-arguments", path)
     if not text.isascii() and hidden(text) and not (name.text and smuggles_nothing(text)):
         signals.add("hidden-characters", path)
-    stored = name.text and standing.effect in CONTENT_EFFECTS and not name.sql
-    prose = name.text and (stored or standing.reads)
-    read_paths(signals, folded, name, path, standing, prose=prose, stored=stored)
+    stored = name.text and prior.effect in CONTENT_EFFECTS and not name.sql
+    prose = name.text and (stored or prior.reads)
+    read_paths(signals, folded, name, path, prior, prose=prose, stored=stored)
     read_addresses(signals, folded, name, path, prose=prose)
-    read_statements(signals, folded, name, path, standing, stored=stored)
-    read_commands(signals, folded, name, path, standing, prose=prose)
-    if name.recipient or (name.addressee and standing.effect in REACHING_EFFECTS):
-        read_recipients(signals, folded, name, path, standing)
+    read_statements(signals, folded, name, path, prior, stored=stored)
+    read_commands(signals, folded, name, path, prior, prose=prose)
+    if name.recipient or (name.addressee and prior.effect in REACHING_EFFECTS):
+        read_recipients(signals, folded, name, path, prior)
 
 
 def smuggles_nothing(text: str) -> bool:
@@ -382,7 +382,7 @@ def smuggles_nothing(text: str) -> bool:
 
 
 def read_paths(
-    signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing, *, prose: bool, stored: bool
+    signals: Signals, folded: str, name: ArgumentName, path: str, prior: Prior, *, prose: bool, stored: bool
 ) -> None:
     """Look for protected paths. Prose may speak of them; a whole value that is one is one, unless it is only "
     "stored."""
@@ -393,7 +393,7 @@ def read_paths(
         signals.add("system-path", f"{path}: {kind}")
     if traversal(folded):
         signals.add("path-traversal", path)
-    local = folded.startswith("file:") and standing.domain not in LOCAL_DOMAINS
+    local = folded.startswith("file:") and prior.domain not in LOCAL_DOMAINS
     if local or folded.startswith(SCRIPTS) or (folded.startswith(WRAPPING_SCHEMES) and "/" in folded):
         signals.add("file-url", path)
 
@@ -415,10 +415,10 @@ def read_addresses(signals: Signals, folded: str, name: ArgumentName, path: str,
 
 
 def read_statements(
-    signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing, *, stored: bool
+    signals: Signals, folded: str, name: ArgumentName, path: str, prior: Prior, *, stored: bool
 ) -> None:
     """Look for SQL, and for mutations of GraphQL."""
-    expected = name.sql and (standing.domain == "database" or "sql" in path.lower())
+    expected = name.sql and (prior.domain == "database" or "sql" in path.lower())
     reading = read_sql(folded, expected=expected)
     if stored:
         if reading.danger:
@@ -428,7 +428,7 @@ def read_statements(
         signals.add("destructive-sql", f"{path}: {reading.danger}")
     if reading.effect is not None and reading.effect not in (EffectClass.READ, EffectClass.UNKNOWN):
         signals.raise_to(reading.effect, path)
-    read = name.sql and (reading.effect is not None or standing.domain == "database")
+    read = name.sql and (reading.effect is not None or prior.domain == "database")
     if read and any(column in folded for column in SENSITIVE_COLUMNS):
         signals.add("sensitive-data", path)
     if name.sql and folded.lstrip().startswith("mutation"):
@@ -437,9 +437,7 @@ def read_statements(
         )
 
 
-def read_commands(
-    signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing, *, prose: bool
-) -> None:
+def read_commands(signals: Signals, folded: str, name: ArgumentName, path: str, prior: Prior, *, prose: bool) -> None:
     """Look for commands, where they are expected and where they were slipped in."""
     expected = name.command and not prose
     danger = dangerous_command(folded, expected=expected)
@@ -457,15 +455,15 @@ def read_commands(
         signals.add("destructive-sql", f"{path}: a condition that breaks out of its quotes")
 
 
-def read_recipients(signals: Signals, folded: str, name: ArgumentName, path: str, standing: Standing) -> None:
+def read_recipients(signals: Signals, folded: str, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look for recipients that are not known to be inside."""
     if "//" in folded and name.recipient:
         signals.add("outside-recipient", path)
-        if standing.reads:
+        if prior.reads:
             signals.raise_to(EffectClass.SEND, path)
     for mention in folded.split("@")[1:]:
         domain = mention.strip(" <>\"'").partition(" ")[0].partition(">")[0].partition(",")[0].rstrip(".;")
-        if "." in domain and domain not in standing.inside_domains:
+        if "." in domain and domain not in prior.inside_domains:
             signals.add("outside-recipient", path)
             break
     if folded.count("@") >= SOME_ITEMS:

@@ -24,7 +24,7 @@ from gateway.core.intent.model import EffectClass, Evidence, RiskFactor
 from gateway.core.intent.naming import MAX_NAME_CHARS, singular, split
 from gateway.core.intent.risk import EFFECT_POINTS, factor
 from gateway.core.intent.settled import Settled
-from gateway.core.intent.signals import Signals, Standing, read_arguments
+from gateway.core.intent.signals import Prior, Signals, read_arguments
 from gateway.core.intent.taxonomy import UNKNOWN_TYPE, IntentType, Taxonomy
 from gateway.core.intent.verbs import NOUNS_TOO, forms, graver, read_words
 from gateway.core.intent.words import CONNECTORS, FINAL_WORDS, STRONG_VERBS, WEAK_VERBS
@@ -109,21 +109,21 @@ def settle_submitted(call: Call, inside: tuple[str, ...], taxonomy: Taxonomy) ->
     return settled_text(text, call.upstream, taxonomy, inside, called(text, call.arguments))
 
 
-def read_submitted(call: Call, standing: Standing) -> Signals:
+def read_submitted(call: Call, prior: Prior) -> Signals:
     """Return what the arguments and the texts beside them show; texts are looked through like arguments."""
     told = call.told or _SILENT
-    signals = read_arguments(call.arguments, standing)
+    signals = read_arguments(call.arguments, prior)
     texts = {"action": call.action, "description": told.description, "justification": told.justification}
     if declared_by(call):
         del texts["action"]
     texts["arguments"] = told_arguments(call.arguments)
-    signals.join(read_arguments({name: text for name, text in texts.items() if text}, standing))
+    signals.join(read_arguments({name: text for name, text in texts.items() if text}, prior))
     for effect, words in grave_words(told.description):
         signals.raise_to(effect, f"'{words}' in the description")
     if told.type and "action" in texts:
         for effect, words in said(call.action[:MAX_SCANNED_CHARS]):
             signals.raise_to(effect, f"'{words}' in the action")
-    if not standing.reads and not PRODUCTION_WORDS.isdisjoint(words_in(call.action)):
+    if not prior.reads and not PRODUCTION_WORDS.isdisjoint(words_in(call.action)):
         signals.add("production", "the text speaks of production")
     return signals
 
@@ -160,7 +160,7 @@ def is_type(text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def settled_type(named: IntentType, inside: tuple[str, ...]) -> Settled:
-    """Return the standing of an intent type that was declared as such."""
+    """Return what is settled of an intent type that was declared as such."""
     evidence = (Evidence(source="name", detail=f"names the intent type {named.id}"),)
     return Settled(
         profile=Profile(
@@ -171,7 +171,7 @@ def settled_type(named: IntentType, inside: tuple[str, ...]) -> Settled:
             domain=named.domain,
             types=dict.fromkeys(EffectClass, named),
         ),
-        standing=Standing(effect=named.effect_class, domain=named.domain, inside_domains=inside),
+        prior=Prior(effect=named.effect_class, domain=named.domain, inside_domains=inside),
         mapped=named,
         factors=(),
         evidence=evidence,
@@ -181,7 +181,7 @@ def settled_type(named: IntentType, inside: tuple[str, ...]) -> Settled:
 
 @lru_cache(maxsize=64)
 def settled_unread(inside: tuple[str, ...]) -> Settled:
-    """Return the standing of a text that is too long for the name of an action: unknown."""
+    """Return what is settled of a text that is too long for the name of an action: unknown."""
     evidence = (Evidence(source="name", detail=f"longer than {MAX_ACTION_CHARS} characters"),)
     return Settled(
         profile=Profile(
@@ -192,7 +192,7 @@ def settled_unread(inside: tuple[str, ...]) -> Settled:
             domain=UNKNOWN_TYPE.domain,
             types=dict.fromkeys(EffectClass, UNKNOWN_TYPE),
         ),
-        standing=Standing(effect=EffectClass.UNKNOWN, domain=UNKNOWN_TYPE.domain, inside_domains=inside),
+        prior=Prior(effect=EffectClass.UNKNOWN, domain=UNKNOWN_TYPE.domain, inside_domains=inside),
         mapped=None,
         factors=(factor("oversized-argument", "the action is longer than is read"),),
         evidence=evidence,
@@ -202,7 +202,7 @@ def settled_unread(inside: tuple[str, ...]) -> Settled:
 
 @lru_cache(maxsize=CACHED_TEXTS)
 def settled_text(text: str, system: str, taxonomy: Taxonomy, inside: tuple[str, ...], tool: str = "") -> Settled:
-    """Return the standing of a free text. Where it is `tool(…)`, what stands in brackets are values and no clauses.
+    """Return what is settled of a free text. Where it is `tool(…)`, what stands in brackets are values and no clauses.
 
     1 the whole as a name; 2 every clause and every grave word may raise it; 3 how far all of it was understood;
     4 where it happens.
@@ -229,7 +229,7 @@ def settled_text(text: str, system: str, taxonomy: Taxonomy, inside: tuple[str, 
             domain=domain,
             types=types,
         ),
-        standing=Standing(effect=effect, domain=domain, inside_domains=inside),
+        prior=Prior(effect=effect, domain=domain, inside_domains=inside),
         mapped=None,
         factors=(*(each for each in base.factors if each.code != "low-confidence"), *doubt(effect, confidence)),
         evidence=tuple(evidence),

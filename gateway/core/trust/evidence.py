@@ -1,4 +1,4 @@
-"""What an audit entry says of its agent: evidence of one act, or a change of its standing.
+"""What an audit entry says of its agent: evidence of one act, or a change of its trust.
 
 Owns which entries count and which are not the agent's doing. Reads chained fields only, never a body, so that whoever
 has the log's hashed bytes finds the same. What it weighs is `fold.py`'s.
@@ -92,7 +92,7 @@ class Evidence:
 
 @value
 class Change:
-    """One change of an agent's standing. `tier` is the new tier or ceiling; None where there is none."""
+    """One change of an agent's trust. `tier` is the new tier or ceiling; None where there is none."""
 
     kind: ChangeKind
     tier: TrustTier | None

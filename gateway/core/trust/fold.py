@@ -1,6 +1,6 @@
 """How a record changes with each entry: fading by the day, what an act adds, what it forfeits.
 
-Owns the arithmetic of evidence. What counts is `evidence.py`, how much `model.py`, what it earns `standing.py`.
+Owns the arithmetic of evidence. What counts is `evidence.py`, how much `model.py`, what it earns `deserved.py`.
 It runs for each entry on the path of a call: where a day is saturated, the sums stay the very same value.
 """
 
@@ -64,7 +64,7 @@ def after(record: Record, evidence: Evidence, model: TrustModel = DEFAULT_MODEL)
 
 
 def after_change(record: Record, change: Change, model: TrustModel = DEFAULT_MODEL) -> Record:
-    """Return the record with a change of the agent's standing, by the model or by a human."""
+    """Return the record with a change of the agent's trust, by the model or by a human."""
     kind = change.kind
     if kind is ChangeKind.CEILING:
         return replace(record, ceiling=change.tier)

@@ -45,7 +45,7 @@ async def test_a_session_ends_when_its_user_logs_out() -> None:
     assert (await house.send("DELETE", "/v1/portal/sessions/current")).status_code == 404
 
 
-async def test_a_user_is_changed_and_loses_the_sessions_of_the_old_standing() -> None:
+async def test_a_user_is_changed_and_loses_the_sessions_of_the_old_role() -> None:
     """By id or name."""
     house = await opened()
     header = {"x-portal-session-id": (await session(house))["sessionId"]}

@@ -171,7 +171,7 @@ def test_a_dry_run_or_a_confirmation_that_the_agent_fills_in_lowers_nothing() ->
 
 
 def test_novelty_and_review_are_factors() -> None:
-    """Standing counts as much as content."""
+    """Who acts, and by which tool, counts as much as content."""
     assert "novel" not in codes(judge("read_file", novel=False))
     assert codes(judge("read_file", review=Review.CHANGED)) >= {"changed-tool"}
     assert "unreviewed-tool" not in codes(judge("read_file", review=Review.REVIEWED))
@@ -241,7 +241,7 @@ def test_a_mapping_with_the_tools_pin_is_a_review() -> None:
 
 
 def test_a_mapping_for_another_definition_can_only_raise() -> None:
-    """A changed tool must not keep a reviewed tool's standing, nor lose a grave type by changing."""
+    """A changed tool must not pass for a reviewed tool, nor lose a grave type by changing."""
     stale = judge("read_it", mappings=(mapping("files.delete", pin="b" * 64, tool="*"),))
     assert stale.effect_class is EffectClass.DESTRUCTIVE
     assert "changed-tool" in codes(stale)

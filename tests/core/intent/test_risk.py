@@ -5,19 +5,19 @@ from gateway.core.intent.risk import EFFECT_POINTS, RISK_FACTORS, effect_factor,
 from gateway.core.principal import TrustTier
 from gateway.settings import DEFAULT_THRESHOLDS
 
-STANDING = RISK_FACTORS["unreviewed-tool"].points + RISK_FACTORS["novel"].points
+NEWCOMER = RISK_FACTORS["unreviewed-tool"].points + RISK_FACTORS["novel"].points
 PLAINLY_DANGEROUS = ("system-path", "path-traversal", "destructive-sql", "destructive-shell", "metadata-address")
 CONSEQUENTIAL = set(EffectClass) - {EffectClass.READ, EffectClass.WRITE}
 
 
 def test_an_ordinary_read_of_a_new_tool_is_below_what_a_new_agent_may_do_alone() -> None:
     """A gateway that stops every read is switched off within the hour."""
-    assert EFFECT_POINTS[EffectClass.READ] + STANDING < DEFAULT_THRESHOLDS[TrustTier.T0].allow_below
+    assert EFFECT_POINTS[EffectClass.READ] + NEWCOMER < DEFAULT_THRESHOLDS[TrustTier.T0].allow_below
 
 
 def test_an_ordinary_write_needs_a_human_for_a_new_agent_and_none_for_the_next_tier() -> None:
     """The first promotion must be worth something, and no more than this."""
-    risk = EFFECT_POINTS[EffectClass.WRITE] + STANDING
+    risk = EFFECT_POINTS[EffectClass.WRITE] + NEWCOMER
     assert DEFAULT_THRESHOLDS[TrustTier.T0].allow_below <= risk < DEFAULT_THRESHOLDS[TrustTier.T1].allow_below
 
 

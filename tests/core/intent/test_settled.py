@@ -8,12 +8,12 @@ from gateway.core.intent.taxonomy import TAXONOMY
 
 
 def test_a_settled_call_remembers_the_intent_of_quiet_arguments_for_itself() -> None:
-    """Two standings that look alike must not share their memory."""
+    """Two values that look alike must not share their memory."""
     call = Call(method="roots/list", upstream="s", name="", uri="", arguments={}, arguments_digest="")
     settled = settle(call, IntentContext(), TAXONOMY)
     again = Settled(
         profile=settled.profile,
-        standing=settled.standing,
+        prior=settled.prior,
         mapped=settled.mapped,
         factors=settled.factors,
         evidence=settled.evidence,

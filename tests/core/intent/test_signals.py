@@ -6,31 +6,31 @@ from typing import Any
 import pytest
 
 from gateway.core.intent.model import EffectClass
-from gateway.core.intent.signals import MAX_TEXT_CHARS, MAX_TOTAL_CHARS, Signals, Standing, fold, read_arguments
+from gateway.core.intent.signals import MAX_TEXT_CHARS, MAX_TOTAL_CHARS, Prior, Signals, fold, read_arguments
 
-READ = Standing(effect=EffectClass.READ, domain="files")
-WRITE = Standing(effect=EffectClass.WRITE, domain="files")
-SEND = Standing(effect=EffectClass.SEND, domain="messaging")
-EXECUTE = Standing(effect=EffectClass.EXECUTE, domain="shell")
-DELETE = Standing(effect=EffectClass.DESTRUCTIVE, domain="database")
-QUERY = Standing(effect=EffectClass.READ, domain="database")
-CREDENTIAL = Standing(effect=EffectClass.CREDENTIAL, domain="secrets")
-ACCESS = Standing(effect=EffectClass.ACCESS, domain="access", inside_domains=("acme.com",))
-WEB = Standing(effect=EffectClass.READ, domain="web")
+READ = Prior(effect=EffectClass.READ, domain="files")
+WRITE = Prior(effect=EffectClass.WRITE, domain="files")
+SEND = Prior(effect=EffectClass.SEND, domain="messaging")
+EXECUTE = Prior(effect=EffectClass.EXECUTE, domain="shell")
+DELETE = Prior(effect=EffectClass.DESTRUCTIVE, domain="database")
+QUERY = Prior(effect=EffectClass.READ, domain="database")
+CREDENTIAL = Prior(effect=EffectClass.CREDENTIAL, domain="secrets")
+ACCESS = Prior(effect=EffectClass.ACCESS, domain="access", inside_domains=("acme.com",))
+WEB = Prior(effect=EffectClass.READ, domain="web")
 
 AWS_KEY = "AKIAA1B2C3D4E5F6G7H8"
 
 
-def seen(arguments: dict[str, Any], standing: Standing = READ) -> dict[str, str]:
-    return {code: each.evidence for code, each in read_arguments(arguments, standing).factors.items()}
+def seen(arguments: dict[str, Any], prior: Prior = READ) -> dict[str, str]:
+    return {code: each.evidence for code, each in read_arguments(arguments, prior).factors.items()}
 
 
-def points(arguments: dict[str, Any], code: str, standing: Standing = WRITE) -> int:
-    return read_arguments(arguments, standing).factors[code].points
+def points(arguments: dict[str, Any], code: str, prior: Prior = WRITE) -> int:
+    return read_arguments(arguments, prior).factors[code].points
 
 
 @pytest.mark.parametrize(
-    ("arguments", "standing", "code"),
+    ("arguments", "prior", "code"),
     [
         ({"path": "/etc/passwd"}, READ, "system-path"),
         ({"files": {"/etc/passwd": "x"}}, WRITE, "system-path"),
@@ -100,13 +100,13 @@ def points(arguments: dict[str, Any], code: str, standing: Standing = WRITE) -> 
         ({"query": "/etc/passwd"}, READ, "system-path"),
     ],
 )
-def test_what_an_argument_holds_is_a_factor(arguments: dict[str, Any], standing: Standing, code: str) -> None:
+def test_what_an_argument_holds_is_a_factor(arguments: dict[str, Any], prior: Prior, code: str) -> None:
     """Each factor has a stable code that policies are written against."""
-    assert code in seen(arguments, standing)
+    assert code in seen(arguments, prior)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "standing"),
+    ("arguments", "prior"),
     [
         ({"path": "/home/u/notes.txt", "limit": 10, "cursor": None, "deep": {"x": [1, 2.5, True, False]}}, READ),
         ({"body": "Please read /etc/hosts and ../x, then drop by."}, WRITE),
@@ -138,13 +138,13 @@ def test_what_an_argument_holds_is_a_factor(arguments: dict[str, Any], standing:
         ({"text": "the 169 metres of it"}, READ),
     ],
 )
-def test_ordinary_arguments_are_no_factor(arguments: dict[str, Any], standing: Standing) -> None:
+def test_ordinary_arguments_are_no_factor(arguments: dict[str, Any], prior: Prior) -> None:
     """A gateway that sees danger everywhere is switched off; a dry run that an agent asks for counts for nothing."""
-    assert seen(arguments, standing) == {}
+    assert seen(arguments, prior) == {}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "standing", "effect"),
+    ("arguments", "prior", "effect"),
     [
         ({"action": "delete"}, READ, EffectClass.DESTRUCTIVE),
         ({"method": "POST"}, READ, EffectClass.SEND),
@@ -162,22 +162,20 @@ def test_ordinary_arguments_are_no_factor(arguments: dict[str, Any], standing: S
         ({"body": "insert into t values (1)"}, WRITE, None),
     ],
 )
-def test_arguments_speak_for_an_effect(
-    arguments: dict[str, Any], standing: Standing, effect: EffectClass | None
-) -> None:
+def test_arguments_speak_for_an_effect(arguments: dict[str, Any], prior: Prior, effect: EffectClass | None) -> None:
     """What the arguments say outranks the tool's name."""
-    assert read_arguments(arguments, standing).effect is effect
+    assert read_arguments(arguments, prior).effect is effect
 
 
 def test_a_listed_value_settles_what_the_name_left_open() -> None:
     """Only values that the schema lists can do that, and the gravest of them counts."""
     listed = {"a": EffectClass.READ, "b": EffectClass.WRITE}
-    standing = Standing(effect=EffectClass.WRITE, domain="x", selectors={"action": listed, "mode": listed})
-    assert read_arguments({"action": "a"}, standing).decided is EffectClass.READ
-    assert read_arguments({"action": "a", "mode": "b"}, standing).decided is EffectClass.WRITE
-    assert read_arguments({"action": "b", "mode": "a"}, standing).decided is EffectClass.WRITE
-    assert read_arguments({"action": "c"}, standing).decided is None
-    assert read_arguments({"x": {"action": "a"}}, standing).decided is None
+    prior = Prior(effect=EffectClass.WRITE, domain="x", selectors={"action": listed, "mode": listed})
+    assert read_arguments({"action": "a"}, prior).decided is EffectClass.READ
+    assert read_arguments({"action": "a", "mode": "b"}, prior).decided is EffectClass.WRITE
+    assert read_arguments({"action": "b", "mode": "a"}, prior).decided is EffectClass.WRITE
+    assert read_arguments({"action": "c"}, prior).decided is None
+    assert read_arguments({"x": {"action": "a"}}, prior).decided is None
 
 
 @pytest.mark.parametrize(("value", "weight"), [(1, 5), (101, 10), (5000, 15), (-20_000, 20), ("1e", 5), ("1.2.3", 20)])

@@ -59,7 +59,7 @@ def test_a_success_ends_the_row_and_that_of_its_upstream_only() -> None:
     assert Failing(row={}, at={"b": (1, T0)}).without_worst() == (0, "")
 
 
-def test_a_change_of_standing_changes_no_failures() -> None:
+def test_a_change_of_trust_changes_no_failures() -> None:
     """A human's word is no success of the agent's."""
     found = failing((EvidenceKind.DENIED, "a", 0))
     assert failing_after(found, changed(ChangeKind.FROZEN), "") is found

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 from gateway.core.decision import Thresholds
 from gateway.core.principal import TrustTier
+from gateway.core.trust.deserved import score_of
 from gateway.core.trust.evidence import EvidenceKind
 from gateway.core.trust.fold import after
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT
 from gateway.core.trust.record import Record, Sums
-from gateway.core.trust.standing import score_of
 from gateway.settings import DEFAULT_THRESHOLDS, TierSettings
 from tests.simulate.trust import act
 

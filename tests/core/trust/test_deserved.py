@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.principal import TrustTier
+from gateway.core.trust.deserved import change_due, cites, deserved_by, move, needs, score_of
 from gateway.core.trust.evidence import Change, ChangeKind, Evidence, EvidenceKind
 from gateway.core.trust.fold import after, after_change
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT
 from gateway.core.trust.record import NEW, Record, Sums
-from gateway.core.trust.standing import change_due, cites, move, needs, score_of, standing
 from tests.simulate.trust import BAD, act, acts, changed, histories, lived, on_day
 
 T0, T1, T2, T3, T4 = TrustTier
@@ -59,9 +59,9 @@ def test_slight_evidence_fills_merit_up_to_a_mark_and_never_above_it() -> None:
 
 def test_a_newcomer_begins_where_configuration_says() -> None:
     """T0 by default; nothing is known of it, so that nothing speaks against a higher one either."""
-    assert standing(NEW, on_day(0)).tier is T0
+    assert deserved_by(NEW, on_day(0)).tier is T0
     for start in TrustTier:
-        found = standing(NEW, on_day(0), start=start)
+        found = deserved_by(NEW, on_day(0), start=start)
         assert (found.tier, found.recorded, found.score) == (start, start, 20)
 
 
@@ -79,7 +79,7 @@ def test_each_promotion_takes_the_days_that_the_model_says() -> None:
 def test_a_promotion_is_one_tier_at_a_time() -> None:
     """Also where the evidence would be enough for more."""
     record = Record(sums=worked(150).sums, tier=T0, since=DAY_ONE)
-    assert standing(record, on_day(150), ceiling=T4).tier is T1
+    assert deserved_by(record, on_day(150), ceiling=T4).tier is T1
 
 
 @pytest.mark.parametrize(("risk", "highest"), [(29, T1), (44, T2), (59, T3), (60, T4)])
@@ -92,26 +92,26 @@ def test_the_ceiling_of_configuration_holds_until_a_human_sets_another() -> None
     """A promotion beyond it is a human's decision, for each agent by name."""
     record = worked(365, ceiling=T2)
     assert record.tier is T2
-    assert standing(record, on_day(365)).tier is T2
+    assert deserved_by(record, on_day(365)).tier is T2
     higher = after_change(record, changed(ChangeKind.CEILING, T3, day=365))
-    assert standing(higher, on_day(365)).tier is T3
+    assert deserved_by(higher, on_day(365)).tier is T3
 
 
 def test_a_start_above_the_ceiling_is_kept() -> None:
     """What configuration gives, its own ceiling does not take away; one that a human set for the agent does."""
-    assert standing(NEW, on_day(0), start=T3, ceiling=T2).tier is T3
+    assert deserved_by(NEW, on_day(0), start=T3, ceiling=T2).tier is T3
     capped = after_change(NEW, changed(ChangeKind.CEILING, T1))
-    assert standing(capped, on_day(0), start=T3).tier is T1
+    assert deserved_by(capped, on_day(0), start=T3).tier is T1
 
 
 def test_a_frozen_agent_is_not_promoted_and_may_still_fall() -> None:
     """A human who wants to look first must not thereby keep a tier up that is not deserved."""
     ripe = Record(sums=worked(150).sums, tier=T3, since=DAY_ONE)
     frozen = after_change(ripe, changed(ChangeKind.FROZEN, day=150))
-    assert standing(ripe, on_day(150), ceiling=T4).tier is T4
-    assert standing(frozen, on_day(150), ceiling=T4).tier is T3
+    assert deserved_by(ripe, on_day(150), ceiling=T4).tier is T4
+    assert deserved_by(frozen, on_day(150), ceiling=T4).tier is T3
     fallen = lived([act(DENIED, risk=90, day=150, what=number) for number in range(3)], frozen)
-    assert standing(fallen, on_day(150), ceiling=T4).tier < T3
+    assert deserved_by(fallen, on_day(150), ceiling=T4).tier < T3
 
 
 # --- down -------------------------------------------------------------------------------------------------------------
@@ -120,21 +120,21 @@ def test_a_frozen_agent_is_not_promoted_and_may_still_fall() -> None:
 def test_the_very_entry_that_causes_a_demotion_demotes() -> None:
     """There is nothing to wait for: what the next call may do is decided on what is known."""
     record = worked(150)
-    assert standing(record, on_day(150), ceiling=T4).tier is T4
+    assert deserved_by(record, on_day(150), ceiling=T4).tier is T4
     bad = after(record, act(DENIED, risk=80, day=150, what=-1))
-    assert standing(bad, on_day(150), ceiling=T4).tier is T3
+    assert deserved_by(bad, on_day(150), ceiling=T4).tier is T3
 
 
 def test_one_act_may_cost_several_tiers() -> None:
     """The way down knows no steps."""
     bad = after(worked(110), act(DENIED, risk=100, day=110, what=-1))
-    assert standing(bad, on_day(110), ceiling=T4).tier is T1
+    assert deserved_by(bad, on_day(110), ceiling=T4).tier is T1
 
 
 def test_three_bad_acts_bring_the_highest_tier_to_the_second_lowest() -> None:
     """However long the good life was before: each takes half of what is left."""
     record = lived([act(DENIED, risk=80, day=365, what=-number) for number in range(3)], worked(365))
-    assert standing(record, on_day(365), ceiling=T4).tier is T1
+    assert deserved_by(record, on_day(365), ceiling=T4).tier is T1
 
 
 def test_after_a_demotion_there_is_no_promotion_for_a_while() -> None:
@@ -156,7 +156,12 @@ def test_after_a_demotion_there_is_no_promotion_for_a_while() -> None:
 def test_merit_that_is_old_keeps_no_high_tier() -> None:
     """What was earned half a year ago says little about today."""
     record = worked(150)
-    assert [standing(record, on_day(150 + days), ceiling=T4).tier for days in (60, 125, 180, 250)] == [T4, T3, T2, T1]
+    assert [deserved_by(record, on_day(150 + days), ceiling=T4).tier for days in (60, 125, 180, 250)] == [
+        T4,
+        T3,
+        T2,
+        T1,
+    ]
 
 
 def test_a_tier_that_was_given_falls_by_what_speaks_against_it() -> None:
@@ -164,7 +169,7 @@ def test_a_tier_that_was_given_falls_by_what_speaks_against_it() -> None:
     found = []
     for risk in (20, 40, 60, 90):
         record = after(NEW, act(DENIED, risk=risk))
-        found.append(standing(record, on_day(0), start=T4).tier)
+        found.append(deserved_by(record, on_day(0), start=T4).tier)
     assert found == [T4, T2, T1, T0]
 
 
@@ -292,7 +297,7 @@ def test_a_promotion_is_due_exactly_where_every_need_is_met(
 ) -> None:
     """What is shown is what decides."""
     record = lived(told)
-    found = standing(record, on_day(day), ceiling=ceiling, start=start)
+    found = deserved_by(record, on_day(day), ceiling=ceiling, start=start)
     needed = needs(record, on_day(day), ceiling=ceiling, start=start)
     if found.tier >= found.recorded and needed:
         assert (found.tier > found.recorded) == all(need.met for need in needed)
@@ -328,8 +333,8 @@ def test_a_bad_act_never_raises_score_or_tier(
     record = lived(told)
     worse = after(record, bad)
     now = on_day(max(day, bad.day - DAY_ONE))
-    before = standing(record, now, ceiling=ceiling, start=start)
-    found = standing(worse, now, ceiling=ceiling, start=start)
+    before = deserved_by(record, now, ceiling=ceiling, start=start)
+    found = deserved_by(worse, now, ceiling=ceiling, start=start)
     assert found.score <= before.score
     assert found.tier <= before.tier
 
@@ -345,8 +350,8 @@ def test_no_number_of_harmless_acts_lifts_above_the_first_tier(
     """Nor of claims, nor of an accomplice's yes: they change nothing about any higher tier."""
     record = lived(told)
     latest = max([day, *(one.day - DAY_ONE for one in (*told, *added))])
-    before = standing(record, on_day(latest), ceiling=T4, start=start)
-    found = standing(lived(added, record), on_day(latest), ceiling=T4, start=start)
+    before = deserved_by(record, on_day(latest), ceiling=T4, start=start)
+    found = deserved_by(lived(added, record), on_day(latest), ceiling=T4, start=start)
     assert found.tier <= max(T1, before.tier)
 
 
@@ -357,7 +362,7 @@ def test_no_tier_ever_passes_its_ceiling(
 ) -> None:
     """A human's ceiling holds whatever the record says, and whatever was recorded before it."""
     record = lived(told)
-    found = standing(record, on_day(day), ceiling=ceiling, start=start)
+    found = deserved_by(record, on_day(day), ceiling=ceiling, start=start)
     assert found.tier <= (max(ceiling, start) if record.ceiling is None else record.ceiling)
     assert found.tier <= found.recorded + 1
     assert 0 <= found.score <= 100
@@ -369,7 +374,7 @@ def test_a_clock_that_goes_back_promotes_nobody(told: list[Evidence | Change], b
     """Nor does it bring faded evidence back."""
     record = lived(told)
     now = on_day(max([0, *(one.day - DAY_ONE for one in told)]))
-    assert standing(record, now - timedelta(days=back), ceiling=T4).tier <= standing(record, now, ceiling=T4).tier
+    assert deserved_by(record, now - timedelta(days=back), ceiling=T4).tier <= deserved_by(record, now, ceiling=T4).tier
 
 
 def test_the_day_is_that_of_utc() -> None:
@@ -377,14 +382,14 @@ def test_the_day_is_that_of_utc() -> None:
     record = worked(17)
     east = timezone(timedelta(hours=14))
     late = on_day(16).replace(hour=23)
-    assert standing(record, late) == standing(record, late.astimezone(east))
+    assert deserved_by(record, late) == deserved_by(record, late.astimezone(east))
 
 
 def test_harmless_acts_do_not_keep_a_tier_that_was_given() -> None:
     """They cost nothing, and would be a cushion for bad acts."""
     bad = [act(DENIED, risk=90, day=40, what=-number) for number in range(1, 3)]
-    idle = standing(lived(bad), on_day(40), start=T2)
+    idle = deserved_by(lived(bad), on_day(40), start=T2)
     busy = lived([*(act(EXECUTED, risk=29, day=day) for day in range(41)), *bad])
-    assert standing(busy, on_day(40), start=T2).tier == idle.tier == T0
+    assert deserved_by(busy, on_day(40), start=T2).tier == idle.tier == T0
     again = lived([act(EXECUTED, risk=29, day=day) for day in range(41, 60)], lived(bad))
-    assert standing(again, on_day(60), start=T2).tier is T0
+    assert deserved_by(again, on_day(60), start=T2).tier is T0

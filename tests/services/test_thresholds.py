@@ -10,7 +10,7 @@ from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Thresholds as Caps
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.errors import AuditUnavailable, Forbidden, InvalidRequest, StateConflict
-from gateway.services.standing import Standing, Thresholds
+from gateway.services.thresholds import Thresholds
 from tests.simulate.store import MemoryStore, Moment
 from tests.simulate.world import FakeClock, FakeIds
 
@@ -21,21 +21,6 @@ ADMIN = Principal(tenant="t", agent="cli", credential="cli", role=Role.ADMIN)
 
 def service(store: MemoryStore) -> Thresholds:
     return Thresholds(audit=store, state=store, clock=FakeClock(), ids=FakeIds(), configured=CONFIGURED)
-
-
-def test_a_tier_is_the_agents_own_or_the_default() -> None:
-    """Tiers are the operator's, by name."""
-    standing = Standing(default=TrustTier.T0, agents={"ci": TrustTier.T3}, thresholds=CONFIGURED)
-    assert (standing.tier("default", "ci"), standing.tier("default", "new")) == (TrustTier.T3, TrustTier.T0)
-    assert standing.caps("any", TrustTier.T1) == CONFIGURED[TrustTier.T1]
-
-
-def test_a_tier_is_given_to_an_agent_of_one_tenant() -> None:
-    """Another tenant's program may call its agent what it likes, and gets no standing by it."""
-    tiers = {"ci": TrustTier.T3, "acme/ci": TrustTier.T2}
-    standing = Standing(default=TrustTier.T0, agents=tiers, thresholds=CONFIGURED)
-    found = [standing.tier(tenant, "ci") for tenant in ("default", "acme", "evil")]
-    assert found == [TrustTier.T3, TrustTier.T2, TrustTier.T0]
 
 
 async def test_a_tenant_has_the_configured_thresholds_until_it_changes_them() -> None:

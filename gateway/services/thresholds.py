@@ -1,7 +1,8 @@
-"""Trust tiers and what each may do: tiers from configuration, thresholds per tenant, changed by its administrators.
+"""What each trust tier may do: thresholds per tenant, changed by its administrators.
 
 Owns the thresholds in force. They are whole in memory, read at the start and changed only once the change is durable:
-one process owns the store. What a threshold does to a decision is `core/decide.py`.
+one process owns the store. What a threshold does to a decision is `core/decide.py`'s, what configuration says of tiers
+`core/tiers.py`'s.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,11 +17,11 @@ from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Thresholds as Caps
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.principal import DEFAULT_TENANT, Principal, Role, TrustTier
+from gateway.core.principal import Principal, Role, TrustTier
 from gateway.errors import FieldProblem, Forbidden, InvalidRequest, StateConflict
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateRow, StateStore
 
-__all__ = ["MAX_CAP", "THRESHOLDS_KEY", "Standing", "ThresholdTable", "Thresholds"]
+__all__ = ["MAX_CAP", "THRESHOLDS_KEY", "ThresholdTable", "Thresholds"]
 
 MAX_CAP: Final = 101
 """One above the highest risk: switches a cap off."""
@@ -32,35 +33,6 @@ _ROLES: Final = frozenset({Role.ADMIN, Role.POLICY_ADMIN})
 """Who may change thresholds (contract, section 1)."""
 
 Tiers = Mapping[TrustTier, Caps]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The trust tiers from configuration: of single agents by name, of all others, and what each tier may do.
-
-    A plain name is that of an agent of the tenant `default`, `TENANT/AGENT` that of another tenant's: whoever chooses
-    names in one tenant must not get the standing that was given in another.
-    """
-
-    default: TrustTier
-    agents: Mapping[str, TrustTier]
-    thresholds: Tiers
-
-    def tier(self, tenant: str, agent: str) -> TrustTier:
-        """Return the tier of an agent where none is earned."""
-        found = self.pinned(tenant, agent)
-        return self.default if found is None else found
-
-    def pinned(self, tenant: str, agent: str) -> TrustTier | None:
-        """Return the tier that an agent has by its name, for good; None where it is not named."""
-        found = self.agents.get(f"{tenant}/{agent}")
-        if found is None and tenant == DEFAULT_TENANT:
-            found = self.agents.get(agent)
-        return found
-
-    def caps(self, tenant: str, tier: TrustTier) -> Caps:
-        """Return what the tier may do in every tenant that has no thresholds of its own."""
-        return self.thresholds[tier]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,11 @@ from gateway.core.trust.model import DEFAULT_MODEL, UNIT, TrustModel
 from gateway.core.trust.record import Cited, Record, Sums
 from gateway.core.value import value
 
-__all__ = ["Move", "Need", "Standing", "change_due", "cites", "fold", "move", "needs", "score_of", "standing"]
+__all__ = ["Deserved", "Move", "Need", "change_due", "cites", "deserved_by", "fold", "move", "needs", "score_of"]
 
 
 @value
-class Standing:
+class Deserved:
     """What a record deserves on a day. `tier` is at most one above the recorded one, and may be far below it.
 
     `recorded` is the tier of the last change, or the one that the agent started with.
@@ -51,14 +51,14 @@ class Move:
     tier: TrustTier
 
 
-def standing(
+def deserved_by(
     record: Record,
     now: datetime,
     *,
     ceiling: TrustTier = TrustTier.T2,
     start: TrustTier = TrustTier.T0,
     model: TrustModel = DEFAULT_MODEL,
-) -> Standing:
+) -> Deserved:
     """Return what the record deserves on the day of `now` (aware).
 
     `start` is the tier of an agent of whom nothing is known, `ceiling` that of all for whom no human set another one;
@@ -67,7 +67,7 @@ def standing(
     return _on(record, _day(now), ceiling, start, model)
 
 
-def _on(record: Record, day: int, ceiling: TrustTier, start: TrustTier, model: TrustModel) -> Standing:
+def _on(record: Record, day: int, ceiling: TrustTier, start: TrustTier, model: TrustModel) -> Deserved:
     sums = aged(record.sums, day, model)
     score = score_of(sums, model)
     recorded = start if record.tier is None else record.tier
@@ -79,7 +79,7 @@ def _on(record: Record, day: int, ceiling: TrustTier, start: TrustTier, model: T
             break
     if tier == recorded and tier < top and _ripe(record, sums, score, day, start, model):
         tier = TrustTier(tier + 1)
-    return Standing(tier=tier, score=score, recorded=recorded)
+    return Deserved(tier=tier, score=score, recorded=recorded)
 
 
 def score_of(sums: Sums, model: TrustModel = DEFAULT_MODEL) -> int:
@@ -120,9 +120,9 @@ def change_due(
     ceiling: TrustTier = TrustTier.T2,
     start: TrustTier = TrustTier.T0,
     model: TrustModel = DEFAULT_MODEL,
-) -> tuple[ChangeKind, Standing] | None:
+) -> tuple[ChangeKind, Deserved] | None:
     """Return the change that the record is due, and to what; None where its tier is as it should be."""
-    due = standing(record, now, ceiling=ceiling, start=start, model=model)
+    due = deserved_by(record, now, ceiling=ceiling, start=start, model=model)
     if due.tier == due.recorded:
         return None
     if due.tier > due.recorded:
@@ -134,7 +134,7 @@ def change_due(
 
 
 def _only_faded(
-    record: Record, due: Standing, day: int, ceiling: TrustTier, start: TrustTier, model: TrustModel
+    record: Record, due: Deserved, day: int, ceiling: TrustTier, start: TrustTier, model: TrustModel
 ) -> bool:
     """Say whether time alone lowers the tier: it held at the last entry, or would fall with nothing bad on record."""
     last = _on(record, record.sums.day, ceiling, start, model)
