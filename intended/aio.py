@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 
 from intended import endpoints
+from intended.budgets import BudgetAccount, BudgetStatement
 from intended.endpoints import Call
 from intended.errors import ServiceUnavailableError
 from intended.records import (
@@ -33,7 +34,7 @@ from intended.records import (
 from intended.results import Approval, CreatedIntent, Decision, Intent, Lease, Page, refusal
 from intended.target import target
 from intended.transport import AsyncTransport
-from intended.trust import AgentTrust
+from intended.trust import AgentTrust, TrustHistory
 
 __all__ = ["AsyncIntendedClient"]
 
@@ -239,6 +240,10 @@ class AsyncIntendedClient:
         """Return the tier that an agent has earned, and what it rests on."""
         return await self._run(endpoints.agent_trust(agent_id))
 
+    async def agent_trust_history(self, agent_id: str) -> TrustHistory:
+        """Return how an agent's trust came about: score and tier over time, and the entries that moved them."""
+        return await self._run(endpoints.agent_trust_history(agent_id))
+
     async def change_trust(
         self,
         agent_id: str,
@@ -252,6 +257,23 @@ class AsyncIntendedClient:
         return await self._run(
             endpoints.change_trust(agent_id, reason=reason, frozen=frozen, ceiling=ceiling, version=version)
         )
+
+    # --- budgets ----------------------------------------------------------------------------------------------------
+
+    async def budgets(
+        self,
+        *,
+        agent: str | None = None,
+        upstream: str | None = None,
+        page: int | None = None,
+        page_size: int | None = None,
+    ) -> Page[BudgetAccount]:
+        """Return a page of what is left: of all accounts, or of those that count an agent's calls or an upstream's."""
+        return await self._run(endpoints.budgets(page, page_size, agent=agent, upstream=upstream))
+
+    async def budget(self, name: str, *, agent: str | None = None, upstream: str | None = None) -> BudgetStatement:
+        """Return one account with the entries that count; a budget per agent or upstream takes which one."""
+        return await self._run(endpoints.budget(name, agent=agent, upstream=upstream))
 
     # --- audit ------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
+from intended.budgets import BudgetAccount, BudgetStatement
 from intended.reading import Fields
 from intended.records import (
     Agent,
@@ -30,7 +31,7 @@ from intended.records import (
     User,
 )
 from intended.results import Approval, CreatedIntent, Decision, Intent, Lease, Page
-from intended.trust import AgentTrust
+from intended.trust import AgentTrust, TrustHistory
 
 __all__ = ["Call", "segment"]
 
@@ -275,6 +276,11 @@ def agent_trust(agent_id: str) -> Call[AgentTrust]:
     return _get(f"/v1/agents/{segment(agent_id)}/trust", _data(AgentTrust.read))
 
 
+def agent_trust_history(agent_id: str) -> Call[TrustHistory]:
+    """`GET /v1/agents/{id}/trust/history`."""
+    return _get(f"/v1/agents/{segment(agent_id)}/trust/history", _data(TrustHistory.read))
+
+
 def change_trust(
     agent_id: str, *, reason: str, frozen: bool | None, ceiling: str | None, version: int | None
 ) -> Call[AgentTrust]:
@@ -286,6 +292,16 @@ def change_trust(
         body=_given(frozen=frozen, ceiling=ceiling, reason=reason),
         headers={} if version is None else {"if-match": f'"{version}"'},
     )
+
+
+def budgets(page: int | None = None, page_size: int | None = None, **of: str | None) -> Call[Page[BudgetAccount]]:
+    """`GET /v1/budgets`."""
+    return _get("/v1/budgets", _data(_page(BudgetAccount.read)), _query(page=page, pageSize=page_size, **of))
+
+
+def budget(name: str, **of: str | None) -> Call[BudgetStatement]:
+    """`GET /v1/budgets/{name}`."""
+    return _get(f"/v1/budgets/{segment(name)}", _data(BudgetStatement.read), _query(**of))
 
 
 def create_intent(
@@ -353,10 +369,7 @@ def get_approval(approval_id: str) -> Call[Approval]:
 
 
 def resolve_approval(
-    approval_id: str,
-    verb: Literal["approve", "reject"],
-    reason: str | None,
-    lease: Mapping[str, Any] | None = None,
+    approval_id: str, verb: Literal["approve", "reject"], reason: str | None, lease: Mapping[str, Any] | None = None
 ) -> Call[Approval]:
     """`POST /v1/approvals/{id}/approve` and `/reject`; a lease goes with a yes."""
     body = _given(reason=reason, lease=lease)

@@ -26,6 +26,46 @@ TRUST = {
     "failuresInRow": 2,
     "version": 3,
 }
+HISTORY = {
+    "agentId": "agt_1",
+    "agent": "billing-agent",
+    "points": [{"day": "2026-11-22", "score": 34, "tier": "T1"}],
+    "moves": [
+        {
+            "seq": 7,
+            "entryId": "evt_7",
+            "at": "2026-11-22T10:00:00.000Z",
+            "what": "executed",
+            "risk": 20,
+            "scoreBefore": 30,
+            "score": 34,
+            "tierBefore": "T0",
+            "tier": "T1",
+        }
+    ],
+}
+BUDGET = {
+    "budget": "refunds",
+    "counts": "args.amount",
+    "per": "agent",
+    "account": "billing-agent",
+    "spent": 250.5,
+    "limit": 1000,
+    "left": 749.5,
+    "limits": [{"rule": "within", "policySet": "money", "effect": "ALLOW", "limit": 1000}],
+    "windowSeconds": 86400,
+    "nextAt": "2026-11-23T12:24:00.000Z",
+    "nextAmount": 250.5,
+    "clearAt": "2026-11-23T12:24:00.000Z",
+}
+SPENDING = {
+    "seq": 7,
+    "entryId": "evt_7",
+    "at": "2026-11-22T12:00:00.000Z",
+    "tool": "refund",
+    "amount": 250.5,
+    "backAt": "2026-11-23T12:24:00.000Z",
+}
 SWITCH = {
     "kind": "agent",
     "name": "billing-agent",
@@ -361,6 +401,39 @@ ROUTES = (
         answer={"data": TRUST},
         found=lambda trust: (trust.agent_id, trust.agent, trust.tier, trust.score, trust.failures_in_row),
         expected=("agt_1", "billing-agent", "T1", 34, 2),
+    ),
+    Route(
+        method="agent_trust_history",
+        arguments=("billing-agent",),
+        sends="GET /v1/agents/billing-agent/trust/history",
+        answer=_ops(HISTORY),
+        found=lambda past: (past.agent, past.points[0].score, past.moves[0].tier_before, past.moves[0].raw["risk"]),
+        expected=("billing-agent", 34, "T0", 20),
+    ),
+    Route(
+        method="budgets",
+        keywords={"agent": "billing-agent", "upstream": "shop", "page": 2, "page_size": 5},
+        sends="GET /v1/budgets?page=2&pageSize=5&agent=billing-agent&upstream=shop",
+        answer=_ops({"items": [BUDGET, {"budget": "b", "per": "agent", "spent": 0, "windowSeconds": 60}], **PAGE}),
+        found=lambda page: [(one.account, one.spent, one.left, one.next_at, one.counts) for one in page.items],
+        expected=[
+            ("billing-agent", 250.5, 749.5, "2026-11-23T12:24:00.000Z", "args.amount"),
+            ("", 0, None, "", "calls"),
+        ],
+    ),
+    Route(
+        method="budget",
+        arguments=("refunds",),
+        keywords={"agent": "billing-agent"},
+        sends="GET /v1/budgets/refunds?agent=billing-agent",
+        answer=_ops({**BUDGET, "entries": [SPENDING], "entriesComplete": True}),
+        found=lambda found: (
+            found.account.limit,
+            found.entries[0].amount,
+            found.entries[0].raw["tool"],
+            found.complete,
+        ),
+        expected=(1000, 250.5, "refund", True),
     ),
     Route(
         method="change_trust",

@@ -202,10 +202,28 @@ def test_trust(make: Make) -> None:
     changed = admin.change_trust("sdk-trusted", reason="reviewed", frozen=True, ceiling="T3", version=found.version)
     assert (changed.frozen, changed.ceiling) == (True, "T3")
     assert changed.version > found.version
+    past = operator.agent_trust_history("sdk-trusted")
+    assert (past.agent, {move.tier for move in past.moves}) == ("sdk-trusted", {"T0"})
     with pytest.raises(ValidationError):
         admin.change_trust("sdk-trusted", reason="again", ceiling="default", version=found.version)
     with pytest.raises(ForbiddenError):
         operator.change_trust("sdk-trusted", reason="please", ceiling="T4")
+
+
+def test_budgets(make: Make) -> None:
+    """What is left is told to who may see agents; what counts takes the scope of the audit trail."""
+    client = make("operator")
+    client.submit_intent(action="search the notes", actor="sdk-agent", system="notes", metadata={"q": "garden"})
+    [mine] = client.budgets(agent="sdk-agent")
+    assert (mine.budget, mine.account, mine.counts, mine.limit) == ("acts", "sdk-agent", "calls", 10_000)
+    assert mine.left == 10_000 - mine.spent
+    shown = client.budget("acts", agent="sdk-agent")
+    assert (len(shown.entries), shown.complete) == (min(mine.spent, 100), mine.spent <= 100)
+    assert shown.account.next_at == mine.next_at
+    with pytest.raises(ValidationError):
+        client.budget("acts")
+    with pytest.raises(NotFoundError):
+        client.budget("act", agent="sdk-agent")
 
 
 def test_connectors_stats_and_health(make: Make) -> None:
