@@ -141,10 +141,10 @@ class Trust:
         terms: TrustTerms,
     ) -> None:
         self.terms = terms
-        self.pending: dict[tuple[str, str], None] = {}
+        self._pending: dict[tuple[str, str], None] = {}
         """(tenant, agent) whose tier is not what its last change says, in the order in which that was seen."""
-        self.due = anyio.Event()
-        """Set when there is one more of them; whoever waited puts another event in its place."""
+        self._due = anyio.Event()
+        """Set when there is one more of them."""
         self._shelf = shelf
         self._state = state
         self._clock = clock
@@ -238,6 +238,27 @@ class Trust:
             await self._learn(tenant, agent, held)
         return held.version or 0
 
+    # --- changes of tier that are due ---------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> tuple[tuple[str, str], ...]:
+        """The agents (tenant, slug) whose records are due a change of tier that nobody has taken up yet."""
+        return tuple(self._pending)
+
+    def taken_up(self, tenant: str, agent: str) -> None:
+        """Take note that somebody writes what is due to an agent now; what its record earns meanwhile is due anew."""
+        self._pending.pop((tenant, agent), None)
+
+    def still_due(self, tenant: str, agent: str) -> None:
+        """Take note that a change is due to an agent, and wake whoever waits for one."""
+        self._pending[tenant, agent] = None
+        self._due.set()
+
+    async def some_due(self) -> None:
+        """Wait until a change has become due since this returned last; some may be due all the while."""
+        await self._due.wait()
+        self._due = anyio.Event()
+
     async def look(self) -> None:
         """Look through all records for tiers that are due a change: evidence fades without any entry.
 
@@ -316,8 +337,7 @@ class Trust:
             held.trusted = None
             held.deserved = deserved_by(held.record, now, ceiling=self.terms.ceiling, start=self.terms.start)
             if held.deserved.tier != held.deserved.recorded and held.pinned is None:
-                self.pending[tenant, agent] = None
-                self.due.set()
+                self.still_due(tenant, agent)
         return held.deserved
 
     def _weighed(self, tenant: str, agent: str, held: HeldRecord, now: datetime) -> Trusted:

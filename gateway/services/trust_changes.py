@@ -108,29 +108,26 @@ class TrustChanges:
         looked = self._clock.now().toordinal()
         while True:
             with anyio.move_on_after(LOOK_S):
-                await self._trust.due.wait()
-            self._trust.due = anyio.Event()
+                await self._trust.some_due()
             today = self._clock.now().toordinal()
             if today != looked:
                 looked = today
                 await self._trust.look()
             if not await self.settle():
-                await anyio.sleep(AGAIN_S)
-                self._trust.due.set()
+                await anyio.sleep(AGAIN_S)  # what is still due wakes this at once
 
     async def settle(self) -> bool:
         """Write every change that is due; False where some could not be written yet."""
-        pending = self._trust.pending
-        for tenant, agent in tuple(pending):
-            del pending[tenant, agent]
+        for tenant, agent in self._trust.pending:
+            self._trust.taken_up(tenant, agent)
             try:
                 written = await self._settle(tenant, agent)
             except StoreError as error:
                 _log.warning("a change of trust could not be recorded yet: %s", error)
                 written = False
             if not written:
-                pending[tenant, agent] = None
-        return not pending
+                self._trust.still_due(tenant, agent)
+        return not self._trust.pending
 
     async def _settle(self, tenant: str, agent: str) -> bool:
         """Write the change that is due to one agent, if one still is; False where the agent has changed meanwhile."""

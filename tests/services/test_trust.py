@@ -40,7 +40,10 @@ async def test_a_promotion_holds_only_once_it_is_on_record() -> None:
     await house.days(6)
     await house.trust.look()
     assert list(house.trust.pending) == [("acme", "bot")]
-    assert house.trust.due.is_set()
+    with anyio.fail_after(5):
+        await house.trust.some_due()
+    house.trust.taken_up("acme", "bot")
+    assert house.trust.pending == ()
     assert await house.tier() == TrustTier.T0
     await house.changed("promoted", "T1")
     assert await house.tier() == TrustTier.T1
@@ -129,7 +132,7 @@ async def test_what_configuration_gives_does_not_move(terms: TrustTerms) -> None
     found = await house.trust.trusted("acme", "bot", house.clock.now())
     assert (first.tier, found.tier, found.score) == (TrustTier.T3, TrustTier.T3, 75)
     assert (found.grounds, found.expects, found.failures_in_row) == (None, (), 5)
-    assert house.trust.pending == {}
+    assert house.trust.pending == ()
 
 
 async def test_agents_may_begin_above_and_fall() -> None:

@@ -88,12 +88,12 @@ async def test_a_change_that_is_no_longer_due_is_not_written() -> None:
     await life.trust.look()
     for _ in range(6):
         await life.denied()
-    life.trust.pending["acme", "stranger"] = None
+    life.trust.still_due("acme", "stranger")
     assert await life.changes.settle()
     assert life.told() == []
     pinned = Life(pins={"acme/bot": TrustTier.T0})
     await pinned.days(6)
-    pinned.trust.pending["acme", "bot"] = None
+    pinned.trust.still_due("acme", "bot")
     assert await pinned.changes.settle()
     assert pinned.told() == []
 
