@@ -33,7 +33,9 @@ COLUMNS = {
 @placed
 def register(
     place: Place,
-    name: Annotated[str, typer.Argument(help="Its slug is made from it: Billing Agent, billing-agent.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its slug is made from it: Billing Agent, billing-agent.")
+    ],
     description: Annotated[str | None, typer.Option(help="For people.")] = None,
     domain: Annotated[list[str] | None, typer.Option(help="Only intents of this domain. May be repeated.")] = None,
     intent_type: Annotated[list[str] | None, typer.Option(help="Only intents of this type. May be repeated.")] = None,

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -39,6 +39,9 @@ ON_SCREEN = {
 }
 """Of a list on a terminal, where ten columns are none: what tells approvals apart, the longest last."""
 
+Status = Literal["pending", "approved", "rejected", "denied", "expired", "cancelled", "failed"]
+"""REST's words, and `denied`: what the command that does it is called."""
+
 ApprovalArgument = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its id: apr_...")]
 
 
@@ -46,13 +49,13 @@ ApprovalArgument = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its i
 @placed
 def list_(
     place: Place,
-    status: Annotated[str, typer.Option(help="pending, approved, rejected, expired, cancelled or failed.")] = "pending",
+    status: Annotated[Status, typer.Option(help="Which.")] = "pending",
     group: Annotated[str, typer.Option(help="Only one group: an agent's calls of one tool.")] = "",
     flat: Annotated[bool, typer.Option("--flat", help="Each in its line, groups too.")] = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List what waits, newest first; on a terminal groups are folded."""
-    query = {"status": status, "group": group}
+    query = {"status": "rejected" if status == "denied" else status, "group": group}
     found = administer(place, lambda gateway: gateway.all("/v1/approvals", query))
     shown = found
     if output is Format.TABLE and status == "pending" and not (group or flat) and _is_terminal():

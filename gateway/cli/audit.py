@@ -134,7 +134,9 @@ def export(
 @placed
 def recompute(
     where: Where,
-    intent: Annotated[str | None, typer.Argument(help="One intent, by its id [default: all decisions].")] = None,
+    intent: Annotated[
+        str | None, typer.Argument(metavar="INTENT", help="One intent, by its id [default: all decisions].")
+    ] = None,
     tenant: Annotated[str, typer.Option(help="Whose decisions.")] = "default",
     output: FormatOption = Format.TABLE,
 ) -> None:

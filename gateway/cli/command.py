@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 
 from gateway.cli import options
 from gateway.cli.options import Place, Where
+from gateway.cli.wording import reword
+from gateway.errors import RequestError
 
 __all__ = ["SAME", "Group", "group", "placed"]
 
@@ -24,6 +26,9 @@ SAME: Final = (
     ("deny", "reject"),
 )
 """Words for one act. A group has one of them and shows it; the others mean the same there, and are in no list."""
+
+_PYDANTIC: Final = "Value error, "
+"""How Typer begins what its converter says of a value; nobody needs to know the converter."""
 
 MAX_TOLD: Final = 3
 """Groups that are named to who left the group out; `intended list` could mean any."""
@@ -48,6 +53,21 @@ class Group(TyperGroup):
                 ctx.fail(f"No such command '{args[0]}'. Did you mean {' or '.join(elsewhere)}?")
         name, command, rest = super().resolve_command(ctx, args)
         return (name if command is None else command.name), command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what a gateway refuses is said in the words of the command line."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix(_PYDANTIC)
+            raise
+        except RequestError as error:
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            if command is not None and not isinstance(command, TyperGroup):
+                group, lists = ctx.command_path, "list" in self.commands
+                typed = f"{group} {command.name}"
+                reword(error, command=typed, group=group, parameters=command.params, lists=lists)
+            raise
 
 
 def _groups_with(above: TyperGroup, word: str, path: str = "") -> Iterator[str]:

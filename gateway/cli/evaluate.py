@@ -32,7 +32,7 @@ def evaluate(
         str | None, typer.Option(help="Id of the upstream [default: default], or the system of an intent.")
     ] = None,
     agent: Annotated[str, typer.Option(help="Who asks.")] = "local",
-    tier: Annotated[str | None, typer.Option(help="Trust tier, T0 to T4 [default: as configured].")] = None,
+    tier: Annotated[options.TierName | None, typer.Option(help="Trust tier [default: as configured].")] = None,
     method: Annotated[str, typer.Option(help="The MCP method, or `intent` for a REST one.")] = "tools/call",
     uri: Annotated[str, typer.Option(help="The resource, for resources/read.")] = "",
     definition: Annotated[Path | None, typer.Option(help="The tool as its upstream lists it (JSON file).")] = None,
@@ -249,8 +249,4 @@ def _given(bundle: "Bundle", given: list[tuple[str, float]]) -> tuple[dict[str, 
 def _tier(text: str | None) -> Any:
     from gateway.core.principal import TrustTier
 
-    if text is None:
-        return None
-    if text not in TrustTier.__members__:
-        raise typer.BadParameter("a trust tier is one of T0, T1, T2, T3, T4", param_hint="--tier")
-    return TrustTier[text]
+    return None if text is None else TrustTier[text]

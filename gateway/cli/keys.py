@@ -16,6 +16,8 @@ from gateway.cli.administration import (
 from gateway.cli.command import group, placed
 from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
+from gateway.core.credentials import KeyFormat
+from gateway.core.principal import Role, Scope
 from gateway.errors import NotFound, StateConflict
 
 if TYPE_CHECKING:
@@ -42,17 +44,17 @@ KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or its 
 @placed
 def create(
     place: Place,
-    name: Annotated[str, typer.Argument(help="What people will know it by.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What people will know it by.")],
     agent: Annotated[str | None, typer.Option(help="The only agent that it may act as, by name.")] = None,
-    role: Annotated[
-        str | None, typer.Option(help="viewer, agent, operator, policy_admin or admin [default: agent].")
+    role: Annotated[Role | None, typer.Option(help="What it may do [default: agent].")] = None,
+    scope: Annotated[
+        list[Scope] | None, typer.Option(metavar="SCOPE", help="Only this scope of the role. May be repeated.")
     ] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="Only this scope of the role. May be repeated.")] = None,
     plan: Annotated[str | None, typer.Option(help="Rate limit: free, pro, business or enterprise.")] = None,
     per_minute: Annotated[int | None, typer.Option(help="Requests a minute, for enterprise or no plan.")] = None,
     expires: Annotated[str | None, typer.Option(help="When it ends: 90d, 2027-01-31 [default: never].")] = None,
     key_format: Annotated[
-        str | None, typer.Option("--format", help="intendedops, mrt_live or mrt_test [default: intendedops].")
+        KeyFormat | None, typer.Option("--format", help="How it is written [default: intendedops].")
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:

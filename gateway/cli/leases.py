@@ -1,7 +1,7 @@
 """`intended approvals leases`: what humans have granted beyond single calls, and taking it back."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
@@ -33,7 +33,9 @@ COLUMNS = {
 LeaseArgument = Annotated[str, typer.Argument(metavar="LEASE", help="Its id: lse_...")]
 
 
-StatusOption = Annotated[str, typer.Option(help="active, used-up, expired, revoked, tool-changed or all.")]
+StatusOption = Annotated[
+    Literal["active", "used-up", "expired", "revoked", "tool-changed", "all"], typer.Option("--status", help="Which.")
+]
 
 
 @app.callback(invoke_without_command=True)

@@ -17,7 +17,9 @@ __all__ = ["metrics"]
 @placed
 def metrics(
     where: Where,
-    prefix: Annotated[str, typer.Argument(help="Only metrics whose name begins so, as intended_approvals.")] = "",
+    prefix: Annotated[
+        str, typer.Argument(metavar="PREFIX", help="Only metrics whose name begins so, as intended_approvals.")
+    ] = "",
 ) -> None:
     """Print the metrics of a running gateway."""
 

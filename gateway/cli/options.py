@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -32,6 +32,7 @@ __all__ = [
     "State",
     "Tenant",
     "Tier",
+    "TierName",
     "TlsCert",
     "TlsKey",
     "Unsafe",
@@ -56,6 +57,7 @@ def _tenant(text: str) -> str:
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose.", callback=_tenant)]
 OneTenant = Annotated[str | None, typer.Option("--tenant", help="One tenant only [default: all].")]
 """Of a command that reads the record, which has the tenant `_system`, too."""
+TierName = Literal["T0", "T1", "T2", "T3", "T4"]
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Slug, name or id.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 """Of an act for which nothing else on record says why (docs/administration.md, "Reasons"): required."""

@@ -90,6 +90,8 @@ def explain(error: GatewayError) -> None:
     say(f"error: {error}", style="bold red")
     if isinstance(error, StoreRefused):
         say(f"  fix: {error.remedy}")
+    for note in getattr(error, "__notes__", ()):
+        say(f"  {note}")
 
 
 def data(value: Any, form: Format = Format.JSON) -> None:

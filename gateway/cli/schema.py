@@ -22,7 +22,9 @@ class Document(StrEnum):
 
 
 def schema(
-    document: Annotated[Document, typer.Argument(help="intended.yaml, a policy file, or its cases.")] = Document.CONFIG,
+    document: Annotated[
+        Document, typer.Argument(metavar="DOCUMENT", help="config (intended.yaml), policy, or cases of a policy.")
+    ] = Document.CONFIG,
 ) -> None:
     """Print the JSON Schema of intended.yaml, policies or cases."""
     if document is Document.CONFIG:

@@ -34,10 +34,12 @@ class Kind(StrEnum):
     tenant = "tenant"
 
 
-KindArgument = Annotated[Kind, typer.Argument(help="What is meant.", show_default=False)]
+KindArgument = Annotated[Kind, typer.Argument(metavar="KIND", help="What is meant.")]
 NameArgument = Annotated[
     str | None,
-    typer.Argument(help="An agent's name, slug or id, or its key's id; an upstream; left out of the tenant."),
+    typer.Argument(
+        metavar="NAME", help="An agent's name, slug or id, or its key's id; an upstream; left out of the tenant."
+    ),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded, and told to what is stopped.")]
 

@@ -1,6 +1,6 @@
 """`intended trust`: the trust that agents have earned, a human's hand on it, and the proof from the log."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -80,7 +80,10 @@ def unfreeze(
 def ceiling(
     place: Place,
     agent: options.Agent,
-    tier: Annotated[str, typer.Argument(metavar="TIER", help="T0 to T4, or `default`: the configuration's.")],
+    tier: Annotated[
+        Literal["T0", "T1", "T2", "T3", "T4", "default"],
+        typer.Argument(metavar="TIER", help="T0 to T4, or `default`: the configuration's."),
+    ],
     reason: options.Reason,
     output: FormatOption = Format.TABLE,
 ) -> None:

@@ -1,6 +1,6 @@
 """`intended users`: the humans of a tenant, and how they log in."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ app = group("Human users: who may look, approve and administer.")
 
 COLUMNS = {"ID": "id", "NAME": "name", "ROLE": "role", "DISABLED": "disabled", "CREATED": "createdAt"}
 
+UserRole = Literal["viewer", "operator", "policy_admin", "admin"]
+"""No human is an agent."""
+
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
 
 
@@ -23,8 +26,8 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")
 @placed
 def create(
     place: Place,
-    name: Annotated[str, typer.Argument(help="Unique in the tenant, as an address: jane@example.org.")],
-    role: Annotated[str, typer.Option(help="viewer, operator, policy_admin or admin.")] = "viewer",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the tenant, as an address: jane@example.org.")],
+    role: Annotated[UserRole, typer.Option(help="What they may do.")] = "viewer",
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Make a user; `users login` lets them in."""
@@ -56,7 +59,7 @@ def disable(
 def role(
     place: Place,
     user: UserArgument,
-    new: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, operator, policy_admin or admin.")],
+    new: Annotated[UserRole, typer.Argument(metavar="ROLE", help="viewer, operator, policy_admin or admin.")],
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Give a user another role; sessions and login codes end."""

@@ -1,6 +1,6 @@
 """`intended webhooks`: where a tenant's events are sent. A secret goes to standard output, once; all else is talk."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,12 +25,14 @@ DELIVERIES = {
     "ID": "id",
     "EVENT": "event",
     "INTENT": "intentId",
-    "STATE": "state",
+    "STATUS": "state",
     "ATTEMPTS": "attempts",
     "LAST": "lastAttemptAt",
     "NEXT": "nextAttemptAt",
     "REASON": "reason",
 }
+
+Delivered = Literal["pending", "failed", "delivered", "given_up"]
 
 HookArgument = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Its id, as `list` shows it.")]
 EventOption = Annotated[list[str] | None, typer.Option("--event", help="Only this event. May be repeated.")]
@@ -41,7 +43,7 @@ DescriptionOption = Annotated[str | None, typer.Option(help="For people.")]
 @placed
 def create(
     place: Place,
-    url: Annotated[str, typer.Argument(help="Where to; https only.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where to; https only.")],
     event: EventOption = None,
     description: DescriptionOption = None,
     output: FormatOption = Format.TABLE,
@@ -119,11 +121,13 @@ def rotate(
 def deliveries(
     place: Place,
     webhook: HookArgument,
-    only: Annotated[str, typer.Option("--only", help="pending, failed, delivered or given_up.")] = "",
+    status: Annotated[Delivered | None, typer.Option(help="Only these [default: all].")] = None,
+    only: Annotated[Delivered | None, typer.Option("--only", hidden=True)] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List what was sent, or waits to be, newest first."""
-    query = {"state": only} if only else {}
+    state = status or only  # `--only` is what this option was called at first
+    query = {} if state is None else {"state": state}
     show(
         administer(place, lambda gateway: gateway.all(f"/webhooks/{segment(webhook)}/deliveries", query)),
         output,

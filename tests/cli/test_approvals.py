@@ -133,3 +133,11 @@ def test_nothing_is_watched_where_no_gateway_runs(tmp_path: Path) -> None:
     assert isinstance(done.exception, Unavailable)
     assert "intended approvals list" in str(done.exception)
     assert not (tmp_path / "data" / "audit.db").exists()
+
+
+def test_what_deny_has_denied_is_found_by_either_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REST says `rejected`, the command that does it `deny`."""
+    with desk(monkeypatch, *[{"data": {"items": [], "total": 0}}] * 2) as asked:
+        for word in ("denied", "rejected"):
+            assert command(tmp_path, "approvals", "list", "--status", word).exit_code == 0
+    assert [one.query["status"] for one in asked.asked] == ["rejected", "rejected"]

@@ -145,7 +145,7 @@ def test_the_tools_own_schema_counts(tmp_path: Path) -> None:
         (["x", "[1]"], "JSON object"),
         (["x", '{"a": 1, "a": 2}'], "no gateway would take this"),
         (["x", "{"], "no gateway would take this"),
-        (["x", "{}", "--tier", "T7"], "T0, T1, T2, T3, T4"),
+        (["x", "{}", "--tier", "T7"], "'T0', 'T1', 'T2', 'T3', 'T4'"),
         (["x", "{}", "--method", "tools/cal"], "did you mean 'tools/call'"),
         (["--method", "resources/read"], "--uri"),
         (["x", "{}", "--definition", "none.json"], "cannot be read"),

@@ -97,3 +97,23 @@ def test_one_check_of_a_place_twice_is_refused() -> None:
     """Which one is meant nobody knows."""
     with pytest.raises(typer.BadParameter, match="twice"):
         lease_body(None, None, ["args.a=max:1", "args.a=max:2"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("amount=max:500", "a place begins with `args.`: args.amount"),
+        ("to.names[0]=any", "args.to.names[0]"),
+        ("args.a=like:x", "CHECK is any, equals, oneOf, max, min, prefix, and not 'like'"),
+        ("args.a=max", "'max' needs a value: write args.a=max:VALUE"),
+        ("args.a=any:x", "'any' takes no value: write args.a=any"),
+        ("args.a=max:much", "'max' takes a number, as max:500"),
+        ("args.a", "write args.PLACE=CHECK:VALUE, as args.path=prefix:/srv/data/"),
+        ("args=any", "write args.PLACE=CHECK:VALUE"),
+    ],
+)
+def test_who_writes_it_wrongly_is_told_how_it_is_written(typed: str, hint: str) -> None:
+    """With what was typed put right where that can be known."""
+    with pytest.raises(typer.BadParameter) as caught:
+        lease_body(None, None, [typed])
+    assert hint in str(caught.value)
