@@ -68,9 +68,9 @@ def run(
         )
     import anyio
 
-    from gateway.cli.memory import share_arenas
+    from gateway.cli.memory import share_arena
 
-    share_arenas()
+    share_arena()
     anyio.run(_serve, settings, backend_options={"use_uvloop": sys.platform != "win32"})
 
 
