@@ -30,8 +30,12 @@ FILE = "index.sqlite3"
 VERSION = 3
 """Of the tables below; a file of another version is made anew."""
 
-BATCH = 2_000
-"""Entries taken over in one transaction, some 20 ms: the store's log cannot be reset while it is read."""
+BATCH = 250
+"""Entries taken over in one transaction, some 6 ms: the store's log cannot be reset while it is read, and what a
+transaction sorts and could undo is in memory."""
+CACHE_KIB = 256
+"""Pages of either file that are kept in memory for one question or one look, in place of SQLite's 2 MB. Entries are
+taken over in their order, so that more makes nothing faster; and what such a job takes, the process keeps."""
 
 LOCK_S = 2.0
 TAKE_OVER_S = 20.0
@@ -319,11 +323,12 @@ class SqliteIndex:
         if version == 0:
             connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
         connection.execute("ATTACH DATABASE ? AS log", (read_only_address(self._store),))
+        connection.execute(f"PRAGMA log.cache_size=-{CACHE_KIB}").fetchall()
         return connection
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path.resolve().as_uri(), uri=True, timeout=LOCK_S, isolation_level=None)
-        for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "trusted_schema=OFF"):
+        for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "trusted_schema=OFF", f"cache_size=-{CACHE_KIB}"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         self._path.chmod(0o600)
         return connection

@@ -1,10 +1,12 @@
 """The index answers from what is durable, and is made anew whenever it does not fit the store."""
 
 import sqlite3
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import orjson
 import pytest
 
@@ -16,6 +18,25 @@ from gateway.store.sqlite import index as module
 from gateway.store.sqlite.index import FILE, SqliteIndex
 from gateway.store.sqlite.store import DATABASE, StoreOptions, open_store
 from gateway.telemetry.clock import SystemClock
+
+MANY = 6_000
+GROWTH_KIB = 2048
+"""It is half of that; with SQLite's own bounds (2 MB of pages of either file) and 2,000 entries at once it was 6000."""
+
+ASKED_TWICE = """
+import asyncio, re, sys
+from pathlib import Path
+from gateway.ports import IntentFilter
+from gateway.store.sqlite.index import SqliteIndex
+
+index = SqliteIndex(Path(sys.argv[1]))
+def most_resident(tenant):
+    asyncio.run(index.intents(tenant, IntentFilter(), page=1, page_size=1))
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+few = most_resident("few")
+print(most_resident("many") - few)
+"""
+"""Says by how many KiB a process becomes larger where it takes over many entries, and not only few."""
 
 ALL = IntentFilter()
 EVERY = EntryFilter()
@@ -230,6 +251,28 @@ async def test_the_index_catches_up_by_itself_when_far_behind(store, index, monk
     index._catch_up_all()
     with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
         assert connection.execute("SELECT count(*) FROM intents").fetchone() == (1,)
+
+
+async def test_many_entries_need_little_memory_at_once(store, tmp_path):
+    """Whatever a thread takes now and then the process keeps: a gateway must not grow with what it has to catch up."""
+    path = tmp_path / "data" / DATABASE
+    await store.append(decided(1, "ALLOW", intent="int_1", tenant="few"))
+    await store.append(decided(2, "ALLOW", intent="int_2", tenant="many"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        (first,) = connection.execute("SELECT max(n) FROM entries").fetchone()
+        connection.execute(
+            """
+            WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?)
+            INSERT INTO entries (n, tenant, seq, hash, salt, intent_id, content, body)
+            SELECT more.n + ?, tenant, more.n + 1, hash, salt, printf('int_%026d', more.n),
+                   CAST(json_set(CAST(content AS TEXT), '$.intentId', printf('int_%026d', more.n)) AS BLOB), body
+            FROM more, entries WHERE tenant = 'many' AND seq = 1
+            """,
+            (MANY, first),
+        )
+    with anyio.fail_after(60):
+        ran = await anyio.run_process((sys.executable, "-c", ASKED_TWICE, str(path)))
+    assert 0 < int(ran.stdout) < GROWTH_KIB
 
 
 # --- approvals and leases ---------------------------------------------------------------------------------------------
