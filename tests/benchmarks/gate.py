@@ -30,7 +30,8 @@ GROWTH_MIB = 1.0
 """Issue, "What it must show": resident memory grows less than that in ten minutes after warm-up."""
 TICK = os.sysconf("SC_CLK_TCK")
 WARM_UP_S = 60.0
-"""Before a soak is looked at: caches fill and threads start."""
+"""Before a soak is looked at: caches fill, threads start, and the jobs of every 20 s (the index, the records of trust)
+have run; all of them take from one arena of the C library (`gateway/cli/memory.py`) what they took there before."""
 
 META = (
     b'"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
@@ -278,8 +279,8 @@ def report(era: str, found: list[Candidate], options: argparse.Namespace) -> Non
 def soak(candidate: Candidate, options: argparse.Namespace) -> float:
     """Call for a while, after a warm-up; return by how many MiB the candidate's memory has grown, and print it.
 
-    The median of the first fifth is held against that of the last: a thread that works now and then has some MiB while
-    it does, and gives them back.
+    The median of the first fifth is held against that of the last: a job that runs now and then has a MiB while it
+    does, and the C library gives it back or not.
     """
     seen: list[float] = []
     begun = time.monotonic()
