@@ -192,7 +192,7 @@ class ApprovalSettings(Section):
 
     keep_closed_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """How long their rows stay in the store after that. Nothing is forgotten with them: what they said is in the chain,
-    from which it is shown and answered as before; only lists of them are a little slower."""
+    from which it is shown and answered as before."""
 
 
 class LeaseSettings(Section):
