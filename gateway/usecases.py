@@ -5,6 +5,7 @@ given by `app.py`, which also owns their tasks.
 """
 
 from collections.abc import Collection, Mapping
+from typing import TypedDict
 
 from anyio.abc import TaskGroup
 
@@ -75,6 +76,15 @@ from gateway.webhooks.courier import Courier
 __all__ = ["Directories"]
 
 
+class _Common(TypedDict):
+    """What whoever writes entries is made with."""
+
+    audit: SqliteStore
+    state: SqliteStore
+    clock: Clock
+    ids: RandomIds
+
+
 class Directories:
     """Who and what a gateway knows: agents, keys, people, thresholds, signing keys, open approvals."""
 
@@ -93,124 +103,118 @@ class Directories:
         self._settings = settings
         self._clock = clock
         self._ids = ids
+        self._common: _Common = {"audit": store, "state": store, "clock": clock, "ids": ids}
+        self._vault = Sealer(data_key(store_options(settings).key_file))
+        self._wakeups = Wakeups()
         self.jobs = Jobs()
-        self.agents = Agents(audit=store, state=store, clock=clock, ids=ids, taxonomy=TAXONOMY)
-        self.keys = Keys(
-            audit=store,
-            state=store,
-            uses=store,
-            clock=clock,
-            ids=ids,
-            rates=settings.rates.by_plan(),
-            bind_agent=self._agent_of_key,
-        )
-        self.people = People(audit=store, state=store, clock=clock, ids=ids)
-        tiers = configured_tiers(settings)
-        self.thresholds = Thresholds(audit=store, state=store, clock=clock, ids=ids, configured=tiers.thresholds)
-        self.shelf = SqliteShelf(data_folder(settings) / DATABASE)
-        self.trust = Trust(
-            chain=store, shelf=self.shelf, state=store, clock=clock, tiers=tiers, terms=trust_terms(settings)
-        )
-        self.trust_changes = TrustChanges(trust=self.trust, audit=store, agents=self.agents, clock=clock, ids=ids)
-        vault = Sealer(data_key(store_options(settings).key_file))
-        database = data_folder(settings) / DATABASE
-        self.index = SqliteIndex(database)
-        self.approvals = Approvals(
-            audit=store, state=store, index=self.index, clock=clock, ids=ids, vault=vault, jobs=self.jobs
-        )
-        wakeups = Wakeups()
-        self.approval_list = ApprovalList(approvals=self.approvals, state=store, wakeups=wakeups)
-        self.leases = Leases(
-            approvals=self.approvals,
-            audit=store,
-            state=store,
-            index=self.index,
-            clock=clock,
-            ids=ids,
-            vault=vault,
-            bounds=lease_bounds(settings),
-            show_arguments=settings.audit.arguments == "redacted",
-        )
-        self.desk = CallDesk(
-            approvals=self.approvals,
-            leases=self.leases,
-            audit=store,
-            state=store,
-            clock=clock,
-            ids=ids,
-            vault=vault,
-            wakeups=wakeups,
-        )
-        self.retention = Retention(
-            audit=store,
-            state=store,
-            reader=store,
-            clock=clock,
-            ids=ids,
-            jobs=self.jobs,
-            speaks=self.desk.speaks,
-            keep_closed_days=settings.approvals.keep_closed_days,
-        )
-        self.running = Running()
-        self.switches = Switches(
-            audit=store,
-            state=store,
-            clock=clock,
-            ids=ids,
-            agents=self.agents,
-            cancels=Cancelling(self.approvals, self.leases),
-            upstreams=frozenset(settings.upstreams if upstreams is None else upstreams),
-        )
-        self.switches.on_throw(self.running.end)
-        self.breakers = Breakers(failures=self.trust, clock=clock, terms=breaker_terms(settings))
-        self.tokens = Tokens(
-            signer=Rs256(sealing_key(settings)),
-            audit=store,
-            state=store,
-            clock=clock,
-            ids=ids,
-            issuer=settings.tokens.issuer,
-        )
-        # A program that embeds the gateway serves no page, unless it says where.
-        base = public_url(settings) if local is None or settings.public_url is not None else ""
-        self.links = Links(base, fixed=settings.public_url is not None)
-        limits = self.limits = RateLimits(clock)
+        # In this order: each makes what those after it ask.
+        self._make_identities(local)
+        self._make_trust()
+        self._make_approvals()
+        self._make_stops(upstreams)
+        self._make_holds()
+        self._make_tokens_and_links(local)
+        self._make_webhooks()
+
+    def _make_identities(self, local: LocalAgent | None) -> None:
+        """Make what knows who somebody is."""
+        self.agents = Agents(**self._common, taxonomy=TAXONOMY)
+        rates = self._settings.rates.by_plan()
+        self.keys = Keys(**self._common, uses=self._store, rates=rates, bind_agent=self._agent_of_key)
+        self.people = People(**self._common)
+        limits = self.limits = RateLimits(self._clock)
         self.authentication = (
             Authentication(keys=self.keys, limits=limits, sessions=self.people)
             if local is None
             else LocalAuthentication(local, keys=self.keys, limits=limits, sessions=self.people)
         )
-        self.holds = Holds(
-            approvals=self.approvals,
-            desk=self.desk,
-            clock=clock,
-            vault=vault,
-            terms=hold_terms(settings),
-            stands=self.authentication.stands,
-            stop=self.switches.stop,
+
+    def _make_trust(self) -> None:
+        """Make what knows how far an agent is trusted, and what its tier may do."""
+        store, settings, clock = self._store, self._settings, self._clock
+        tiers = configured_tiers(settings)
+        self.thresholds = Thresholds(**self._common, configured=tiers.thresholds)
+        self.shelf = SqliteShelf(data_folder(settings) / DATABASE)
+        self.trust = Trust(
+            chain=store, shelf=self.shelf, state=store, clock=clock, tiers=tiers, terms=trust_terms(settings)
         )
-        self.switches.on_throw(lambda tenant, switch: self.holds.look())
+        self.trust_changes = TrustChanges(trust=self.trust, audit=store, agents=self.agents, clock=clock, ids=self._ids)
+        self.breakers = Breakers(failures=self.trust, clock=clock, terms=breaker_terms(settings))
+
+    def _make_approvals(self) -> None:
+        """Make what a human has said, is asked, and granted; and the desk at which calls ask for it."""
+        settings, vault = self._settings, self._vault
+        self.index = SqliteIndex(data_folder(settings) / DATABASE)
+        self.approvals = Approvals(**self._common, index=self.index, vault=vault, jobs=self.jobs)
+        self.approval_list = ApprovalList(approvals=self.approvals, state=self._store, wakeups=self._wakeups)
+        self.leases = Leases(
+            **self._common,
+            approvals=self.approvals,
+            index=self.index,
+            vault=vault,
+            bounds=lease_bounds(settings),
+            show_arguments=settings.audit.arguments == "redacted",
+        )
         self.approval_views = ApprovalViews(
             approvals=self.approvals,
             lists=self.approval_list,
             leases=self.leases,
-            reader=store,
+            reader=self._store,
             index=self.index,
-            clock=clock,
+            clock=self._clock,
         )
-        outbox, courier = SqliteOutbox(database), Courier(settings.webhooks.allow_hosts)
-        self.webhooks = Webhooks(
-            audit=store,
-            state=store,
-            reader=store,
-            outbox=outbox,
-            courier=courier,
-            vault=Sealer(data_key(store_options(settings).key_file)),
-            clock=clock,
-            ids=ids,
+        self.desk = CallDesk(
+            **self._common, approvals=self.approvals, leases=self.leases, vault=vault, wakeups=self._wakeups
         )
+        self.retention = Retention(
+            **self._common,
+            reader=self._store,
+            jobs=self.jobs,
+            speaks=self.desk.speaks,
+            keep_closed_days=settings.approvals.keep_closed_days,
+        )
+
+    def _make_stops(self, upstreams: Collection[str] | None) -> None:
+        """Make what stops agents, upstreams and tenants, and what it ends."""
+        self.running = Running()
+        self.switches = Switches(
+            **self._common,
+            agents=self.agents,
+            cancels=Cancelling(self.approvals, self.leases),
+            upstreams=frozenset(self._settings.upstreams if upstreams is None else upstreams),
+        )
+        self.switches.on_throw(self.running.end)
+
+    def _make_holds(self) -> None:
+        """Make what lets a call wait for its human."""
+        self.holds = Holds(
+            approvals=self.approvals,
+            desk=self.desk,
+            clock=self._clock,
+            vault=self._vault,
+            terms=hold_terms(self._settings),
+            stands=self.authentication.stands,
+            stop=self.switches.stop,
+        )
+        self.switches.on_throw(lambda tenant, switch: self.holds.look())
+
+    def _make_tokens_and_links(self, local: LocalAgent | None) -> None:
+        """Make what is given out: authority tokens, and addresses of pages."""
+        settings = self._settings
+        signer = Rs256(sealing_key(settings))
+        self.tokens = Tokens(**self._common, signer=signer, issuer=settings.tokens.issuer)
+        # A program that embeds the gateway serves no page, unless it says where.
+        base = public_url(settings) if local is None or settings.public_url is not None else ""
+        self.links = Links(base, fixed=settings.public_url is not None)
+
+    def _make_webhooks(self) -> None:
+        """Make what tells other systems."""
+        outbox = SqliteOutbox(data_folder(self._settings) / DATABASE)
+        courier = Courier(self._settings.webhooks.allow_hosts)
+        vault = Sealer(data_key(store_options(self._settings).key_file))
+        self.webhooks = Webhooks(**self._common, reader=self._store, outbox=outbox, courier=courier, vault=vault)
         self.delivering = Delivering(
-            webhooks=self.webhooks, outbox=outbox, courier=courier, clock=clock, jobs=self.jobs
+            webhooks=self.webhooks, outbox=outbox, courier=courier, clock=self._clock, jobs=self.jobs
         )
 
     async def load(self) -> None:
