@@ -24,6 +24,7 @@ __all__ = [
     "Data",
     "Flags",
     "Host",
+    "LogFormat",
     "OneTenant",
     "Place",
     "Policies",
@@ -80,6 +81,10 @@ Tier = Annotated[
     list[str] | None,
     typer.Option(metavar="AGENT=T2", help="Trust tier of one agent (TENANT/AGENT=T2). May be repeated."),
 ]
+LogFormat = Annotated[
+    Literal["auto", "json", "text"] | None,
+    typer.Option("--log-format", help="The log: for people, or JSON [default: auto, by whether it is a terminal]."),
+]
 TlsCert = Annotated[Path | None, typer.Option(help="Certificate chain (PEM), to speak TLS.")]
 TlsKey = Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")]
 BehindProxy = Annotated[
@@ -131,6 +136,7 @@ class Flags:
     tls_key: Path | None = None
     behind_tls_proxy: bool = False
     unsafe: bool = False
+    log_format: str | None = None
 
 
 def settle(flags: Flags, config: Path | None = None) -> "Resolved":
@@ -184,6 +190,8 @@ def _layer(flags: Flags) -> "Layer":
     for name, value in single.items():
         if value is not None:
             layer.put((name,), value, Origin(source=FLAG_OF[name]))
+    if flags.log_format is not None:
+        layer.put(("log", "format"), flags.log_format, Origin(source="--log-format"))
     for text in flags.tier:
         agent, equals, tier = text.rpartition("=")
         if not equals or not agent:

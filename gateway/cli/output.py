@@ -20,7 +20,7 @@ from gateway.errors import ConfigurationError, GatewayError, Problem, StoreRefus
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Format", "FormatOption", "data", "explain", "problems", "say", "table", "typed", "visible", "warn"]
+__all__ = ["Format", "FormatOption", "data", "event", "explain", "problems", "say", "table", "typed", "visible", "warn"]
 
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that act on a terminal or hide: controls, formats (bidi, zero width), separators, surrogates."""
@@ -74,6 +74,15 @@ def warn(title: str, text: str) -> None:
     from rich.text import Text
 
     _talk().print(Panel(Text(visible(text)), title=Text(visible(title)), border_style="bold yellow", expand=False))
+
+
+def event(name: str, *, level: str = "info", **facts: Any) -> None:
+    """Write one piece of talk to stderr as a line of the log in JSON, for a stream that is nothing else."""
+    from gateway.core.audit.body import timestamp
+    from gateway.telemetry.clock import SystemClock
+
+    line = {"event": name, "level": level, "logger": "gateway.cli", "timestamp": timestamp(SystemClock().now())}
+    print(json.dumps(line | facts, ensure_ascii=True, default=str), file=sys.stderr, flush=True)
 
 
 def problems(found: Sequence[Problem]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import options
-from gateway.cli.output import say, warn
+from gateway.cli.output import event, say, warn
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -33,6 +33,7 @@ def run(
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     tier: options.Tier = None,
+    log_format: options.LogFormat = None,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
     behind_tls_proxy: options.BehindProxy = False,
@@ -58,6 +59,7 @@ def run(
         tls_key=tls_key,
         behind_tls_proxy=behind_tls_proxy,
         unsafe=unsafe_allow_unauthenticated,
+        log_format=log_format,
     )
     settings = options.settle(flags, config).settings
     if not settings.upstreams:
@@ -87,6 +89,7 @@ async def _serve(settings: "Settings") -> None:
 
     log = settings.log
     configure_logging(wanted=log.format, level=log.level, trace_id=TRACE_ID.get)
+    as_json = log.format == "json"  # as said; with `auto`, whoever started it may read along: the greeting is text
     colours = None if "NO_COLOR" not in os.environ else False
     lines = DecisionLines(sys.stderr, colours=colours, text=is_text(sys.stderr, log.format))
 
@@ -101,15 +104,22 @@ async def _serve(settings: "Settings") -> None:
         tasks.start_soon(lines.run)
 
         def started(served: "Serving") -> None:
-            announce(gateway.report, settings, served.url, metrics=served.metrics_url)
-            tasks.start_soon(_warn_of_unreachable, gateway)
+            announce(gateway.report, settings, served.url, metrics=served.metrics_url, as_json=as_json)
+            tasks.start_soon(_warn_of_unreachable, gateway, as_json)
 
         await serve(gateway, settings, started=started)
         tasks.cancel_scope.cancel()
-    say("stopped")
+    if as_json:
+        event("stopped")
+    else:
+        say("stopped")
 
 
-async def _warn_of_unreachable(gateway: "Gateway") -> None:
+async def _warn_of_unreachable(gateway: "Gateway", as_json: bool) -> None:  # noqa: FBT001 - tasks take no keywords
     """Say once which upstreams do not answer: a start that looks well and a mistyped URL look the same otherwise."""
     async for name, why in gateway.unreachable():
-        warn("unreachable", f"{why}. Calls to {name} fail until that is mended.")
+        text = f"{why}. Calls to {name} fail until that is mended."
+        if as_json:
+            event("unreachable", level="warning", upstream=name, text=text)
+        else:
+            warn("unreachable", text)

@@ -81,6 +81,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
         tls_key=tmp_path / "k",
         behind_tls_proxy=True,
         unsafe=True,
+        log_format="json",
     )
     settings = resolved.settings
     assert (settings.host, settings.port, settings.policies) == ("localhost", 0, tmp_path / "p")
@@ -89,6 +90,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
     assert settings.tiers.agents == {"local": TrustTier.T4, "acme/bot": TrustTier.T1}
     assert (settings.tls_certificate, settings.tls_key) == (tmp_path / "c", tmp_path / "k")
     assert (settings.behind_tls_proxy, settings.unsafe_allow_unauthenticated) == (True, True)
+    assert settings.log.format == "json"
     assert str(resolved.origin(("allowed_hosts",))) == "--allow-host"
 
 

@@ -37,6 +37,9 @@ class Gateway:
             self.lines.append(line.rstrip("\n"))
             if found := re.search(r"agent URL\s+(http\S+)", line):
                 self.url = found[1]
+            if line.startswith('{"event": "started"'):
+                self.url = json.loads(line)["agentUrl"]
+                break
             if "intended audit tail" in line:
                 break
 
@@ -120,6 +123,21 @@ def test_an_upstream_that_does_not_answer_is_told_at_the_start(tmp_path: Path) -
         ["WARNING", " unreachable", " upstream good cannot be connected to"],
         ["WARNING", " unreachable", " upstream files cannot be connected to"],
     ]
+
+
+def test_where_the_log_is_set_to_json_nothing_else_is_said(tmp_path: Path) -> None:
+    """The greeting, warnings and the end too: a collector parses each line, and the first one is no exception."""
+    with gateway(tmp_path, "--log-format", "json", "files=http://127.0.0.1:9/mcp") as served:
+        assert served.process.stderr is not None
+        served.lines.append(served.process.stderr.readline())
+        assert served.get("/readyz") == 200
+        assert served.stop() == 0
+    started, unreachable, stopped = map(json.loads, served.lines)
+    assert [one["event"] for one in (started, unreachable, stopped)] == ["started", "unreachable", "stopped"]
+    assert [one["level"] for one in (started, unreachable, stopped)] == ["info", "warning", "info"]
+    assert started["upstreams"] == {"files": "http://127.0.0.1:9/mcp"}
+    assert started["keyless"] is True
+    assert unreachable["upstream"] == "files"
 
 
 def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """What a start tells the operator."""
 
+import json
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
+from gateway import __version__
 from gateway.app import StartReport
 from gateway.cli.start import announce
 from gateway.ports import OpenCall
@@ -95,7 +98,7 @@ def test_calls_in_doubt_are_listed(count: int, more: str, capsys: pytest.Capture
     """They may have run, and are not sent again."""
     calls = tuple(OpenCall(tenant="default", intent_id=f"int_{number}", seq=number) for number in range(count))
     text = told(capsys, report(in_doubt=calls), Settings(), URL)
-    assert f"{count} calls were allowed" in text
+    assert f"{'1 call was' if count == 1 else f'{count} calls were'} allowed" in text
     assert f"int_0{', int_1, int_2, int_3, int_4' if count > 1 else ''}{more}. They may have run." in text
 
 
@@ -127,3 +130,36 @@ def test_where_prometheus_asks_is_said(capsys: pytest.CaptureFixture[str]) -> No
     announce(report(), Settings(), URL, metrics="http://127.0.0.1:9464/metrics")
     assert "  metrics    http://127.0.0.1:9464/metrics\n" in capsys.readouterr().err
     assert "metrics" not in told(capsys, report(), Settings(), URL)
+
+
+def test_a_log_of_json_is_greeted_by_one_line_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the same facts as the greeting for people, and warnings among them."""
+    found = report(policy_warnings=("everything is allowed",), keyless=False, keys=2)
+    settings = Settings(host="0.0.0.0")
+    announce(found, settings, "http://0.0.0.0:8787", metrics="http://127.0.0.1:9100/metrics", as_json=True)
+    line = json.loads(capsys.readouterr().err)
+    assert line.pop("timestamp").endswith("Z")
+    assert line.pop("warnings") == [
+        {"title": "policy", "text": "everything is allowed"},
+        {"title": "unencrypted", "text": ANY},
+    ]
+    assert line == {
+        "event": "started",
+        "level": "info",
+        "logger": "gateway.cli",
+        "version": __version__,
+        "upstreams": {"default": "http://x/mcp"},
+        "agentUrl": "http://127.0.0.1:8787/mcp",
+        "policy": "/etc/policies",
+        "policyDigest": "ab" * 32,
+        "data": "/data",
+        "metrics": "http://127.0.0.1:9100/metrics",
+        "keyless": False,
+        "keys": 2,
+    }
+
+
+def test_the_next_command_can_be_copied_wherever_data_lies(capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder with a space in it is quoted."""
+    text = told(capsys, report(), Settings(data=Path("/my data")), URL)
+    assert "intended audit tail --follow --data '/my data'\n" in text

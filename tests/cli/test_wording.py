@@ -57,20 +57,29 @@ def test_a_field_is_called_by_its_option(
 
 
 @pytest.mark.parametrize(
-    ("words", "message", "note"),
+    ("words", "message", "group_"),
     [
-        (("keys", "revoke", "key_1"), "There is no such key.", ["fix: `intended keys list` shows those that there are"]),
-        (("switch", "throw", "upstream", "x", "--reason", "y"), "There is no upstream 'x'; configured are: none.", []),
-        (("approvals", "leases", "show", "x"), "No.", ["fix: `intended approvals leases list` shows those that there are"]),
+        (
+            ("keys", "revoke", "key_1"),
+            "There is no such key.",
+            "intended keys",
+        ),
+        (("switch", "throw", "upstream", "x", "--reason", "y"), "There is no upstream 'x'; configured are: none.", ""),
+        (
+            ("approvals", "leases", "show", "x"),
+            "No.",
+            "intended approvals leases",
+        ),
     ],
     ids=str,
 )
 def test_who_names_what_is_not_there_is_told_where_to_look(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...], message: str, note: list[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...], message: str, group_: str
 ) -> None:
     """Unless the gateway says so itself."""
     error = refused(monkeypatch, tmp_path, 404, message, *words)
     assert isinstance(error, NotFound)
+    note = [f"fix: `{group_} list` shows those that there are"] if group_ else []
     assert getattr(error, "__notes__", []) == note
 
 
