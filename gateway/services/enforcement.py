@@ -10,7 +10,7 @@ is `core/refusal.py`; how a call is built from a message is `services/gating.py`
 alone (`judge`): its program acts itself. What escalates waits at the `Desk`, opened in the transaction of (d).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -221,13 +221,16 @@ class Enforcement:
         call: Call,
         rows: Callable[[Judged], Rows],
         *,
+        begin: Callable[[Judged], Awaitable[str]] | None = None,
         intent_id: str = "",
         approval: Granted | None = None,
     ) -> Judged | Conflict:
         """Decide a submitted intent, durably; nothing is forwarded and nothing stays open.
 
         `rows` are written with the decision. Where one that they expect has changed there is no decision, but the
-        Conflict. `intent_id` and `approval` are given where an intent is decided again after a human's yes.
+        Conflict. `begin` begins what goes with an ALLOW while that is being made durable; the answer has it as `begun`,
+        and nobody may use it before. `intent_id` and `approval` are given where an intent is decided again after a
+        human's yes.
 
         Raises:
             StoreError: it is not certain that the decision is durable.
@@ -235,7 +238,13 @@ class Enforcement:
         with anyio.CancelScope(shield=True):
             try:
                 judged = await self._judge(
-                    principal, call, intent_id or self._ids.new("int"), busy=False, rows=rows, approval=approval
+                    principal,
+                    call,
+                    intent_id or self._ids.new("int"),
+                    busy=False,
+                    rows=rows,
+                    begin=begin,
+                    approval=approval,
                 )
             except _Changed as changed:
                 return changed.conflict
@@ -251,6 +260,7 @@ class Enforcement:
         *,
         busy: bool,
         rows: Callable[[Judged], Rows] | None = None,
+        begin: Callable[[Judged], Awaitable[str]] | None = None,
         approval: Granted | None = None,
         continues: str = "",
     ) -> Judged:
@@ -269,6 +279,8 @@ class Enforcement:
                 if found is None:
                     continue
                 own = found
+            if begin is not None and judged.decision.effect is _ALLOW:
+                judged = replace(judged, begun=begin(judged))
             given = NO_ROWS if rows is None else rows(judged)
             again = bool(continues) or approval is not None or judged.intent_id != intent_id
             evaluated, conflict = await self._append(judged, own if given is NO_ROWS else own + given, again=again)

@@ -157,12 +157,13 @@ class Intents:
             if isinstance(first, Submitted):
                 return first
             taken = await self._expired(principal.tenant) if attempt == 0 else NO_ROWS
-            begun: list[Awaitable[str]] = []
-            rows = self._rows(submission, first, taken, begun)
-            judged = await self._enforcement.judge(acting, call, rows)
+            rows = self._rows(submission, first, taken)
+            # In Ops (`domain` is declared) the answer has no place for a token.
+            begin = None if submission.domain else self._begun
+            judged = await self._enforcement.judge(acting, call, rows, begin=begin)
             if isinstance(judged, Judged):
                 self._note(principal.tenant, submission, judged)
-                return await self._answered(judged, begun)
+                return await self._answered(judged)
         raise StateConflict("This idempotency key is being used by others at this moment.", field="idempotencyKey")
 
     async def _ready(self, tenant: str) -> None:
@@ -204,14 +205,8 @@ class Intents:
                 removed += Rows(expects=(expect,), puts=(Put(key=key, value=None),))
         return removed
 
-    def _rows(
-        self, submission: Submission, replaced: Used | None, taken: Rows, begun: list[Awaitable[str]]
-    ) -> Callable[[Judged], Rows]:
-        """Return what is written with the decision: the intent, its idempotency key, and what goes with it.
-
-        Where it is an ALLOW whose answer carries a token, that goes into `begun`: it is signed while the decision is
-        being made durable. In Ops (`domain` is declared) the answer has no place for one.
-        """
+    def _rows(self, submission: Submission, replaced: Used | None, taken: Rows) -> Callable[[Judged], Rows]:
+        """Return what is written with the decision: the intent, its idempotency key, and what goes with it."""
         key = idempotency_key(submission.idempotency_key) if submission.idempotency_key else ""
         taken = Rows(
             expects=tuple(one for one in taken.expects if one.key != key),
@@ -219,8 +214,6 @@ class Intents:
         )
 
         def rows(judged: Judged) -> Rows:
-            if judged.decision.effect is Effect.ALLOW and not submission.domain:
-                begun[:] = [self._begun(judged)]
             found = taken
             if judged.decision.effect is not Effect.ESCALATE or not judged.approval_id:
                 found += Rows(puts=(Put(key=intent_key(judged.intent_id), value=_state(judged).written()),))
@@ -244,12 +237,12 @@ class Intents:
             if len(known) < KEYS_KEPT:
                 known[key] = expires
 
-    async def _answered(self, judged: Judged, begun: list[Awaitable[str]]) -> Submitted:
+    async def _answered(self, judged: Judged) -> Submitted:
         """Return the intent, with the token that was begun where it is allowed: the decision is durable by now."""
         record = just_decided(judged, show_arguments=self._show_arguments)
-        if judged.decision.effect is not Effect.ALLOW or not begun:
+        if judged.begun is None:
             return Submitted(record=record)
-        return Submitted(record=record, token=await self._token(judged, self._tokens.finish(begun[0])))
+        return Submitted(record=record, token=await self._token(judged, self._tokens.finish(judged.begun)))
 
     async def _token(self, judged: Judged, signed: Awaitable[str]) -> str:
         """Return the token of an allowed intent. Raises Unavailable where it cannot be signed."""

@@ -129,7 +129,8 @@ class Judged:
 
     `continues` is the approval that it has waited for, where it goes on after that. With `use` it goes on with a
     human's yes. With `again` there is no decision: the same call has been executed, or is being, and
-    this tells what became of it.
+    this tells what became of it. `begun` is what was begun while the decision was being made durable, for whoever asked
+    for that.
     """
 
     principal: Principal
@@ -142,6 +143,7 @@ class Judged:
     continues: str = ""
     use: Use | None = None
     again: "Callable[[Principal, Call], Awaitable[Outcome]] | None" = None
+    begun: "Awaitable[str] | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
