@@ -100,7 +100,7 @@ class UpstreamSettings(Section):
     """Time to the complete answer of one request. 300 s is what MCP SDKs wait by default."""
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     """For making one connection."""
-    max_answer_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    max_answer_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024 * 1024)] = 64 * 1024 * 1024
     """One whole answer or one SSE event. Above: the call ends as broken."""
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Kept open and in use at once."""
@@ -152,9 +152,9 @@ class LimitSettings(Section):
     """Handshake sessions of one agent."""
     session_idle_s: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
     """A handshake session without a request for so long is ended (design: 30 minutes)."""
-    event_buffer_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    event_buffer_bytes: Annotated[int, Field(ge=1024, le=256 * 1024 * 1024)] = 1024 * 1024
     """Events kept per session for a stream that is resumed."""
-    event_buffer_s: Annotated[float, Field(gt=0)] = 300.0
+    event_buffer_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     """How long they are kept."""
     calls_per_agent: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Calls of one agent in flight at once; more are refused as busy."""
@@ -265,16 +265,20 @@ class TierSettings(Section):
         return Thresholds(allow_below=chosen.allow_below, deny_from=chosen.deny_from)
 
 
+PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
+"""Requests a minute; the most that a key of its own number may have, too (`services/keygrants.py`)."""
+
+
 class RateSettings(Section):
     """Requests a minute of one key, by its plan. The plan `enterprise` has a number of its own in each key."""
 
-    default: Annotated[int, Field(ge=1)] = 1000
+    default: PerMinute = 1000
     """Of a key without a plan. The windows are fixed and start at each whole minute."""
-    free: Annotated[int, Field(ge=1)] = 100
+    free: PerMinute = 100
     """Of a key with the plan `free`."""
-    pro: Annotated[int, Field(ge=1)] = 500
+    pro: PerMinute = 500
     """Of a key with the plan `pro`."""
-    business: Annotated[int, Field(ge=1)] = 2000
+    business: PerMinute = 2000
     """Of a key with the plan `business`."""
 
     def by_plan(self) -> dict[str, int]:
