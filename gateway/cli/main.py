@@ -9,6 +9,7 @@ from gateway.cli import (
     agents,
     approvals,
     audit,
+    budgets,
     cases,
     check,
     config,
@@ -58,6 +59,7 @@ app.add_typer(agents.app, name="agents")
 app.add_typer(users.app, name="users")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(switch.app, name="switch")
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(thresholds.app, name="thresholds")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(webhooks.app, name="webhooks")
