@@ -54,13 +54,20 @@ CREATE TEMP TRIGGER IF NOT EXISTS batch_row INSTEAD OF INSERT ON batch
 BEGIN
     INSERT INTO entries
     VALUES (new.n, new.tenant, new.seq, new.hash, new.salt, new.intent_id, new.content, new.body);
-    INSERT INTO inputs SELECT new.n, new.written, new.sealed WHERE new.sealed IS NOT NULL;
+    INSERT INTO inputs SELECT new.n, new.written, new.sealed WHERE length(new.sealed);
     INSERT OR REPLACE INTO open_calls SELECT new.tenant, new.intent_id, new.seq WHERE new.opens;
     DELETE FROM open_calls WHERE new.closes AND tenant = new.tenant AND intent_id = new.intent_id;
 END;
 """
 """Takes what belongs to an entry into its tables. It is this connection's own and no part of the store: each statement
-lets go of the interpreter's lock five times, and has to win it back from a busy event loop."""
+lets go of the interpreter's lock three to five times, and has to win it back from a busy event loop."""
+
+
+_NOTHING = bytearray()
+"""What is neither number nor text goes to SQLite as a bytearray: of each `bytes`, None and bool the sqlite3 module asks
+whether somebody adapts it, which costs more than a copy."""
+_SALTS_AT_ONCE = 16_384
+"""Bytes drawn for salts to come: each draw is a system call and lets go of the interpreter's lock."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +97,7 @@ class Recorder:
         self._next_n = 1
         self._floor = 0
         self._versions: dict[_Key, int] = {}
+        self._salts = b""
         connection.executescript(_BATCH)
         self.reload()
 
@@ -112,7 +120,7 @@ class Recorder:
             sqlite3.Error: the transaction cannot go on; roll it back.
         """
         recorded = Recorded(next_n=self._next_n, floor=self._floor)
-        salts = os.urandom(SALT_BYTES * len(drafts))
+        salts = self._draw(SALT_BYTES * len(drafts))
         for number, draft in enumerate(drafts):
             salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
             try:
@@ -132,6 +140,13 @@ class Recorder:
         if len(self._versions) + len(recorded.versions) > VERSIONS_KEPT:
             self._versions.clear()
         self._versions.update(recorded.versions)
+
+    def _draw(self, size: int) -> bytes:
+        """Return so many random bytes, none of which is ever returned again."""
+        if len(self._salts) < size:
+            self._salts = os.urandom(max(size, _SALTS_AT_ONCE))
+        drawn, self._salts = self._salts[:size], self._salts[size:]
+        return drawn
 
     def _one(self, recorded: Recorded, draft: EntryDraft, salt: bytes, now: int) -> Outcome:
         """Place one draft; everything that can go wrong with it does so before anything is noted down."""
@@ -154,15 +169,19 @@ class Recorder:
         seq = last + 1
         content, hash_ = seal(draft, seq=seq, prev=prev, salt=salt)
         n = recorded.next_n
-        sealed: bytes | None = None
+        sealed = _NOTHING
         if draft.evaluation_input is not None and self._sealer is not None:
-            sealed = self._sealer.seal(
-                draft.evaluation_input, tenant=tenant, intent_id=draft.intent_id, entry_id=draft.id
+            sealed = bytearray(
+                self._sealer.seal(draft.evaluation_input, tenant=tenant, intent_id=draft.intent_id, entry_id=draft.id)
             )
         recorded.next_n = n + 1
         recorded.heads[tenant] = (seq, hash_)
-        entry = (n, tenant, seq, hash_, salt, draft.intent_id, content, draft.body)
-        recorded.batch.append((*entry, now, sealed, draft.opens, draft.closes))
+        recorded.batch.append(
+            (
+                *(n, tenant, seq, bytearray(hash_), bytearray(salt), draft.intent_id),
+                *(bytearray(content), bytearray(draft.body), now, sealed, int(draft.opens), int(draft.closes)),
+            )
+        )
         if puts:
             self._put(recorded, tenant, puts)
         return Appended(seq=seq, hash=hash_)
@@ -236,7 +255,8 @@ class Recorder:
         for size in _CHUNKS:
             while size <= len(rows) - at:
                 values = list(chain.from_iterable(rows[at : at + size]))
-                self._connection.execute(_for_rows(statement, len(rows[0]), size), values)
+                # As `executemany` of one, since `execute` lets go of the lock once more, to ask for the last row's id.
+                self._connection.executemany(_for_rows(statement, len(rows[0]), size), (values,))
                 at += size
 
     def _number(self, query: str) -> int:
