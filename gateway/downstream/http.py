@@ -134,17 +134,18 @@ class McpFront:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         exchange = _Exchange(scope, receive, send)
-        if not await self._contained(self._serve, exchange):
+        try:  # as `_contained` does, which would be one more step of every call, each time that it waits
+            await self._serve(exchange)
+        except Exception as fault:  # noqa: BLE001 - the one place of this face
+            _note(fault)
             await self._contained(self._confess, exchange)
 
     async def _contained(self, work: Callable[[*_Given], Awaitable[None]], *given: *_Given) -> bool:
         """Run `work`; False where it failed in a way that nobody foresaw."""
         try:
             await work(*given)
-        except Exception as fault:  # noqa: BLE001 - the one place of this face
-            # The message of an unforeseen error may hold anything, so it is not logged.
-            places = "".join(traceback.format_tb(fault.__traceback__))
-            _log.error("unforeseen fault in the MCP front: %s\n%s", type(fault).__name__, places)
+        except Exception as fault:  # noqa: BLE001 - tasks of the front: one's fault must not end the others
+            _note(fault)
             return False
         return True
 
@@ -472,3 +473,9 @@ class McpFront:
         """Answer 503. Nothing is recorded: what would record it may be what is missing."""
         rejection = Rejection(status=503, code=INTERNAL_ERROR, message=message)
         await exchange.answer.plain(503, encode_error(None, rejection), ((b"retry-after", b"1"),))
+
+
+def _note(fault: Exception) -> None:
+    """Log a fault that nobody foresaw: its kind and its places. Its message may hold anything, so that stays out."""
+    places = "".join(traceback.format_tb(fault.__traceback__))
+    _log.error("unforeseen fault in the MCP front: %s\n%s", type(fault).__name__, places)

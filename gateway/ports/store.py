@@ -1,6 +1,6 @@
 """The audit store: the chain, the rows of state that entries read and change, and what is kept beside them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,7 +61,7 @@ class OpenCall:
 class AuditLog(Protocol):
     """The hash-chained, durable record."""
 
-    async def append(self, draft: EntryDraft) -> Appended | Conflict:
+    def append(self, draft: EntryDraft) -> Awaitable[Appended | Conflict]:
         """Return only once the entry is on disk (fsync). A caller MUST NOT act on a decision before this returns.
 
         Cancelling the wait does not undo the write: the entry may be there or not.

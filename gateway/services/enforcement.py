@@ -48,6 +48,7 @@ from gateway.services.judged import (
     OutcomeKind,
     Presence,
     Rows,
+    Use,
 )
 from gateway.services.observing import Observer
 from gateway.services.running import Running
@@ -146,50 +147,49 @@ class Enforcement:
         `prepare` is awaited once between the two. `waited` are the intent and the approval of a call that has waited
         for its human and goes on now.
         """
+        intent_id = waited[0] or self._ids.new("int")
         entered = self._in_flight.enter(principal, call.upstream)
         try:
-            return await self._call(principal, call, forward, presence, prepare, waited, busy=not entered)
+            # A caller that hangs up cannot suppress an entry or leave its call half known: whatever is recorded is
+            # shielded, bounded by the store's own time-out. Only the forwarding itself can be cancelled.
+            with new_scope(shield=True) as shield:
+                try:
+                    judged = await self._judge(principal, call, intent_id, busy=not entered, continues=waited[1])
+                    if judged.again is not None:
+                        return await judged.again(principal, call)
+                except StoreError as error:
+                    return unrecorded(intent_id, error)
+                if judged.decision.effect is not _ALLOW:
+                    return _not_allowed(judged)
+                if prepare is None and judged.use is None:
+                    outcome = await self._forwarding.forward(judged, forward, presence, shield)
+                else:
+                    outcome = await self._prepared(judged, forward, presence, shield, prepare)
         finally:
             if entered:
                 self._in_flight.leave(principal, call.upstream)
+        return outcome
 
-    async def _call(
+    async def _prepared(
         self,
-        principal: Principal,
-        call: Call,
+        judged: Judged,
         forward: Forward,
         presence: Presence,
+        shield: anyio.CancelScope,
         prepare: Prepare | None,
-        waited: tuple[str, str],
-        *,
-        busy: bool,
     ) -> Outcome:
-        intent_id = waited[0] or self._ids.new("int")
-        # A caller that hangs up cannot suppress an entry or leave its call half known: whatever is recorded is
-        # shielded, bounded by the store's own time-out. Only the forwarding itself can be cancelled.
-        with new_scope(shield=True) as shield:
-            try:
-                judged = await self._judge(principal, call, intent_id, busy=busy, continues=waited[1])
-                if judged.again is not None:
-                    return await judged.again(principal, call)
-            except StoreError as error:
-                outcome = unrecorded(intent_id, error)
-            else:
-                if judged.decision.effect is not _ALLOW:
-                    return _not_allowed(judged)
-                if judged.use is not None:
-                    judged.use.heard = partial(heard, presence, shield)
-                try:
-                    failed = None if prepare is None else await self._forwarding.prepare(prepare, judged)
-                    outcome = (
-                        failed
-                        if failed is not None
-                        else await self._forwarding.forward(judged, forward, presence, shield)
-                    )
-                finally:
-                    if judged.use is not None:
-                        judged.use.desk.over(judged.use, None)
-        return outcome
+        """Forward a call that needs something made first, or that uses a human's yes up; the desk hears of its end."""
+        use = judged.use
+        if use is not None:
+            use.heard = partial(heard, presence, shield)
+        try:
+            failed = None if prepare is None else await self._forwarding.prepare(prepare, judged)
+            if failed is not None:
+                return failed
+            return await self._forwarding.forward(judged, forward, presence, shield)
+        finally:
+            if use is not None:
+                use.desk.over(use, None)
 
     async def deny(
         self, principal: Principal, call: Call, reason: Reason, explanation: str, *, kind: OutcomeKind
@@ -376,11 +376,12 @@ class Enforcement:
         held = desk.renew(judged, held.yes, held.rows.expects)
         return replace(judged, approval_id=held.approval_id), held.rows
 
-    async def _queued(self, judged: Judged, draft: EntryDraft) -> Appended | Conflict:
-        """Append a decision. One that uses a yes up: its call runs from then on, until the desk hears it is over."""
-        use = judged.use
-        if use is None:
-            return await self._audit.append(draft)
+    def _queued(self, judged: Judged, draft: EntryDraft) -> Awaitable[Appended | Conflict]:
+        """Append a decision. Not a coroutine itself: most calls need no step of it."""
+        return self._audit.append(draft) if judged.use is None else self._using(judged.use, draft)
+
+    async def _using(self, use: Use, draft: EntryDraft) -> Appended | Conflict:
+        """Append a decision that uses a yes up: its call runs from then on, until the desk hears it is over."""
         try:
             used = await self._audit.append(draft)
         except BaseException:

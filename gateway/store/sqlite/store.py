@@ -6,7 +6,7 @@ Owns the order of the start: lock, files, schema, tail of each chain, copy of th
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +91,9 @@ class SqliteStore:
         self._rows: dict[tuple[str, str], StateRow | None] = {}
         self._changes = 0
 
-    async def append(self, draft: EntryDraft) -> Appended | Conflict:
+    def append(self, draft: EntryDraft) -> Awaitable[Appended | Conflict]:
         """As `ports.AuditLog.append`; `writer.py` tells what happens to an append that is given up."""
-        return await self._writer.submit(draft)
+        return self._writer.submit(draft)
 
     def ready(self) -> str:
         """As `ports.AuditLog.ready`."""
