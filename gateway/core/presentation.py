@@ -5,7 +5,6 @@ visible (`core/visible.py`) or is to be by the face that shows it; the agent's o
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,19 +29,28 @@ __all__ = [
 
 MAX_TOLD: Final = 80
 """Characters of one argument within the sentence."""
+MAX_ARGUMENTS: Final = 4
+"""Arguments within the sentence; the others are counted."""
 LISTED: Final = 3
 """Items of a list within the sentence."""
 
-_AMOUNTS: Final = ("amount", "total", "sum", "price", "amountcents")
-_CURRENCIES: Final = ("currency", "currencycode")
-_RECEIVERS: Final = (
-    *("to", "recipient", "recipients", "customer", "customerid", "email", "account", "accountid", "user", "userid"),
-    *("username", "channel", "destination", "payee", "iban"),
+_TELLING: Final = (
+    *("amount", "total", "sum", "price", "amountcents", "unitamount", "quantity", "currency", "currencycode"),
+    *("to", "recipient", "recipients", "cc", "bcc", "customer", "customerid", "email", "account", "accountid"),
+    *("user", "userid", "username", "channel", "channelid", "destination", "payee", "iban", "paymentintent"),
+    *("subscription", "invoice", "path", "paths", "filepath", "file", "filename", "source", "url", "uri", "command"),
+    *("cmd", "query", "sql", "table", "owner", "repo", "repository", "branch", "issuenumber", "pullnumber"),
+    *("subject", "title", "resource", "name", "id"),
 )
-_OBJECTS: Final = (
-    *("path", "filepath", "file", "filename", "url", "uri", "command", "cmd", "query", "sql", "table", "repo"),
-    *("repository", "branch", "subject", "resource", "name", "id"),
-)
+"""Names of arguments, folded, that tell what a call is about, the most telling first: how much, to whom, on what."""
+_REQUESTS: Final = {
+    "tools/call": "call",
+    "prompts/get": "get the prompt",
+    "resources/read": "read the resource",
+    "resources/subscribe": "subscribe to the resource",
+    "completion/complete": "have completed an argument of",
+}
+_RANK: Final = {name: rank for rank, name in enumerate(_TELLING)}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@.:/+-]{1,64}")
 """What reads as one word in a sentence; anything else is quoted, so that a value cannot go on with the sentence."""
 
@@ -173,48 +181,63 @@ def still_needed(approvers: int, votes: int, *, pending: bool) -> int:
 
 
 def sentence(
-    *, agent: str, method: str, upstream: str, target: str, type: str, effect_class: str, arguments: JsonObject
+    *,
+    agent: str,
+    method: str,
+    upstream: str,
+    target: str,
+    type: str,
+    effect_class: str,
+    arguments: JsonObject | None,
 ) -> str:
-    """Return one sentence of what would happen, with the arguments that tell most."""
-    done = "make a call of unknown purpose" if type in ("", "unknown") else _phrase(type)
-    told = _told(arguments)
-    way = _way(method, upstream, target)
-    return f"Agent {_word(agent)} wants to {done}{told} {way} ({effect_class or 'unknown'})."
+    """Return one sentence of what would happen: the call as it is, with the arguments that tell most, and what for.
+
+    What the call does is the tool's to know, so that no verb is made of its type: it says what is called, with which
+    arguments by their own names, and that the rest is a judgement. None for arguments: nothing is kept of them.
+    """
+    done = _act(method, upstream, target) + _with(arguments, silent=method != "tools/call")
+    purpose = "of unknown purpose" if type in ("", "unknown") else visible(type)
+    effect = "" if effect_class in ("", "unknown") else f" ({effect_class})"
+    return f"Agent {_word(agent)} wants to {done}, judged to be {purpose}{effect}."
 
 
-def _phrase(type: str) -> str:
-    return visible(type.rpartition(".")[2].replace("_", " ").replace("-", " "))
-
-
-def _way(method: str, upstream: str, target: str) -> str:
+def _act(method: str, upstream: str, target: str) -> str:
     if method == INTENT_METHOD:
-        return f"by itself{f' in {_word(upstream)}' if upstream else ''}: {_word(target)}"
-    step = "" if method == "tools/call" else f"{method} "
-    return f"by {step}{_word(upstream)}/{_word(target)}"
+        return f"act by itself{f' in {_word(upstream)}' if upstream else ''}: {_word(target)}"
+    return f"{_REQUESTS.get(method) or f'make the request {method} to'} {_word(upstream)}/{_word(target)}"
 
 
-def _told(arguments: JsonObject) -> str:
-    """Return the amount, whom it goes to and what it is about, as far as arguments of telling names say."""
-    named = {re.sub(r"[-_. ]", "", key).lower(): one for key, one in reversed(arguments.items())}
-    amount, currency = _first(named, _AMOUNTS), _first(named, _CURRENCIES)
-    parts = [f" of {amount}{f' {currency}' if currency else ''}" if amount else ""]
-    for before, names in ((" to ", _RECEIVERS), (" on ", _OBJECTS)):
-        found = _first(named, names)
-        parts.append(before + found if found else "")
-    return "".join(parts)
+def _with(arguments: JsonObject | None, *, silent: bool) -> str:
+    """Return the arguments of telling names, and how many others there are; `silent` where none are expected."""
+    if arguments is None:
+        return ""
+    if not arguments:
+        return "" if silent else " without arguments"
+    told = [f"{_word(key)}={value}" for key in _telling(arguments) if (value := _value(arguments[key]))][:MAX_ARGUMENTS]
+    rest = len(arguments) - len(told)
+    if rest:
+        other = "other " if told else ""
+        told.append(f"{rest} {other}argument{'' if rest == 1 else 's'}")
+    listed = " and ".join(filter(None, (", ".join(told[:-1]), told[-1])))
+    return f" with {listed}"
 
 
-def _first(named: JsonObject, names: Iterable[str]) -> str:
-    return next(filter(None, (_value(named.get(name)) for name in names)), "")
+def _telling(arguments: JsonObject) -> list[str]:
+    """Return the names that tell, the most telling first, and of equal ones as the call has them."""
+    folded = {key: re.sub(r"[-_. ]", "", key).lower() for key in arguments}
+    return sorted((key for key, name in folded.items() if name in _RANK), key=lambda key: _RANK[folded[key]])
 
 
 def _value(value: JsonValue) -> str:
+    """Return a value that can stand in a sentence; nothing for any other."""
     if isinstance(value, str):
         return _word(value) if value else ""
     if isinstance(value, list):
         told = [_value(one) for one in value[:LISTED]]
+        if not all(told):
+            return ""
         more = f" and {len(value) - LISTED} more" if len(value) > LISTED else ""
-        return ", ".join(filter(None, told)) + more
+        return f"[{', '.join(told)}{more}]" if told else ""
     return "" if value is None or isinstance(value, bool | dict) else str(value)
 
 

@@ -114,7 +114,7 @@ class ApprovalViews:
                 target=asked.target,
                 type=judgement.type,
                 effect_class=judgement.effect_class,
-                arguments=asked.arguments or {},
+                arguments=asked.arguments,
             ),
             method=called["method"],
             upstream=asked.upstream,

@@ -42,7 +42,7 @@ async def test_a_human_logs_in_reads_and_answers(made: Desk, do: str, state: App
     answer = await jane.send(approval, {"do": "login", "code": await made.code("jane")})
     assert (answer.status_code, answer.headers["location"]) == (303, f"/approve/{approval}")
     shown = text_of(await jane.look(approval))
-    assert "Agent bot wants to process refund of 99.99 to cust_123" in shown
+    assert "Agent bot wants to act by itself: billing.process_refund with amount=99.99 and customerId=cust_123" in shown
     answer = await jane.answer(approval, do, "looks right")
     assert (answer.status_code, answer.headers["location"]) == (303, f"/approve/{approval}")
     assert await made.state(approval) is state

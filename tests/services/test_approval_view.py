@@ -62,7 +62,7 @@ async def test_an_approver_is_told_what_would_happen_exactly_why_and_by_whom() -
     assert details is not None
     assert (details.method, details.upstream, details.target) == ("tools/call", "default", "pay")
     assert details.sentence.startswith("Agent local wants to ")
-    assert " of 5 to " in details.sentence
+    assert " with amount=5, to=" in details.sentence
     assert (details.arguments, details.answers, details.exact) == (SECRET, {}, True)
     assert '"password": "hunter2"' in details.shown
     assert details.warnings == ('to: the word "p\u0430ypal" mixes letters that look alike (Cyrillic and Latin)',)
@@ -190,9 +190,7 @@ async def test_a_submitted_intent_is_shown_with_what_its_program_claims() -> Non
     record = (await made.intents.submit(LOCAL, submission)).record
     details = (await views(made).show(HUMAN, record.approval_id)).details
     assert details is not None
-    assert details.sentence.endswith('on main by itself in github: "deploy it all" (unknown).') or (
-        'in github: "deploy it all"' in details.sentence
-    )
+    assert ' wants to act by itself in github: "deploy it all" with branch=main, judged to be ' in details.sentence
     assert (details.description, details.justification) == ("weekly", "asked by Jane")
     shown = (await views(made).show(VIEWER, record.approval_id)).details
     assert shown is not None
