@@ -253,6 +253,23 @@ async def test_the_index_catches_up_by_itself_when_far_behind(store, index, monk
         assert connection.execute("SELECT count(*) FROM intents").fetchone() == (1,)
 
 
+async def test_the_index_leaves_the_core_to_calls_while_they_are_many(store, index, monkeypatch, tmp_path):
+    """What it could not keep up with anyhow must not make calls dearer; it catches up once they are fewer."""
+    monkeypatch.setattr(module, "BEHIND", 0)
+    monkeypatch.setattr(module, "AT_ONCE", 2)
+
+    async def looked_after(*numbers):
+        for number in numbers:
+            await store.append(decided(number, "ALLOW", intent=f"int_{number}"))
+        index._catch_up_all()
+        with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
+            return connection.execute("SELECT count(*) FROM intents").fetchone()[0]
+
+    assert await looked_after(1) == 1
+    assert await looked_after(2, 3, 4) == 1
+    assert await looked_after(5) == 5
+
+
 async def test_many_entries_need_little_memory_at_once(store, tmp_path):
     """Whatever a thread takes now and then the process keeps: a gateway must not grow with what it has to catch up."""
     path = tmp_path / "data" / DATABASE
