@@ -2,6 +2,8 @@
 
 import json
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -249,13 +251,17 @@ def test_an_error_has_the_shape_of_the_reference(row: Row, service: Service) -> 
 
 def over_the_limit(service: Service, tenant: str, path: str, **plan: Any) -> tuple[httpx.Response, int, int]:
     """Ask with a fresh key until it is too much; return that answer, how many came before, and in how many windows."""
-    key = service.make_key(tenant, "viewer", **plan)
-    with httpx.Client(base_url=service.url, headers={"x-api-key": key}, timeout=30) as client:
+    headers = {"x-api-key": service.make_key(tenant, "viewer", **plan)}
+    # Thousands of requests: the standard library's client costs a tenth of what httpx does.
+    with closing(HTTPConnection(httpx.URL(service.url).netloc.decode(), timeout=30)) as connection:
         window = int(time.time() // 60)
         for before in range(2 * 2000 + 1):
-            answer = client.get(path)
-            if answer.status_code != 200:
-                return answer, before, int(time.time() // 60) - window + 1
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            if answer.status != 200:
+                windows = int(time.time() // 60) - window + 1
+                return httpx.Response(answer.status, headers=answer.getheaders(), content=content), before, windows
     raise AssertionError("there is no limit")
 
 
@@ -268,17 +274,24 @@ def counted(service: Service, **plan: Any) -> tuple[httpx.Response, int]:
     raise AssertionError("no window was long enough")
 
 
-@pytest.mark.parametrize("row", rows_of("test_a_thousand_requests_a_minute_and_then_none"), ids=named)
-def test_a_thousand_requests_a_minute_and_then_none(row: Row, service: Service) -> None:
-    """The default limit, its window, and the answer beyond it, whose text says more than the example's."""
+@pytest.fixture(scope="module")
+def refused(service: Service) -> tuple[httpx.Response, int, int]:
+    """The first refusal under the default limit, how many requests came before it, and when in its minute it came."""
     answer, before = counted(service)
+    return answer, before, int(time.time()) % 60
+
+
+@pytest.mark.parametrize("row", rows_of("test_a_thousand_requests_a_minute_and_then_none"), ids=named)
+def test_a_thousand_requests_a_minute_and_then_none(row: Row, refused: tuple[httpx.Response, int, int]) -> None:
+    """The default limit, its window, and the answer beyond it, whose text says more than the example's."""
+    answer, before, second = refused
     assert before == 1000
     assert answer.status_code == 429
     example = json.loads(next(one.text for one in rows_of(row.test) if one.id == "answer/rate-limit"))
     assert answer.json()["error"]["code"] == example["error"]["code"]
     assert answer.json()["error"]["message"].startswith(example["error"]["message"])
     assert 1 <= int(answer.headers["retry-after"]) <= 60
-    assert row.id != "limit/Limits-reset" or int(answer.headers["retry-after"]) <= 60 - int(time.time()) % 60 + 1
+    assert row.id != "limit/Limits-reset" or int(answer.headers["retry-after"]) <= 60 - second + 1
 
 
 @pytest.mark.parametrize("row", rows_of("test_a_plan_has_its_limit"), ids=named)

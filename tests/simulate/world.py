@@ -7,7 +7,7 @@ assert world.upstream().calls() == []                              # nothing rea
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 import orjson
 
@@ -84,8 +84,9 @@ def tool(name: str, **more: object) -> JsonObject:
     return {"name": name, "inputSchema": {"type": "object"}, **more}
 
 
+@lru_cache(maxsize=256)
 def bundle(text: str) -> Bundle:
-    """Return the bundle of one policy text."""
+    """Return the bundle of one policy text. It is immutable, and most worlds have one of a few texts."""
     return compile_texts([PolicyText(path="test.yaml", sha256="0" * 64, text=text)], (), taxonomy=TAXONOMY)
 
 

@@ -183,8 +183,10 @@ def test_a_declaration_and_a_yes_are_facts_on_record() -> None:
         lease=Leased(id="lse_1", rules=frozenset({("ask", "d")}), risk=7, factors=frozenset({"payment"}), tier=2),
         stop=Stop(reason=Reason.SWITCHED_OFF, explanation="stopped"),
         grounds=Grounds(up_to=7, start=TrustTier.T0, ceiling=TrustTier.T2),
+        failures_in_row=3,
     )
     told = orjson.loads(evaluation_input(CALL, given))["facts"]
+    assert told["failuresInRow"] == 3
     assert told["restriction"] == {"domains": ["code", "files"], "intentTypes": []}
     assert told["approval"] == {"id": "apr_1", "rules": [["ask", "d"]]}
     assert told["lease"] == {"id": "lse_1", "rules": [["ask", "d"]], "risk": 7, "factors": ["payment"], "tier": 2}
