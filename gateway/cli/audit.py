@@ -127,6 +127,8 @@ def export(
         else:
             anyio.run(export_chain, settings, tenant, out)
     except OSError as error:
+        if out is None:
+            raise
         raise typer.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
 
 

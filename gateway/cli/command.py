@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli import options
+from gateway.cli.exits import Exit
 from gateway.cli.options import Place, Where
 from gateway.cli.wording import reword
 from gateway.errors import RequestError
@@ -61,6 +62,8 @@ class Group(TyperGroup):
         except typer.BadParameter as error:
             error.message = error.message.removeprefix(_PYDANTIC)
             raise
+        except BrokenPipeError:
+            raise typer.Exit(Exit.UNREAD) from None  # `| head -1`: nobody reads on, and nothing went wrong
         except RequestError as error:
             command = self.commands.get(ctx.invoked_subcommand or "")
             if command is not None and not isinstance(command, TyperGroup):

@@ -27,6 +27,10 @@ class Exit(IntEnum):
     """`eval` decided DENY."""
     ESCALATE = 11
     """`eval` decided ESCALATE."""
+    INTERRUPTED = 130
+    """Ctrl-C, as a shell says it; a gateway and a demo that are told to stop end with 0."""
+    UNREAD = 141
+    """Whoever read the output has gone, as a shell says it."""
 
 
 def exit_for(error: GatewayError) -> Exit:

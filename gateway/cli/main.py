@@ -32,6 +32,7 @@ from gateway.cli import (
 )
 from gateway.cli.command import Group
 from gateway.cli.exits import exit_for
+from gateway.cli.streams import streams
 from gateway.errors import GatewayError
 
 __all__ = ["app", "main"]
@@ -81,17 +82,18 @@ def root(
 
 def main() -> None:
     """Run the command line and end the process with the status that says how it went."""
-    try:
-        app()
-    except (GatewayError, ExceptionGroup) as error:
-        deliberate = _deliberate(error)
-        if not deliberate:
-            raise
-        from gateway.cli.output import explain
+    with streams():
+        try:
+            app()
+        except (GatewayError, ExceptionGroup) as error:
+            deliberate = _deliberate(error)
+            if not deliberate:
+                raise
+            from gateway.cli.output import explain
 
-        for one in deliberate:
-            explain(one)
-        sys.exit(exit_for(deliberate[0]))
+            for one in deliberate:
+                explain(one)
+            sys.exit(exit_for(deliberate[0]))
 
 
 def _deliberate(error: Exception) -> list[GatewayError]:
