@@ -20,10 +20,12 @@ from gateway.core.principal import TrustTier
 __all__ = [
     "NOBODY",
     "AccountView",
+    "Declared",
     "Limit",
     "Named",
     "account_view",
     "counts_it",
+    "declared_limits",
     "falling",
     "hidden_key",
     "in_units",
@@ -59,22 +61,30 @@ class Limit:
     most: float
 
 
-def limits(bundle: Bundle, budget: Budget, named: Named) -> tuple[Limit, ...]:
-    """Return the limits of a budget's account, the lowest first.
+Declared = tuple[tuple[Match, Limit], ...]
+
+
+def declared_limits(bundle: Bundle, budget: Budget) -> Declared:
+    """Return every limit that rules name for a budget, the lowest first, with the calls that the rule is about."""
+    found = []
+    for rule in bundle.rules:
+        condition, matched = rule.condition, rule.matched
+        if condition is None or budget.name not in condition.facts:
+            continue
+        most = _most(condition.text, matched.effect, budget)
+        if most is not None:
+            limit = Limit(rule=matched.id, policy_set=matched.policy_set, effect=matched.effect, most=most)
+            found.append((rule.match, limit))
+    return tuple(sorted(found, key=lambda one: one[1].most))
+
+
+def limits(declared: Declared, named: Named) -> tuple[Limit, ...]:
+    """Return those of a budget's limits that are about whose calls are looked at, the lowest first.
 
     Rules for some agents or tiers are among them only where that agent is named: they say nothing of the others, and
     another tenant's agent is nobody's business.
     """
-    found = []
-    for rule in bundle.rules:
-        condition = rule.condition
-        if condition is None or budget.name not in condition.facts or not _is_about(rule.match, named):
-            continue
-        most = _most(condition.text, rule.matched.effect, budget)
-        if most is not None:
-            matched = rule.matched
-            found.append(Limit(rule=matched.id, policy_set=matched.policy_set, effect=matched.effect, most=most))
-    return tuple(sorted(found, key=lambda one: one.most))
+    return tuple([limit for match, limit in declared if _is_about(match, named)])
 
 
 def counts_it(budget: Budget, named: Named) -> bool:

@@ -6,6 +6,7 @@ Owns the shape. Who reads is `services/metering.py`, who writes it as text `tele
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.core.accounts import AccountView
 from gateway.core.principal import TrustTier
 
 __all__ = ["AgentTrust", "Readings"]
@@ -27,12 +28,14 @@ class Readings:
     By tenant, unless it says otherwise. `pending_intents` is by (tenant, agent, type). `chains` are the last
     verifications: whether the chain was whole, and when that was known, in seconds since 1970. `requests` is by
     (tenant, plan): how many, and how many of these were above the limit. `deliveries` is by (tenant, outcome) of an
-    attempt. `jobs` are by name: how often each has run, and failed. `checks` are those of readiness.
+    attempt. `jobs` are by name: how often each has run, and failed. `checks` are those of readiness. `budgets` are the
+    accounts of budgets, the fullest first.
     """
 
     pending_intents: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     pending_approvals: Mapping[str, int] = field(default_factory=dict)
     trust: Mapping[str, tuple[AgentTrust, ...]] = field(default_factory=dict)
+    budgets: Mapping[str, tuple[AccountView, ...]] = field(default_factory=dict)
     in_flight: int = 0
     held: Mapping[str, int] = field(default_factory=dict)
     chains: Mapping[str, tuple[bool, float]] = field(default_factory=dict)

@@ -6,7 +6,7 @@ shown, whether its row is still there or not.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -16,9 +16,11 @@ import orjson
 from gateway.core.accounts import (
     NOBODY,
     AccountView,
+    Declared,
     Named,
     account_view,
     counts_it,
+    declared_limits,
     hidden_key,
     in_units,
     is_live,
@@ -109,6 +111,25 @@ class _Row:
     submitted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Whose accounts are looked at, when, and by which policies; `declared` are the limits of budgets seen so far."""
+
+    tenant: str
+    bundle: Bundle
+    now: datetime
+    agent: str = ""
+    upstream: str = ""
+    declared: dict[str, Declared] = field(default_factory=dict)
+
+    def limits(self, budget: Budget) -> Declared:
+        """Return the limits of a budget; they are read off all rules, and the same for each of its accounts."""
+        found = self.declared.get(budget.name)
+        if found is None:
+            found = self.declared[budget.name] = declared_limits(self.bundle, budget)
+        return found
+
+
 class Accounts:
     """Shows the accounts of budgets."""
 
@@ -137,12 +158,10 @@ class Accounts:
         With `agent` (name, slug or id) and `upstream` those into which that agent's calls, or calls to that upstream,
         count: its own, also where it has spent nothing, and those that it shares with others. Raises StoreError.
         """
-        tenant, bundle, now = principal.tenant, self._policies.current(), self._clock.now()
-        slug = self._agents.slug(tenant, agent) if agent else ""
-        rows = [one async for one in self._rows(tenant, bundle, slug, upstream, now)]
+        look = self._look(principal.tenant, agent, upstream)
+        rows = [one async for one in self._rows(look)]
         shown = rows[(page - 1) * page_size : page * page_size]
-        views = tuple([self._view(tenant, bundle, one, now, slug, upstream) for one in shown])
-        return Page(items=views, total=len(rows))
+        return Page(items=tuple([self._view(look, one) for one in shown]), total=len(rows))
 
     async def show(self, principal: Principal, name: str, *, agent: str = "", upstream: str = "") -> Statement:
         """Return one account with the entries that count into it.
@@ -152,49 +171,48 @@ class Accounts:
             InvalidRequest: it has an account of each agent, or upstream, and none is named.
             StoreError: it cannot be read, or is damaged.
         """
-        tenant, bundle, now = principal.tenant, self._policies.current(), self._clock.now()
-        budget = next((one for one in bundle.budgets if one.name == name), None)
+        look = self._look(principal.tenant, agent, upstream)
+        budget = next((one for one in look.bundle.budgets if one.name == name), None)
         if budget is None:
             msg = f"No policy declares a budget '{name}'."
             raise NotFound(msg)
-        slug = self._agents.slug(tenant, agent) if agent else ""
-        if not {"agent": slug, "upstream": upstream, "tenant": tenant}[budget.per]:
+        if not _meant(look, budget):
             text = f"must be named: each {budget.per} has its own account of this budget"
             raise InvalidRequest(FieldProblem(path=(budget.per,), message=text))
-        row = (await self._of(tenant, budget, slug, upstream, now))[0]
-        charges, complete = await self._charges(tenant, row, now)
-        account = self._view(tenant, bundle, row, now, slug, upstream)
-        return Statement(account=account, charges=charges, complete=complete)
+        row = (await self._of(look, budget))[0]
+        charges, complete = await self._charges(look, row)
+        return Statement(account=self._view(look, row), charges=charges, complete=complete)
 
     async def fullest(self, tenant: str) -> tuple[AccountView, ...]:
         """Return all accounts of which something is spent, or that are the tenant's, the fullest first.
 
         Raises StoreError.
         """
-        bundle, now = self._policies.current(), self._clock.now()
-        views = []
-        async for row in self._rows(tenant, bundle, "", "", now):
-            if row.whose != NOBODY:
-                views.append(self._view(tenant, bundle, row, now, "", ""))
+        look = self._look(tenant)
+        views = [self._view(look, row) async for row in self._rows(look) if row.whose != NOBODY]
         return tuple(sorted(views, key=lambda one: (one.share, one.spent), reverse=True))
+
+    def _look(self, tenant: str, agent: str = "", upstream: str = "") -> _Look:
+        slug = self._agents.slug(tenant, agent) if agent else ""
+        return _Look(tenant, self._policies.current(), self._clock.now(), slug, upstream)
 
     # --- which accounts -----------------------------------------------------------------------------------------------
 
-    async def _rows(self, tenant: str, bundle: Bundle, agent: str, upstream: str, now: datetime) -> AsyncIterator[_Row]:
-        named = Named(agent=_named(tenant, agent), upstream=upstream)
-        for budget in bundle.budgets:
+    async def _rows(self, look: _Look) -> AsyncIterator[_Row]:
+        named = Named(agent=_named(look.tenant, look.agent), upstream=look.upstream)
+        for budget in look.bundle.budgets:
             if counts_it(budget, named):
-                for number, row in enumerate(await self._of(tenant, budget, agent, upstream, now)):
+                for number, row in enumerate(await self._of(look, budget)):
                     if number % AT_ONCE == AT_ONCE - 1:
                         await anyio.lowlevel.checkpoint()
                     yield row
 
-    async def _of(self, tenant: str, budget: Budget, agent: str, upstream: str, now: datetime) -> Sequence[_Row]:
+    async def _of(self, look: _Look, budget: Budget) -> Sequence[_Row]:
         """Return the accounts of one budget; the one that is named, or the tenant's, be anything spent of it or not."""
-        name = {"agent": agent, "upstream": upstream, "tenant": tenant}[budget.per]
+        tenant, name = look.tenant, _meant(look, budget)
         if not name:
             rows = await self._state.scan(tenant, budget.place)
-            live = [one for one in rows if _is_live(budget, one.value, now)]
+            live = [one for one in rows if _is_live(budget, one.value, look.now)]
             return [_row(tenant, budget, one) for one in live] or [_Row(budget, NOBODY, None)]
         key = budget.place if budget.per == "tenant" else plain_key(budget, name)
         plain = _Row(budget, name, await self._held(tenant, key))
@@ -202,28 +220,28 @@ class Accounts:
             return [plain]
         # What programs submit for a system of the same name is another account, whose key has the name's digest.
         hidden = _Row(budget, name, await self._held(tenant, hidden_key(budget, name)), submitted=True)
-        if not _is_live(budget, hidden.held, now):
+        if not _is_live(budget, hidden.held, look.now):
             return [plain]
-        return [plain, hidden] if _is_live(budget, plain.held, now) else [hidden]
+        return [plain, hidden] if _is_live(budget, plain.held, look.now) else [hidden]
 
     async def _held(self, tenant: str, key: str) -> bytes | None:
         row = await self._state.get(tenant, key)
         return None if row is None else row.value
 
-    def _view(self, tenant: str, bundle: Bundle, row: _Row, now: datetime, agent: str, upstream: str) -> AccountView:
+    def _view(self, look: _Look, row: _Row) -> AccountView:
         budget = row.budget
-        agent = row.whose if budget.per == "agent" and row.whose else agent
-        upstream = row.whose if budget.per == "upstream" and row.whose else upstream
-        tier = self._trust.shown(tenant, agent).tier if agent else None
-        named = Named(agent=_named(tenant, agent), upstream=upstream, tier=tier)
-        view = account_view(budget, row.whose, _tally(row, now), limits(bundle, budget, named))
+        agent = row.whose if budget.per == "agent" and row.whose else look.agent
+        upstream = row.whose if budget.per == "upstream" and row.whose else look.upstream
+        tier = self._trust.shown(look.tenant, agent).tier if agent else None
+        named = Named(agent=_named(look.tenant, agent), upstream=upstream, tier=tier)
+        view = account_view(budget, row.whose, _tally(row, look.now), limits(look.limits(budget), named))
         return replace(view, submitted=row.submitted)
 
     # --- what counts --------------------------------------------------------------------------------------------------
 
-    async def _charges(self, tenant: str, row: _Row, now: datetime) -> tuple[tuple[Charge, ...], bool]:
+    async def _charges(self, look: _Look, row: _Row) -> tuple[tuple[Charge, ...], bool]:
         """Return what counts into an account, newest first, and whether that is all."""
-        budget, tally = row.budget, _tally(row, now)
+        budget, now, tally = row.budget, look.now, _tally(row, look.now)
         if not tally.total:
             return (), True
         wanted = EntryFilter(
@@ -234,7 +252,7 @@ class Accounts:
         )
         found: list[Charge] = []
         for _ in range(LOOKED_AT // PAGE):
-            page = (await self._index.entries(tenant, wanted, page=1, page_size=PAGE)).items
+            page = (await self._index.entries(look.tenant, wanted, page=1, page_size=PAGE)).items
             for entry in page:
                 charge = _charge(entry, row, tally.width_s)
                 if charge is not None and charge.back_at > now:
@@ -245,6 +263,11 @@ class Accounts:
                 break
             wanted = replace(wanted, before=page[-1].seq)
         return tuple(found[:CHARGES]), False
+
+
+def _meant(look: _Look, budget: Budget) -> str:
+    """Return whose account of a budget is looked at; empty where it is those of all."""
+    return {"agent": look.agent, "upstream": look.upstream, "tenant": look.tenant}[budget.per]
 
 
 def _named(tenant: str, agent: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 import anyio
 
+from gateway.core.accounts import AccountView
 from gateway.core.agents import Agent
 from gateway.core.principal import SYSTEM_TENANT, TrustTier
 from gateway.core.readings import AgentTrust, Readings
@@ -78,6 +79,14 @@ class Registered(Protocol):
         ...
 
 
+class Budgeted(Protocol):
+    """Where accounts of budgets are known (`services/accounts.py`)."""
+
+    async def fullest(self, tenant: str) -> tuple[AccountView, ...]:
+        """Return a tenant's accounts, the fullest first. Raises StoreError."""
+        ...
+
+
 class Backlog(Protocol):
     """Where webhooks wait (`services/delivering.py`)."""
 
@@ -100,6 +109,7 @@ class Sources:
     approvals: OpenApprovals
     agents: Registered
     trust: AgentTiers
+    budgets: Budgeted
     readiness: Readiness
     deliveries: Backlog
     in_flight: Callable[[], int]
@@ -141,8 +151,10 @@ class Metering:
         intents: dict[tuple[str, str, str], int] = {}
         approvals: dict[str, int] = {}
         trust: dict[str, tuple[AgentTrust, ...]] = {}
+        budgets: dict[str, tuple[AccountView, ...]] = {}
         for one in asked:
             trust[one] = await look.at(self._trust(one)) or ()
+            budgets[one] = await look.at(sources.budgets.fullest(one)) or ()
             counts = await look.at(sources.index.intent_counts(one, _PENDING))
             intents |= {(one, agent, kind): count for (agent, kind, _), count in (counts or {}).items()}
             waiting = await look.at(sources.approvals.pending(one))
@@ -151,6 +163,7 @@ class Metering:
             pending_intents=intents,
             pending_approvals=approvals,
             trust=trust,
+            budgets=budgets,
             in_flight=sources.in_flight(),
             held=sources.held(),
             chains=sources.chains(),

@@ -63,6 +63,7 @@ def _seconds(name: str, about: str, event: str, *labels: str, buckets: tuple[flo
 
 _WHOSE: Final = ("tenantId", "agentId")
 _WHAT: Final = ("domain", "intentType")
+_ACCOUNT: Final = ("tenantId", "budget", "account")
 _SCRAPE: Final = "read when asked: "
 
 _PUBLISHED: Final = (
@@ -210,6 +211,18 @@ _OWN: Final = (
         *("tenantId", "domain", "outcome"),
     ),
     _gauge("intended_calls_in_flight", "Tool calls taken on and not yet answered.", _SCRAPE + "of this process"),
+    _gauge(
+        "intended_budget_spent",
+        "What counts now of an account of a budget that policies declare.",
+        _SCRAPE + "of the store, of the fullest accounts; `account` is the agent, upstream or tenant whose it is",
+        *_ACCOUNT,
+    ),
+    _gauge(
+        "intended_budget_limit",
+        "The lowest limit that a rule names for that account.",
+        _SCRAPE + "of the policies in force; only where a rule names one in a plain form",
+        *_ACCOUNT,
+    ),
     _gauge(
         "intended_calls_held",
         "Escalated calls that wait on a connection for their human.",

@@ -79,6 +79,13 @@ class Exposition:
             "intendedops_agents_by_tier",
             _summed(((whose, one.tier.name), 1) for whose, all_ in trust.items() for one in all_),
         )
+        # Nor is a sum of accounts any account.
+        told = [(whose, one) for whose, all_ in readings.budgets.items() for one in all_[:most]]
+        yield "intended_budget_spent", {(whose, one.budget.name, one.whose): one.spent for whose, one in told}
+        yield (
+            "intended_budget_limit",
+            {(whose, one.budget.name, one.whose): one.limit for whose, one in told if one.limit is not None},
+        )
         yield "intended_calls_in_flight", {(): readings.in_flight}
         yield "intended_calls_held", _by_tenant(readings.held)
         yield "intended_approvals_pending", _by_tenant(readings.pending_approvals)

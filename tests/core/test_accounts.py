@@ -13,6 +13,7 @@ from gateway.core.accounts import (
     Named,
     account_view,
     counts_it,
+    declared_limits,
     falling,
     hidden_key,
     is_live,
@@ -43,7 +44,7 @@ def named(policy: Bundle, name: str) -> Budget:
 
 def most(when: str, effect: str = "allow", name: str = "refunds") -> list[float]:
     policy = policies(rule("r", effect, when))
-    return [one.most for one in limits(policy, named(policy, name), Named())]
+    return [one.most for one in limits(declared_limits(policy, named(policy, name)), Named())]
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -109,8 +110,8 @@ def test_a_form_that_leaves_a_doubt_has_no_limit(effect: str, when: str) -> None
 def test_another_budgets_limit_is_not_taken_for_its_own() -> None:
     """A name that begins as another is another budget."""
     policy = policies(rule("r", when="budget.refunds_2 < 5.0"), refunds=REFUNDS, refunds_2=REFUNDS)
-    assert limits(policy, named(policy, "refunds"), Named()) == ()
-    assert [one.most for one in limits(policy, named(policy, "refunds_2"), Named())] == [5]
+    assert limits(declared_limits(policy, named(policy, "refunds")), Named()) == ()
+    assert [one.most for one in limits(declared_limits(policy, named(policy, "refunds_2")), Named())] == [5]
 
 
 def test_an_amount_that_is_a_double_already_is_known_in_both_ways() -> None:
@@ -118,7 +119,7 @@ def test_an_amount_that_is_a_double_already_is_known_in_both_ways() -> None:
     policy = policies(
         rule("r", when="budget.refunds + double(args.amount) < 5.0"), refunds={**REFUNDS, "sum": "double(args.amount)"}
     )
-    assert [one.most for one in limits(policy, named(policy, "refunds"), Named())] == [5]
+    assert [one.most for one in limits(declared_limits(policy, named(policy, "refunds")), Named())] == [5]
 
 
 def test_the_lowest_limit_comes_first_and_says_whose_it_is() -> None:
@@ -129,7 +130,7 @@ def test_the_lowest_limit_comes_first_and_says_whose_it_is() -> None:
         rule("low", "escalate", "budget.refunds >= 50.0"),
         rule("other", when="count.calls < 5"),
     )
-    assert limits(policy, named(policy, "refunds"), Named()) == (
+    assert limits(declared_limits(policy, named(policy, "refunds")), Named()) == (
         Limit(rule="low", policy_set="test", effect=Effect.ESCALATE, most=50),
         Limit(rule="high", policy_set="test", effect=Effect.ALLOW, most=100),
     )
@@ -146,7 +147,7 @@ def test_rules_for_some_are_shown_where_one_of_them_is_looked_at() -> None:
     )
 
     def seen(**by: Any) -> list[str]:
-        return [one.rule for one in limits(policy, named(policy, "refunds"), Named(**by))]
+        return [one.rule for one in limits(declared_limits(policy, named(policy, "refunds")), Named(**by))]
 
     assert seen() == ["all", "shop"]
     assert seen(agent="acme/vip-1", tier=TrustTier.T2) == ["all", "vip", "shop"]
@@ -180,7 +181,7 @@ def test_an_account_says_what_is_left_and_when_more_is() -> None:
     policy = policies(rule("r", when="budget.refunds + args.amount <= 1000.1"))
     budget = named(policy, "refunds")
     spent = tally((NOON, 300_200_000), (NOON + 3600, 100_000_000))
-    view = account_view(budget, "bot", spent, limits(policy, budget, Named()))
+    view = account_view(budget, "bot", spent, limits(declared_limits(policy, budget), Named()))
     assert (view.spent, view.limit, view.left, view.next_amount) == (400.2, 1000.1, 599.9, 300.2)
     assert view.share == pytest.approx(0.4, abs=0.001)
     assert view.next_at == datetime(2026, 11, 23, 12, 24, tzinfo=UTC)
@@ -191,7 +192,7 @@ def test_an_account_of_which_nothing_is_spent_has_all_of_it() -> None:
     """Nothing comes back, since nothing is gone; a count is a whole number."""
     policy = policies(rule("r", "deny", "count.calls >= 60"))
     budget = named(policy, "calls")
-    view = account_view(budget, "bot", Tally(), limits(policy, budget, Named()))
+    view = account_view(budget, "bot", Tally(), limits(declared_limits(policy, budget), Named()))
     assert (view.spent, view.left, view.share, view.next_at, view.clear_at) == (0, 60, 0.0, None, None)
 
 

@@ -156,7 +156,7 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any], known:
     assert named <= labels_of(parsed(rule["expr"]), known)
     assert named, "whose?"
     for word in re.findall(r"`intended ([a-z]+)", texts):
-        assert word in {"audit", "agents", "approvals", "webhooks", "check"}, word
+        assert word in {"audit", "agents", "approvals", "budgets", "webhooks", "check"}, word
 
 
 def comparisons(tree: Any) -> Iterator[tuple[Any, float]]:

@@ -63,6 +63,11 @@ class AgentTiers:
         return given(TrustTier.T1 if agent == "older" else TrustTier.T0)
 
 
+class Accounts:
+    async def fullest(self, tenant: str) -> tuple[Any, ...]:
+        return (f"the accounts of {tenant}",)
+
+
 class Deliveries:
     attempts: Mapping[tuple[str, str], int] = {("acme", "delivered"): 1}
     down = False
@@ -85,6 +90,7 @@ class House:
                 approvals=self.figures.waiting,
                 agents=Agents(),
                 trust=self.trust,
+                budgets=Accounts(),
                 readiness=Readiness(audit=self.figures.store, policies=FixedPolicies(ALLOW_ALL)),
                 deliveries=self.deliveries,
                 in_flight=lambda: 1,
@@ -121,6 +127,7 @@ async def test_everything_is_read_for_the_operator() -> None:
             ),
             "other": (),
         },
+        budgets={"acme": ("the accounts of acme",), "other": ("the accounts of other",)},  # type: ignore[dict-item]
         in_flight=1,
         held={"acme": 1},
         chains={"acme": (True, 5.0)},

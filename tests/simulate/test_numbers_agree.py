@@ -16,11 +16,21 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from gateway.app import Gateway
 from gateway.core.principal import Role
 from gateway.demo.upstream import DemoUpstream, running
+from gateway.policyfiles.shipped import shipped_policy
 from gateway.services.operator import operator
 from gateway.settings import HoldSettings, RateSettings, Settings, UpstreamSettings, ValueSettings
 from gateway.telemetry.clock import SystemClock
 
 ACME = "acme"
+BUDGETS = """
+apiVersion: intended/v1
+policySet: budgets
+budgets:
+  acts: {count: calls, per: agent, window: 1d}
+rules:
+  - {id: enough-for-a-day, effect: escalate, when: count.acts >= 10000}
+"""
+"""Beside the shipped policy: a budget that no load here spends."""
 FREE = 6
 """Requests a minute of the plan `free`, here."""
 
@@ -92,11 +102,16 @@ class Load:
 @asynccontextmanager
 async def loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Load]:
     monkeypatch.setattr("gateway.app.SystemClock", Noon)
+    policies = folder / "policies"
+    policies.mkdir(exist_ok=True)
+    (policies / "default.yaml").write_bytes(shipped_policy("default").read_bytes())
+    (policies / "budgets.yaml").write_text(BUDGETS)
     async with running(DemoUpstream()) as url:
         settings = Settings(
             port=0,
             data=folder / "data",
             state=folder / "state",
+            policies=policies,
             upstreams={"default": UpstreamSettings(url=url)},
             rates=RateSettings(free=FREE),
             holds=HoldSettings(leg_s=0),

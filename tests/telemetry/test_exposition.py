@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from gateway.core.accounts import AccountView, Limit
 from gateway.core.audit.entry import EntryType
 from gateway.core.decision import Effect, Reason
 from gateway.core.principal import TrustTier
@@ -17,7 +18,17 @@ from gateway.core.readings import AgentTrust, Readings
 from gateway.telemetry.catalogue import METRICS, Kind
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.metrics import Metrics
+from tests.core.policy.builders import bundle, rule
 from tests.telemetry.test_metrics import completed, decided, entry, followed, judged
+
+
+def account(budget: str, whose: str, spent: float, *, most: float | None = None) -> AccountView:
+    found = () if most is None else (Limit(rule="r", policy_set="p", effect=Effect.DENY, most=most),)
+    declared = {"sum": "args.amount", "per": "agent", "window": "1d"}
+    return AccountView(
+        budget=bundle(rule("r"), budgets={budget: declared}).budgets[0], whose=whose, spent=spent, limits=found
+    )
+
 
 READINGS = Readings(
     pending_intents={("acme", "bot", "files.write"): 2, ("other", "bot", "files.write"): 1},
@@ -28,6 +39,10 @@ READINGS = Readings(
             AgentTrust(agent="new", tier=TrustTier.T0, score=0),
         ),
         "other": (AgentTrust(agent="bot", tier=TrustTier.T1, score=44),),
+    },
+    budgets={
+        "acme": (account("refunds", "bot", 250.5, most=1000), account("calls", "acme", 3)),
+        "other": (account("refunds", "bot", 7, most=1000),),
     },
     in_flight=3,
     held={"acme": 1},
@@ -157,6 +172,9 @@ async def test_the_gauges_are_what_was_read() -> None:
         labels(tenantId="acme", trustTier="T1"): 1,
         labels(tenantId="other", trustTier="T1"): 1,
     }
+    bot = labels(tenantId="acme", budget="refunds", account="bot")
+    assert (found["intended_budget_spent"][bot], found["intended_budget_limit"][bot]) == (250.5, 1000)
+    assert len(found["intended_budget_spent"]) == len(found["intended_budget_limit"]) + 1  # one has no limit
     assert found["intended_audit_chain_valid"] == {labels(tenantId="acme"): 0, labels(tenantId="other"): 1}
     assert found["intended_check_ok"] == {labels(check="audit"): 1, labels(check="policies"): 0}
     assert found["intended_ready"] == {labels(): 0}
@@ -206,12 +224,15 @@ async def test_gauges_by_agent_are_bounded() -> None:
     many = Readings(
         pending_intents={("acme", f"bot-{n}", "files.write"): n + 1 for n in range(5)},
         trust={"acme": tuple(AgentTrust(agent=f"bot-{n}", tier=TrustTier.T0, score=n) for n in range(5))},
+        budgets={"acme": tuple(account("refunds", f"bot-{n}", 5 - n, most=5) for n in range(5))},
     )
     found = await samples(Metrics(names=2), many)
     pending = found["intendedops_intents_pending_approval"]
     assert {dict(which)["agentId"]: n for which, n in pending.items()} == {"bot-4": 5, "bot-3": 4, "other": 6}
     assert {dict(which)["agentId"] for which in found["intendedops_trust_score"]} == {"bot-0", "bot-1"}
     assert sum(found["intendedops_agents_by_tier"].values()) == 5
+    for name in ("intended_budget_spent", "intended_budget_limit"):  # the fullest of them
+        assert {dict(which)["account"] for which in found[name]} == {"bot-0", "bot-1"}
 
 
 async def test_a_label_that_would_break_the_text_does_not() -> None:
