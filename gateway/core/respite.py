@@ -7,17 +7,22 @@ another, as long as nothing more is spent and nothing else changes. A call that 
 It costs a few more looks at the rules: some ten, and only where a call was denied after its budgets had been read.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from operator import sub
 from typing import Final
 
 from gateway.core.accounts import falling
-from gateway.core.budgets import MILLIONTHS
+from gateway.core.budgets import MILLIONTHS, Account
 from gateway.core.call import Call
 from gateway.core.decide import decide
 from gateway.core.decision import Decision, Effect, Reason
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
+from gateway.core.policy.bundle import Budget
 
 __all__ = ["Respite", "respite"]
 
@@ -48,37 +53,58 @@ def respite(call: Call, intent: Intent, facts: Facts, decision: Decision) -> Res
     """
     if decision.reason is Reason.CIRCUIT_OPEN and facts.stop is not None:
         return Respite(at=facts.stop.until, now=facts.now)
-    if decision.reason not in _BY_RULES or not any(account.tally.total for account in facts.accounts):
+    if decision.reason not in _BY_RULES:
+        return None
+    accounts = [_Falling.of(account) for account in facts.accounts if account.tally.total]
+    ends = sorted({end for one in accounts for end in one.ends})
+    if not ends:
         return None
 
-    def denied(at: datetime, seen: datetime) -> bool:
-        return decide(call, intent, _spent_at(facts, at, seen)).effect is Effect.DENY
+    def denied(at_s: int, seen: datetime) -> bool:
+        return decide(call, intent, _spent_at(facts, accounts, at_s, seen)).effect is Effect.DENY
 
-    moments = sorted({_moment(end) for one in facts.accounts for end, _ in falling(one.tally, one.budget.window_s)})
-    if denied(moments[-1], facts.now):
+    if denied(ends[-1], facts.now):
         return None
-    if denied(moments[-1], moments[-1]):
+    if denied(ends[-1], _moment(ends[-1])):
         return Respite(at=None, now=facts.now)
-    first, last = 0, len(moments) - 1
+    first, last = 0, len(ends) - 1
     while first < last:
         middle = (first + last) // 2
-        if denied(moments[middle], moments[middle]):
+        if denied(ends[middle], _moment(ends[middle])):
             first = middle + 1
         else:
             last = middle
-    return Respite(at=moments[last], now=facts.now)
+    return Respite(at=_moment(ends[last]), now=facts.now)
 
 
-def _spent_at(facts: Facts, at: datetime, seen: datetime) -> Facts:
+@dataclass(frozen=True, slots=True)
+class _Falling:
+    """What of an account still counts from each of the times on at which a part of it falls out."""
+
+    budget: Budget
+    ends: tuple[int, ...]
+    left: tuple[int, ...]
+
+    @classmethod
+    def of(cls, account: Account) -> "_Falling":
+        parts = list(falling(account.tally, account.budget.window_s))
+        left = accumulate((amount for _, amount in parts), sub, initial=account.tally.total)
+        return cls(account.budget, tuple([end for end, _ in parts]), tuple(left))
+
+    def at(self, at_s: int) -> int:
+        """Return what counts then."""
+        return self.left[bisect_right(self.ends, at_s)]
+
+
+def _spent_at(facts: Facts, accounts: Sequence[_Falling], at_s: int, seen: datetime) -> Facts:
     """Return the facts with what counts of their accounts at that time; `seen` is the time that conditions see."""
     budgets, counts = dict(facts.budgets), dict(facts.counts)
-    for account in facts.accounts:
+    for account in accounts:
         budget = account.budget
-        total = account.tally.at(int(at.timestamp()), budget.window_s).total
         if budget.amount is None:
-            counts[budget.name] = total
+            counts[budget.name] = account.at(at_s)
         else:
-            budgets[budget.name] = total / MILLIONTHS
+            budgets[budget.name] = account.at(at_s) / MILLIONTHS
     return replace(facts, now=seen, budgets=budgets, counts=counts)
 
 

@@ -48,7 +48,7 @@ LOOKED_AT: Final = 5_000
 
 PAGE: Final = 500
 
-AT_ONCE: Final = 100
+AT_ONCE: Final = 25
 """Accounts read before calls have their turn again."""
 
 
