@@ -41,7 +41,7 @@ class Circuit:
             f"The last {self.failures} calls of this agent {who} until {timestamp(self.until)}."
             " Do not retry before; see what fails."
         )
-        return Stop(reason=Reason.CIRCUIT_OPEN, explanation=text)
+        return Stop(reason=Reason.CIRCUIT_OPEN, explanation=text, until=self.until)
 
 
 def circuit(

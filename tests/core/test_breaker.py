@@ -50,6 +50,7 @@ def test_a_stopped_call_is_told_until_when() -> None:
     assert stop.reason is Reason.CIRCUIT_OPEN
     assert stop.explanation.startswith("The last 7 calls of this agent failed or were denied")
     assert "until 2026-11-22T12:00:00.000Z" in stop.explanation
+    assert stop.until == NOON
 
 
 @given(
