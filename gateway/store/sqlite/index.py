@@ -174,8 +174,12 @@ INSERT INTO held (tenant, kind, id, seq, intent, state, same, removed)
 SELECT :tenant, json_extract(body, '$.kind'), {_OF_ROW.format("one.value", "id")}, seq,
        {_OF_ROW.format("one.value", "row.intentId")} || {_OF_ROW.format("one.value", "row.intent_id")},
        {_OF_ROW.format("one.value", "row.state")}, {_OF_ROW.format("one.value", "row.about.group")}, seq
-FROM ({_NEW}) AS gone, json_each(iif(json_valid(gone.body), gone.body, '{{}}'), '$.kept') AS one
-WHERE json_extract(content, '$.type') = '{EntryType.ROWS_REMOVED}'
+FROM (
+    SELECT told.seq AS seq, CAST(told.body AS TEXT) AS body FROM main.entries AS kind
+    JOIN log.entries AS told ON told.tenant = kind.tenant AND told.seq = kind.seq
+    WHERE kind.tenant = :tenant AND kind.type = '{EntryType.ROWS_REMOVED}' AND kind.seq > :after AND kind.seq <= :to
+) AS gone, json_each(iif(json_valid(gone.body), gone.body, '{{}}'), '$.kept') AS one
+WHERE true
 ON CONFLICT (tenant, kind, id) DO UPDATE SET state = excluded.state, same = excluded.same, removed = excluded.removed
 """
 """Rows that were removed are told by the entry that removed them."""
