@@ -3,14 +3,13 @@
 
 Off the path of a call: nothing is written here when an entry is. Before it answers, the index takes over what the
 store has more than it; all of that is SQL over the attached store, so that the event loop and other threads go on.
-The file is worth nothing: deleted, damaged, or of another store it is made anew. Evidence is only what
+The file is worth nothing: deleted, damaged, or of another store it is made anew (`sidefile.py`). Evidence is only what
 `core/audit/verify.py` says of the chain itself.
 """
 
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from gateway.core.projection import ANY, STATUS_AFTER
 from gateway.core.retention import APPROVAL, LEASE
 from gateway.errors import StoreError
 from gateway.ports import EntryFilter, HeldFilter, HeldRow, IntentFilter, IntentRow, Page
-from gateway.store.sqlite.schema import read_only_address
+from gateway.store.sqlite.sidefile import SideFile, hash_at
 
 __all__ = ["FILE", "SqliteIndex"]
 
@@ -37,7 +36,6 @@ CACHE_KIB = 256
 """Pages of either file that are kept in memory for one question or one look, in place of SQLite's 2 MB. Entries are
 taken over in their order, so that more makes nothing faster; and what such a job takes, the process keeps."""
 
-LOCK_S = 2.0
 TAKE_OVER_S = 20.0
 """For what one question may have to take over before it is answered."""
 
@@ -51,7 +49,7 @@ LOOK_EVERY_S = 20.0
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
 
-_TABLES = f"""
+_TABLES = """
 CREATE TABLE progress (tenant TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE entries (
     tenant TEXT NOT NULL, seq INTEGER NOT NULL, time TEXT NOT NULL, type TEXT NOT NULL,
@@ -78,8 +76,8 @@ CREATE INDEX held_in_order ON held (tenant, kind, seq);
 CREATE INDEX held_by_state ON held (tenant, kind, state, seq);
 CREATE INDEX held_by_group ON held (tenant, kind, same, seq);
 CREATE INDEX held_of_intent ON held (tenant, intent, kind, seq);
-PRAGMA user_version = {VERSION};
 """
+_PRAGMAS = ("synchronous=OFF", "journal_mode=MEMORY", f"cache_size=-{CACHE_KIB}")
 
 _FIELD = "coalesce(json_extract(content, '$.{}'), '')"
 _OF_ROW = "coalesce(json_extract(CAST({} AS TEXT), '$.{}'), '')"
@@ -206,8 +204,9 @@ class SqliteIndex:
     """Implements `ports.RecordIndex` over one store. Used from one event loop; works in threads, one at a time."""
 
     def __init__(self, store: Path) -> None:
-        self._store = store
-        self._path = store.parent / FILE
+        self._file = SideFile(
+            store, FILE, version=VERSION, tables=_TABLES, pragmas=_PRAGMAS, log_pragmas=(f"cache_size=-{CACHE_KIB}",)
+        )
         self._lock = anyio.Lock()
         self._seen: int | None = None
 
@@ -290,67 +289,37 @@ class SqliteIndex:
         while True:
             await anyio.sleep(LOOK_EVERY_S)
             try:
-                async with self._lock:
-                    await anyio.to_thread.run_sync(self._catch_up_all)
-            except (sqlite3.Error, OSError):
+                await self._file.ask(self._lock, self._catch_up_all, failed="the index cannot be kept up")
+            except StoreError:
                 continue  # the next question meets the same problem, and tells it to whoever asks
 
     async def _ask(self, tenant: str, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Take over what is new, then answer; a file that cannot be used is made anew once. Raises StoreError."""
-        try:
-            async with self._lock:
-                try:
-                    return await anyio.to_thread.run_sync(self._answer, tenant, ask)
-                except sqlite3.OperationalError:  # locked, or no room: making it anew would not help
-                    raise
-                except sqlite3.DatabaseError:
-                    self._path.unlink(missing_ok=True)
-                    return await anyio.to_thread.run_sync(self._answer, tenant, ask)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"the index cannot be read ({type(error).__name__})") from error
+        """Take over what is new, then answer. Raises StoreError."""
+        return await self._file.ask(
+            self._lock, lambda connection: _answer(connection, tenant, ask), failed="the index cannot be read"
+        )
 
-    # --- in a thread --------------------------------------------------------------------------------------------------
+    def _catch_up_all(self, connection: sqlite3.Connection) -> None:
+        """Take over some of what is new, in a thread, unless calls are many."""
+        heads = connection.execute(_HEADS).fetchall()
+        before, self._seen = self._seen, sum(head for _, head in heads)
+        if before is not None and self._seen - before > AT_ONCE:
+            return
+        for tenant, head in heads:
+            left = AT_ONCE
+            while head - _progress(connection, tenant)[0] > BEHIND and left > 0:
+                left -= _take_over(connection, tenant)
 
-    def _answer(self, tenant: str, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        until = time.monotonic() + TAKE_OVER_S
-        with closing(self._open()) as connection:
-            while _take_over(connection, tenant):
-                if time.monotonic() > until:
-                    raise StoreError(f"the index is not up to date after {TAKE_OVER_S:.0f} s; ask again, it goes on")
-            return ask(connection)
 
-    def _catch_up_all(self) -> None:
-        with closing(self._open()) as connection:
-            heads = connection.execute(_HEADS).fetchall()
-            before, self._seen = self._seen, sum(head for _, head in heads)
-            if before is not None and self._seen - before > AT_ONCE:
-                return
-            for tenant, head in heads:
-                left = AT_ONCE
-                while head - _progress(connection, tenant)[0] > BEHIND and left > 0:
-                    left -= _take_over(connection, tenant)
+# --- in a thread ------------------------------------------------------------------------------------------------------
 
-    def _open(self) -> sqlite3.Connection:
-        """Open the index with the store attached, read-only. An index of another making is deleted first."""
-        connection = self._connect()
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
-            connection.close()
-            self._path.unlink()
-            connection = self._connect()
-            version = 0
-        if version == 0:
-            connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
-        connection.execute("ATTACH DATABASE ? AS log", (read_only_address(self._store),))
-        connection.execute(f"PRAGMA log.cache_size=-{CACHE_KIB}").fetchall()
-        return connection
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path.resolve().as_uri(), uri=True, timeout=LOCK_S, isolation_level=None)
-        for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "trusted_schema=OFF", f"cache_size=-{CACHE_KIB}"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        self._path.chmod(0o600)
-        return connection
+def _answer(connection: sqlite3.Connection, tenant: str, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    until = time.monotonic() + TAKE_OVER_S
+    while _take_over(connection, tenant):
+        if time.monotonic() > until:
+            raise StoreError(f"the index is not up to date after {TAKE_OVER_S:.0f} s; ask again, it goes on")
+    return ask(connection)
 
 
 def _progress(connection: sqlite3.Connection, tenant: str) -> tuple[int, bytes]:
@@ -362,7 +331,7 @@ def _take_over(connection: sqlite3.Connection, tenant: str) -> int:
     """Take over the next entries of the tenant and return how many; what no longer fits the chain is forgotten."""
     connection.execute("BEGIN IMMEDIATE")
     after, known = _progress(connection, tenant)
-    if after and _hash_at(connection, tenant, after) != known:  # another store, or one from a backup
+    if after and hash_at(connection, tenant, after) != known:  # another store, or one from a backup
         for table in ("entries", "intents", "held"):
             connection.execute(f"DELETE FROM {table} WHERE tenant = ?", (tenant,))
         after = 0
@@ -375,15 +344,10 @@ def _take_over(connection: sqlite3.Connection, tenant: str) -> int:
         span = {"tenant": tenant, "after": after, "to": to}
         for statement in _TAKE:
             connection.execute(statement, span)
-        place = (tenant, to, _hash_at(connection, tenant, to))
+        place = (tenant, to, hash_at(connection, tenant, to))
         connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", place)
     connection.execute("COMMIT")
     return to - after
-
-
-def _hash_at(connection: sqlite3.Connection, tenant: str, seq: int) -> bytes | None:
-    row = connection.execute("SELECT hash FROM log.entries WHERE tenant = ? AND seq = ?", (tenant, seq)).fetchone()
-    return row[0] if row else None
 
 
 def _intents_where(tenant: str, wanted: IntentFilter) -> tuple[str, tuple[object, ...]]:

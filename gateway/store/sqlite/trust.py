@@ -2,7 +2,7 @@
 
 Off the path of a call: nothing is written here when an entry is. What is put by names the entry as of which it stands,
 with its hash; of another chain, or one from a backup, nothing of it is taken. The file is worth nothing: deleted or
-damaged it is made anew, and `intended trust recompute` compares it with what the chain itself gives.
+damaged it is made anew (`sidefile.py`), and `intended trust recompute` compares it with what the chain itself gives.
 """
 
 import sqlite3
@@ -17,6 +17,7 @@ import orjson
 from gateway.errors import StoreError
 from gateway.ports import Content, KeptRecords
 from gateway.store.sqlite.schema import read_only_address
+from gateway.store.sqlite.sidefile import LOCK_S, SideFile, hash_at
 
 __all__ = ["FILE", "SqliteShelf", "read_kept"]
 
@@ -25,16 +26,13 @@ VERSION: Final = 2
 """Of the tables below, and of what stands beside a record: since 2 also whose doing its failures are. A file of another
 version is made anew. That of the records is in each of them."""
 
-LOCK_S: Final = 2.0
-
 Answer = TypeVar("Answer")
 
-_TABLES: Final = f"""
+_TABLES: Final = """
 CREATE TABLE kept (tenant TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE records (
     tenant TEXT NOT NULL, agent TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY (tenant, agent)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = {VERSION};
 """
 _PAGE: Final = (
     "SELECT seq, hash, content FROM log.entries WHERE tenant = :tenant AND seq > :after {} ORDER BY seq LIMIT :limit"
@@ -51,8 +49,8 @@ class SqliteShelf:
     """
 
     def __init__(self, store: Path) -> None:
-        self._store = store
-        self._path = store.parent / FILE
+        # Synced: half a write must not pass for a record.
+        self._file = SideFile(store, FILE, version=VERSION, tables=_TABLES, pragmas=("synchronous=NORMAL",))
         self._lock = anyio.Lock()
         self._looking = anyio.Lock()
 
@@ -61,7 +59,7 @@ class SqliteShelf:
 
         def ask(connection: sqlite3.Connection) -> KeptRecords | None:
             row = connection.execute("SELECT seq, hash FROM kept WHERE tenant = ?", (tenant,)).fetchone()
-            if row is None or _hash_at(connection, tenant, row[0]) != row[1]:
+            if row is None or hash_at(connection, tenant, row[0]) != row[1]:
                 return None
             records = dict(connection.execute("SELECT agent, record FROM records WHERE tenant = ?", (tenant,)))
             return KeptRecords(seq=row[0], hash=row[1], records=records)
@@ -98,45 +96,8 @@ class SqliteShelf:
         return await self._ask(lambda connection: connection.execute(query, values).fetchall(), line)
 
     async def _ask(self, ask: Callable[[sqlite3.Connection], Answer], line: anyio.Lock | None = None) -> Answer:
-        """Ask in a thread; a file that is damaged is made anew once. Raises StoreError."""
-        try:
-            async with line or self._lock:
-                try:
-                    return await anyio.to_thread.run_sync(self._answer, ask)
-                except sqlite3.OperationalError:  # locked, or no room: making it anew would not help
-                    raise
-                except sqlite3.DatabaseError:
-                    self._path.unlink(missing_ok=True)
-                    return await anyio.to_thread.run_sync(self._answer, ask)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"the records of trust cannot be read or put by ({type(error).__name__})") from error
-
-    # --- in a thread --------------------------------------------------------------------------------------------------
-
-    def _answer(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        with closing(self._open()) as connection:
-            return ask(connection)
-
-    def _open(self) -> sqlite3.Connection:
-        """Open the file with the store attached, read-only. A file of another making is deleted first."""
-        connection = self._connect()
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
-            connection.close()
-            self._path.unlink()
-            connection = self._connect()
-            version = 0
-        if version == 0:
-            connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
-        connection.execute("ATTACH DATABASE ? AS log", (read_only_address(self._store),))
-        return connection
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path.resolve().as_uri(), uri=True, timeout=LOCK_S, isolation_level=None)
-        for pragma in ("synchronous=NORMAL", "trusted_schema=OFF"):  # half a write must not pass for a record
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        self._path.chmod(0o600)
-        return connection
+        failed = "the records of trust cannot be read or put by"
+        return await self._file.ask(line or self._lock, ask, failed=failed)
 
 
 def read_kept(store: Path, tenant: str) -> KeptRecords | None:
@@ -154,8 +115,3 @@ def read_kept(store: Path, tenant: str) -> KeptRecords | None:
     except sqlite3.Error as error:
         raise StoreError(f"the records of trust cannot be read ({type(error).__name__})") from error
     return None if row is None else KeptRecords(seq=row[0], hash=row[1], records=records)
-
-
-def _hash_at(connection: sqlite3.Connection, tenant: str, seq: int) -> bytes | None:
-    row = connection.execute("SELECT hash FROM log.entries WHERE tenant = ? AND seq = ?", (tenant, seq)).fetchone()
-    return row[0] if row else None

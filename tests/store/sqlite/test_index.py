@@ -244,11 +244,16 @@ async def test_a_store_that_is_gone_is_an_error(tmp_path):
         await ids(SqliteIndex(tmp_path / "data" / DATABASE))
 
 
+async def looked(index: SqliteIndex) -> None:
+    """Let the index look by itself once."""
+    await index._file.ask(anyio.Lock(), index._catch_up_all, failed="")
+
+
 async def test_the_index_catches_up_by_itself_when_far_behind(store, index, monkeypatch, tmp_path):
     """The first question after a busy day must not wait for all of it."""
     monkeypatch.setattr(module, "BEHIND", 0)
     await store.append(decided(1, "ALLOW", intent="int_1"))
-    index._catch_up_all()
+    await looked(index)
     with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
         assert connection.execute("SELECT count(*) FROM intents").fetchone() == (1,)
 
@@ -261,7 +266,7 @@ async def test_the_index_leaves_the_core_to_calls_while_they_are_many(store, ind
     async def looked_after(*numbers):
         for number in numbers:
             await store.append(decided(number, "ALLOW", intent=f"int_{number}"))
-        index._catch_up_all()
+        await looked(index)
         with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
             return connection.execute("SELECT count(*) FROM intents").fetchone()[0]
 
@@ -328,7 +333,9 @@ async def found(index: SqliteIndex, *, kind: str = "approval", page: int = 1, **
 
 
 @pytest.mark.parametrize("anew", [False, True])
-async def test_approvals_are_listed_by_state_and_group_whether_or_not_their_rows_are_there(store, index, anew):
+async def test_approvals_are_listed_by_state_and_group_whether_or_not_their_rows_are_there(
+    store, index, tmp_path, anew
+):
     """A page is told from the index alone; it is the same when the index is made anew from what is left."""
     ids = [await opened(store, n, "pending", f"grp_{n % 2}", asked=2) for n in range(6)]
     assert await found(index) == ([ids[5], ids[4]], 6)
@@ -339,7 +346,7 @@ async def test_approvals_are_listed_by_state_and_group_whether_or_not_their_rows
     await store.append(entry(3, EntryType.ROWS_REMOVED, body=b"no json"))
     await store.append(entry(3, EntryType.ROWS_REMOVED, body=b'{"kind": "outcome", "rows": 3, "kept": []}'))
     if anew:
-        (index._path).unlink()
+        (tmp_path / "data" / FILE).unlink()
     assert await found(index, state="denied", page=2) == ([ids[1], ids[0]], 4)
     assert await found(index, state="pending") == ([ids[5], ids[4]], 2)
     assert await found(index, state="denied", group="grp_0") == ([ids[2], ids[0]], 2)
@@ -387,6 +394,20 @@ async def test_what_was_removed_is_found_although_no_entry_opened_it(store, inde
     assert one.id == "apr_old"
 
 
+def first_page_steps(connection: sqlite3.Connection) -> int:
+    counted = [0]
+
+    def step() -> int:
+        counted[0] += 1
+        return 0
+
+    connection.set_progress_handler(step, 1)
+    where, values = module._where("acme", {"kind = ?": "approval", "state = ?": "denied"})
+    query = f"{module._HELD} {where} ORDER BY seq DESC LIMIT 20"
+    assert len(connection.execute(query, values).fetchall()) == 20
+    return counted[0]
+
+
 async def test_a_page_costs_the_same_however_many_there_are(store, index):
     """SQLite's own steps are counted: the first page of closed approvals does not go through all of them."""
     steps = []
@@ -395,16 +416,5 @@ async def test_a_page_costs_the_same_however_many_there_are(store, index):
             await opened(store, number, "denied", f"grp_{number}")
         await opened(store, many * 1000, "pending")
         await found(index, state="denied")
-        with closing(index._open()) as connection:
-            counted = [0]
-
-            def step(counted: list[int] = counted) -> int:
-                counted[0] += 1
-                return 0
-
-            connection.set_progress_handler(step, 1)
-            where, values = module._where("acme", {"kind = ?": "approval", "state = ?": "denied"})
-            query = f"{module._HELD} {where} ORDER BY seq DESC LIMIT 20"
-            assert len(connection.execute(query, values).fetchall()) == 20
-            steps.append(counted[0])
+        steps.append(await index._file.ask(anyio.Lock(), first_page_steps, failed=""))
     assert steps[1] <= steps[0] + 50

@@ -93,7 +93,7 @@ async def test_whoever_looks_at_a_past_holds_up_nobody_who_reads_what_was_missed
     """As long as the chain is not read again nobody has a tier, and each key that may look at agents could delay it."""
     await appended(store)
     looking, done = threading.Event(), threading.Event()
-    answer = shelf._answer
+    answer = shelf._file._answer
 
     def slow(ask):
         if not looking.is_set():
@@ -101,7 +101,7 @@ async def test_whoever_looks_at_a_past_holds_up_nobody_who_reads_what_was_missed
             assert done.wait(5)
         return answer(ask)
 
-    monkeypatch.setattr(shelf, "_answer", slow)
+    monkeypatch.setattr(shelf._file, "_answer", slow)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial(shelf.contents, "acme", after=0, limit=9, agent="bot"))
