@@ -53,6 +53,9 @@ WAIT_S: Final = 5.0
 
 AGAIN_S: Final = 0.1
 
+LOCK: Final = "lock"
+"""The file in a data folder that whoever opens a store takes first."""
+
 PAGE_ITEMS: Final = 100
 """The most that a page of a list may have."""
 
@@ -78,16 +81,20 @@ class Administration:
         """Post the members of `body` that are not None. Raises GatewayError."""
         return await self._ask("POST", path, json={name: one for name, one in body.items() if one is not None})
 
-    async def all(self, path: str, query: Mapping[str, str] | None = None) -> list[Any]:
-        """Return every item of a list that comes in pages, as the gateway sorts it. Raises GatewayError."""
+    async def all(self, path: str, query: Mapping[str, str] | None = None, *, most: int | None = None) -> list[Any]:
+        """Return every item of a list that comes in pages, as the gateway sorts it, or the first so many.
+
+        Raises GatewayError.
+        """
         items: list[Any] = []
         page = 0
         while True:
             page += 1
             found = await self.get(path, {**(query or {}), "page": page, "pageSize": PAGE_ITEMS})
             items.extend(found["items"])
-            if len(items) >= found["total"] or not found["items"]:
-                return items
+            wanted = found["total"] if most is None else min(most, found["total"])
+            if len(items) >= wanted or not found["items"]:
+                return items[:wanted]
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change the members of what is at `path`. Raises GatewayError."""
@@ -130,19 +137,26 @@ class Administration:
         raise _refusal(answer.status_code, found)
 
 
-def administer(place: Place, act: Callable[[Administration], Awaitable[_Found]]) -> _Found:
+def administer(place: Place, act: Callable[[Administration], Awaitable[_Found]], *, begins: bool = False) -> _Found:
     """Do `act` on the gateway at `place` and return what it returns.
+
+    `begins` says that it may be the first thing ever done there, so that a store is made where there is none.
 
     Raises:
         GatewayError: whatever the gateway refuses, or that none can be reached or opened.
     """
     import anyio
 
-    return anyio.run(_administer, place.settings(), place.tenant, act)
+    return anyio.run(_administer, place.settings(), place.tenant, act, begins)
 
 
-async def _administer(settings: "Settings", tenant: str, act: Callable[[Administration], Awaitable[_Found]]) -> _Found:
-    async with _client(settings) as client:
+async def _administer(
+    settings: "Settings",
+    tenant: str,
+    act: Callable[[Administration], Awaitable[_Found]],
+    begins: bool,  # noqa: FBT001 - handed over by anyio.run, which takes no keywords
+) -> _Found:
+    async with _client(settings, begins=begins) as client:
         try:
             return await act(Administration(client, tenant))
         except GatewayError as error:
@@ -151,7 +165,7 @@ async def _administer(settings: "Settings", tenant: str, act: Callable[[Administ
 
 
 @asynccontextmanager
-async def _client(settings: "Settings") -> "AsyncIterator[httpx.AsyncClient]":
+async def _client(settings: "Settings", *, begins: bool) -> "AsyncIterator[httpx.AsyncClient]":
     """Open the way to the application: the socket where it is answered, else the store where it can be had."""
     import anyio
     import httpx
@@ -172,6 +186,9 @@ async def _client(settings: "Settings") -> "AsyncIterator[httpx.AsyncClient]":
             from gateway.store.sqlite.store import DATABASE
 
             if not (folder / DATABASE).exists():  # else a mistyped folder looks like a gateway that did as it was told
+                if not (begins or (folder / LOCK).exists()):  # one that just starts has its lock, and is waited for
+                    msg = f"no gateway runs on {folder} and nothing is there; name its data folder with `--data`"
+                    raise Unavailable(msg)
                 say(f"no gateway runs on {folder} and nothing is there: a new store is made (`--data` names another)")
             try:
                 alone = Gateway.open(_alone(settings), named=tuple(settings.upstreams))

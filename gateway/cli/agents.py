@@ -43,7 +43,7 @@ def register(
 ) -> None:
     """Register an agent, and what it is restricted to."""
     body = {"name": name, "description": description, "domains": domain, "intentTypes": intent_type}
-    show([administer(place, lambda gateway: gateway.post("/v1/agents", body))], output, COLUMNS)
+    show([administer(place, lambda gateway: gateway.post("/v1/agents", body), begins=True)], output, COLUMNS)
 
 
 @app.command("list")

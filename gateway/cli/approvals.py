@@ -52,11 +52,12 @@ def list_(
     status: Annotated[Status, typer.Option(help="Which.")] = "pending",
     group: Annotated[str, typer.Option(help="Only one group: an agent's calls of one tool.")] = "",
     flat: Annotated[bool, typer.Option("--flat", help="Each in its line, groups too.")] = False,
+    lines: leases.LinesOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List what waits, newest first; on a terminal groups are folded."""
     query = {"status": "rejected" if status == "denied" else status, "group": group}
-    found = administer(place, lambda gateway: gateway.all("/v1/approvals", query))
+    found = administer(place, lambda gateway: gateway.all("/v1/approvals", query, most=lines))
     shown = found
     if output is Format.TABLE and status == "pending" and not (group or flat) and _is_terminal():
         shown = folded(found)

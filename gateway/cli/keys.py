@@ -69,7 +69,7 @@ def create(
         "expires": None if expires is None else moment(expires, option="--expires"),
         "format": key_format,
     }
-    _tell(administer(place, lambda gateway: gateway.post("/keys", body)), place.settings(), output)
+    _tell(administer(place, lambda gateway: gateway.post("/keys", body), begins=True), place.settings(), output)
 
 
 @app.command("list")

@@ -30,6 +30,7 @@ COLUMNS = {
     "BY": "grantedBy",
 }
 
+LinesOption = Annotated[int | None, typer.Option("--lines", "-n", min=1, help="Only the newest so many.")]
 LeaseArgument = Annotated[str, typer.Argument(metavar="LEASE", help="Its id: lse_...")]
 
 
@@ -56,10 +57,11 @@ def leases(
 def list_(
     place: Place,
     status: StatusOption = "active",
+    lines: LinesOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """List the leases in force, newest first; also what `leases` alone does."""
-    _list(place, status, output)
+    _list(place, status, output, lines)
 
 
 @app.command("show")
@@ -90,8 +92,8 @@ def revoke(
     show([administer(place, lambda gateway: gateway.delete(path))], output, COLUMNS)
 
 
-def _list(place: Place, status: str, output: Format) -> None:
-    show(administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status})), output, COLUMNS)
+def _list(place: Place, status: str, output: Format, lines: int | None = None) -> None:
+    show(administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status}, most=lines)), output, COLUMNS)
 
 
 def _lines(lease: Mapping[str, Any]) -> Iterator[str]:

@@ -64,7 +64,7 @@ def throw(
     name, place = _meant(kind, name, place)
     if place.tenant != options.DEFAULT_TENANT:
         _warn_of_strangers(place)
-    thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}))
+    thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}), begins=True)
     show([thrown], output, COLUMNS)
     where = "" if kind is Kind.tenant or place.tenant == options.DEFAULT_TENANT else f" --tenant {place.tenant}"
     release = f"intended switch release {kind} {thrown['name']}{where} --reason ..."

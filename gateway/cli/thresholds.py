@@ -39,7 +39,7 @@ def set_(
         found = await gateway.get(path)
         return await gateway.put(path, {"tiers": found["tiers"] | wanted, "version": found["version"]})
 
-    _print(administer(place, act), output)
+    _print(administer(place, act, begins=True), output)
 
 
 def _read(text: str) -> tuple[str, dict[str, int]]:

@@ -24,7 +24,7 @@ def rotate(
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Make the next signing key of a tenant."""
-    made = administer(place, lambda gateway: gateway.post("/authority/keys/rotate", {"revoke": revoke}))
+    made = administer(place, lambda gateway: gateway.post("/authority/keys/rotate", {"revoke": revoke}), begins=True)
     if output is not Format.TABLE:
         data(made, output)
         return

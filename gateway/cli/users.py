@@ -31,7 +31,7 @@ def create(
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Make a user; `users login` lets them in."""
-    made = administer(place, lambda gateway: gateway.post("/users", {"name": name, "role": role}))
+    made = administer(place, lambda gateway: gateway.post("/users", {"name": name, "role": role}), begins=True)
     show([made], output, COLUMNS)
 
 

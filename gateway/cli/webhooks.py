@@ -50,7 +50,7 @@ def create(
 ) -> None:
     """Make a webhook and print its secret, once."""
     body = {"url": url, "events": event or None, "description": description}
-    _tell(administer(place, lambda gateway: gateway.post("/webhooks", body)), output)
+    _tell(administer(place, lambda gateway: gateway.post("/webhooks", body), begins=True), output)
 
 
 @app.command("list")

@@ -71,7 +71,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, application: Any) -> None:
     """Let every command ask this application as its operator, without a gateway around it."""
 
     @asynccontextmanager
-    async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async def client(settings: Settings, *, begins: bool) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(OperatorApp(application))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as found:
             yield found

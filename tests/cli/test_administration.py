@@ -81,7 +81,8 @@ def test_without_a_gateway_the_store_is_opened_in_this_process(tmp_path: Path, m
     (tmp_path / "intended.yaml").write_text("host: 0.0.0.0\nport: 1\nupstreams: {a: {command: no-such-command}}\n")
     there = Place(tenant="acme", data=tmp_path / "data", state=tmp_path / "state", config=tmp_path / "intended.yaml")
     with desk(monkeypatch) as asked:
-        assert administer(there, lambda found: found.post("/keys", {"name": "ci", "role": None})) == {"tenant": "acme"}
+        body = {"name": "ci", "role": None}
+        assert administer(there, lambda found: found.post("/keys", body), begins=True) == {"tenant": "acme"}
         assert not (tmp_path / "data" / "admin.sock").exists()
         administer(there, lambda found: found.get("/keys"))
     assert asked.asked == [
@@ -98,8 +99,18 @@ def test_a_store_that_is_made_is_told_of_once(
     """A switch that was thrown in a mistyped folder stops nobody."""
     with desk(monkeypatch):
         for told in (True, False):
-            administer(place(tmp_path), lambda found: found.get("/keys"))
+            administer(place(tmp_path), lambda found: found.post("/keys", {}), begins=True)
             assert ("nothing is there: a new store is made" in capsys.readouterr().err) is told
+
+
+def test_a_folder_without_anything_is_not_made_a_store_by_who_only_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `--data` was mistyped or left out, an empty list would look like the truth."""
+    with desk(monkeypatch) as asked, pytest.raises(Unavailable, match="name its data folder with `--data`"):
+        administer(place(tmp_path), lambda found: found.get("/keys"))
+    assert asked.asked == []
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_store_in_use_by_who_does_not_answer_is_a_clear_error(
@@ -142,7 +153,7 @@ async def test_a_command_waits_for_another_one_to_let_the_store_go(
         results: list[Any] = []
 
         async def ask() -> None:
-            async with administration._client(place(tmp_path).settings()) as client:
+            async with administration._client(place(tmp_path).settings(), begins=True) as client:
                 results.append(await Administration(client, "acme").get("/keys"))
 
         with anyio.fail_after(5):
@@ -200,7 +211,7 @@ def test_a_refusal_comes_out_as_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
     """Not wrapped by what was open around it."""
     answer = JSONResponse({"error": "NOT_FOUND", "message": "no such key", "statusCode": 404}, status_code=404)
     with desk(monkeypatch, answer), pytest.raises(NotFound, match="no such key"):
-        administer(place(tmp_path), lambda found: found.get("/keys"))
+        administer(place(tmp_path), lambda found: found.get("/keys"), begins=True)
 
 
 @pytest.mark.parametrize("body", [{}, [], {"error": None}, "no"])
@@ -234,7 +245,8 @@ def test_every_page_of_a_list_is_fetched(tmp_path: Path, monkeypatch: pytest.Mon
         JSONResponse({"data": {"items": [3], "total": 3}}),
     ]
     with desk(monkeypatch, *pages) as asked:
-        found = administer(place(tmp_path), lambda gateway: gateway.all("/v1/approvals", {"status": "pending"}))
+        query = {"status": "pending"}
+        found = administer(place(tmp_path), lambda gateway: gateway.all("/v1/approvals", query), begins=True)
     assert found == [1, 2, 3]
     assert [one.query for one in asked.asked] == [
         {"status": "pending", "page": "1", "pageSize": "100"},
@@ -246,7 +258,7 @@ def test_a_list_that_shrinks_meanwhile_ends(tmp_path: Path, monkeypatch: pytest.
     """What was resolved between two pages must not make a loop."""
     pages = [JSONResponse({"items": [1], "total": 3}), JSONResponse({"items": [], "total": 3})]
     with desk(monkeypatch, *pages):
-        assert administer(place(tmp_path), lambda gateway: gateway.all("/v1/approvals")) == [1]
+        assert administer(place(tmp_path), lambda gateway: gateway.all("/v1/approvals"), begins=True) == [1]
 
 
 # --- what is typed and what is printed --------------------------------------------------------------------------------
