@@ -57,6 +57,15 @@ def test_what_waits_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+def test_of_many_only_the_newest_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A year of closed ones is 7,000 pages: who looks for the last few needs one."""
+    rows = [HELD | {"id": f"apr_{number}"} for number in range(100)]
+    with desk(monkeypatch, {"data": {"items": rows, "total": 700_000}}) as asked:
+        shown = command(tmp_path, "approvals", "list", "--status", "approved", "-n", "2").stdout
+    assert [line.split("\t")[0] for line in shown.splitlines()] == ["apr_0", "apr_1"]
+    assert len(asked.asked) == 1
+
+
 def test_groups_are_folded_on_a_terminal_and_never_for_a_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
