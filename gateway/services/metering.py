@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 import anyio
+import orjson
 
 from gateway.core.accounts import AccountView
 from gateway.core.agents import Agent
+from gateway.core.audit.entry import EntryType, StoredEntry
 from gateway.core.principal import SYSTEM_TENANT, TrustTier
 from gateway.core.readings import AgentTrust, Readings
 from gateway.core.submission import IntentStatus
@@ -31,6 +33,9 @@ ALL_S: Final = 8.0
 
 AT_ONCE: Final = 100
 """Agents looked at before calls have their turn again."""
+
+SWITCHES_ONLY: Final = 100
+"""Entries that are looked through for one that is of no switch; whoever has as many is served, whatever they say."""
 
 _Found = TypeVar("_Found")
 
@@ -127,6 +132,8 @@ class Metering:
         self._sources = sources
         self._for_operator = anyio.Lock()
         self._for_tenants = anyio.Lock()
+        self._served: set[str] = set()
+        """Tenants that are known to be more than a name at which switches were thrown; nothing takes that back."""
 
     async def all(self, *, accept: str) -> tuple[bytes, str]:
         """Return everything, for the operator."""
@@ -139,17 +146,17 @@ class Metering:
     async def _text(self, tenant: str, accept: str) -> tuple[bytes, str]:
         # One after another, so that many who ask cost no more than one; and no tenant holds up the operator.
         async with self._for_tenants if tenant else self._for_operator:
-            readings, tenants = await self._read(tenant)
-            alone = tenants is not None and tenants <= {tenant, SYSTEM_TENANT}
+            readings, alone = await self._read(tenant)
             return await self._meter.text(readings, tenant="" if alone else tenant, accept=accept)
 
-    async def _read(self, tenant: str) -> tuple[Readings, frozenset[str] | None]:
-        """Return the readings of that tenant, or of all, and which tenants there are, if that is known."""
+    async def _read(self, tenant: str) -> tuple[Readings, bool]:
+        """Return the readings of that tenant, or of all, and whether it is known to be the only one that is served."""
         sources, look, report = self._sources, _Look(), self._sources.readiness.report()
         tenants = await look.at(sources.reader.tenants())
         asked = (tenant,) if tenant else tuple(one for one in tenants or () if one != SYSTEM_TENANT)
         intents: dict[tuple[str, str, str], int] = {}
         approvals: dict[str, int] = {}
+        alone = bool(tenant and tenants is not None and await look.at(self._only(tenant, tenants)))
         trust: dict[str, tuple[AgentTrust, ...]] = {}
         budgets: dict[str, tuple[AccountView, ...]] = {}
         for one in asked:
@@ -176,7 +183,23 @@ class Metering:
             reloaded=report.checks["policies"] == OK,
             unread=look.missing,
         )
-        return readings, None if tenants is None else frozenset(tenants)
+        return readings, alone
+
+    async def _only(self, tenant: str, tenants: Sequence[str]) -> bool:
+        """Say whether no other tenant is served: one of which there is more on record than switches.
+
+        A switch may be thrown at a tenant before its first call, and at one that was mistyped. Raises StoreError.
+        """
+        for other in tenants:
+            if other in (tenant, SYSTEM_TENANT):
+                continue
+            if other not in self._served:
+                last = await self._sources.reader.last(other, SWITCHES_ONLY)
+                if len(last) < SWITCHES_ONLY and all(_of_switch(entry) for entry in last):
+                    continue
+                self._served.add(other)
+            return False
+        return True
 
     async def _trust(self, tenant: str) -> tuple[AgentTrust, ...]:
         """Return how far the tenant's agents are trusted: the registered ones, the oldest first, then the others.
@@ -191,6 +214,10 @@ class Metering:
             if number % AT_ONCE == AT_ONCE - 1:
                 await anyio.lowlevel.checkpoint()
         return tuple(found)
+
+
+def _of_switch(entry: StoredEntry) -> bool:
+    return bool(orjson.loads(entry.content)["type"] == EntryType.SWITCH_CHANGED)
 
 
 class _Look:

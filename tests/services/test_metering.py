@@ -7,11 +7,12 @@ import anyio
 import pytest
 
 from gateway.core.agents import Agent, Restriction
+from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import TrustTier
 from gateway.core.readings import AgentTrust, Readings
 from gateway.errors import StoreError
 from gateway.services import metering as module
-from gateway.services.metering import Metering, Sources
+from gateway.services.metering import SWITCHES_ONLY, Metering, Sources
 from gateway.services.readiness import Readiness
 from gateway.services.trusted import given
 from tests.services.test_stats import House as Figures
@@ -159,6 +160,34 @@ async def test_who_is_alone_sees_everything() -> None:
     await house.figures.decided("x", tenant="_system")
     assert (await house.read("acme"))[1] == ""
     assert (await house.read("new"))[1] == "new"
+
+
+async def test_a_tenant_at_which_only_switches_were_thrown_is_none() -> None:
+    """`intended switch throw tenant typo` must not take from an admin what the whole gateway tells."""
+    house = House()
+    await house.figures.decided("bot")
+    await switched(house, "typo", 2)
+    assert (await house.read("acme"))[1] == ""
+    assert (await house.read("typo"))[1] == "typo", "nor does it see what another one does"
+    await house.figures.decided("bot", tenant="typo")
+    for _ in range(2):
+        assert (await house.read("acme"))[1] == "acme"
+
+
+async def test_a_tenant_with_many_switches_is_one() -> None:
+    """Nobody reads a whole chain for it."""
+    house = House()
+    await house.figures.decided("bot")
+    await switched(house, "busy", SWITCHES_ONLY)
+    assert (await house.read("acme"))[1] == "acme"
+
+
+async def switched(house: House, tenant: str, times: int) -> None:
+    for number in range(times):
+        entry = EntryDraft(
+            tenant=tenant, id=f"evt_{number}", type=EntryType.SWITCH_CHANGED, time="2026-11-22T12:00:00Z"
+        )
+        await house.figures.store.append(entry)
 
 
 async def test_what_cannot_be_read_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
