@@ -14,9 +14,8 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import SYSTEM_TENANT
-from gateway.errors import PolicyError
 from gateway.parts import data_folder
-from gateway.policyfiles.files import PolicyText, compile_texts
+from gateway.policyfiles.recorded import compile_recorded
 from gateway.ports import AuditReader
 from gateway.records import database_path, reading
 from gateway.services.audit_query import RecordedDecision, decided
@@ -41,7 +40,7 @@ class _OnRecord:
     def bundle(self, digest: str) -> Bundle | None:
         """Return the bundle of that digest, compiled anew; None where it is not on record or compiles no more."""
         if digest not in self.bundles:
-            self.bundles[digest] = _compiled(self.policies.get(digest, []))
+            self.bundles[digest] = compile_recorded(self.policies.get(digest, []))
         return self.bundles[digest]
 
 
@@ -102,11 +101,3 @@ async def _on_record(reader: AuditReader) -> _OnRecord:
         elif content["type"] in (EntryType.TOOL_PINNED, EntryType.TOOL_CHANGED):
             found.definitions[body["pin"]] = body["definition"]
     return found
-
-
-def _compiled(files: list[JsonObject]) -> Bundle | None:
-    texts = [PolicyText(path=file["path"], sha256=file["sha256"], text=file["text"]) for file in files]
-    try:
-        return compile_texts(texts, (), taxonomy=TAXONOMY) if texts else None
-    except PolicyError:
-        return None

@@ -11,6 +11,8 @@ from gateway.services.approvals import Approvals
 from gateway.services.authentication import Authentication
 from gateway.services.breaker import Breakers
 from gateway.services.connectors import Connectors
+from gateway.services.evidence import Evidence
+from gateway.services.evidence_secret import EvidenceSecrets
 from gateway.services.intents import Intents
 from gateway.services.keys import Keys
 from gateway.services.leases import Leases
@@ -53,6 +55,8 @@ class Services:
     tokens: Tokens
     webhooks: Webhooks
     audit: Trail
+    evidence: Evidence
+    evidence_secrets: EvidenceSecrets
     connectors: Connectors
     stats: Stats
     readiness: Readiness

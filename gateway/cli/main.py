@@ -15,6 +15,7 @@ from gateway.cli import (
     config,
     demo,
     evaluate,
+    evidence,
     health,
     keys,
     metrics,
@@ -66,6 +67,7 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(trust.app, name="trust")
 app.add_typer(audit.app, name="audit")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")
 

@@ -84,6 +84,20 @@ class Rs256:
             raise SigningError("a claim cannot be written as JSON") from None
         return _Compact(message, self._signatures.sign(private, message))
 
+    def attest(self, kid: str, payload: bytes, *, type_: str) -> Awaitable[str]:
+        """Begin to sign a payload that stays outside. Raises SigningError: the key is not held, or the type is taken.
+
+        One key signs both, so that an authority token and anything else must never have one header.
+        """
+        private = self._keys.get(kid)
+        if private is None:
+            raise SigningError("the signing key is not open")
+        if type_ == TOKEN_TYPE:
+            raise SigningError("a payload that stays outside is no authority token")
+        head = _encoded(orjson.dumps({"alg": ALGORITHM, "kid": kid, "typ": type_}))
+        message = b".".join((head, _encoded(payload)))
+        return _Compact(head + b".", self._signatures.sign(private, message))
+
     def forget(self, kid: str) -> None:
         """Drop a private key."""
         self._keys.pop(kid, None)

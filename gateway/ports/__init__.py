@@ -16,6 +16,7 @@ from gateway.ports.mcp import (
     UpstreamSupport,
 )
 from gateway.ports.records import (
+    ChainRows,
     Content,
     EntryFilter,
     HeldFilter,
@@ -57,6 +58,7 @@ __all__ = [
     "AuditLog",
     "AuditReader",
     "Caller",
+    "ChainRows",
     "Channel",
     "Clock",
     "Conflict",

@@ -1,12 +1,13 @@
 """Questions about many records, answered from projections of the chain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from gateway.core.audit.entry import StoredEntry
 
 __all__ = [
+    "ChainRows",
     "Content",
     "EntryFilter",
     "HeldFilter",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 Item = TypeVar("Item")
+Folded = TypeVar("Folded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,17 @@ class KeptRecords:
 
 Content = tuple[int, bytes, bytes]
 """What the chain has hashed of an entry: seq, hash, content."""
+
+
+class ChainRows(Protocol):
+    """The chain as a stream of what was hashed, for whoever computes over much of it."""
+
+    async def fold(self, tenant: str, *, after: int, up_to: int, fold: Callable[[Iterator[Content]], Folded]) -> Folded:
+        """Return what `fold` makes of the entries behind `after` up to `up_to`, in order. Raises StoreError.
+
+        It runs in a thread of its own, must not touch what others change, and is given up after a bounded time.
+        """
+        ...
 
 
 class RecordShelf(Protocol):

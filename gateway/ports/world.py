@@ -80,6 +80,13 @@ class TokenSigner(Protocol):
         """
         ...
 
+    def attest(self, kid: str, payload: bytes, *, type_: str) -> Awaitable[str]:
+        """Begin to sign a payload as it is; awaited, it is the compact JWS (RS256) that leaves the payload out.
+
+        `type_` is the header's `typ`, and never that of an authority token (RFC 7515, appendix F).
+        """
+        ...
+
     def forget(self, kid: str) -> None:
         """Drop a private key from memory; one that is not held is no error."""
         ...

@@ -46,6 +46,7 @@ TIDY_S = 60.0
 """Between two looks for keys whose time to sign is over."""
 
 KEY_PREFIX = "signing:"
+REVOKED = "revoked"
 BY_ITSELF = "gateway"
 """Who made a tenant's first key, which no principal asked for."""
 
@@ -55,7 +56,7 @@ class SigningKey:
     """One key as its row tells it. Times are seconds since 1970; `published_until` is 0 while it has no successor.
 
     `sealed` is the private half, encrypted; empty once the key is retired. `opens` is False where that half cannot be
-    opened, or is destroyed.
+    opened, or is destroyed. What a `revoked` one signed proves nothing: it may be in foreign hands.
     """
 
     kid: str
@@ -64,6 +65,7 @@ class SigningKey:
     published_until: float = 0
     sealed: bytes = field(default=b"", repr=False)
     opens: bool = False
+    revoked: bool = False
 
     def published_at(self, moment: float) -> bool:
         """Return whether the JWKS shows it then."""
@@ -146,6 +148,31 @@ class Tokens:
         shown.sort(key=lambda key: (key is not signing, -key.signs_from))
         return {"keys": [key.public for key in shown]}
 
+    def checkable(self, tenant: str) -> JsonObject:
+        """Return the public keys under which evidence of the tenant may be signed, the newest first, as a JWK set.
+
+        Retired ones are among them, since evidence is kept for years; revoked ones are not.
+        """
+        keys = [key for key in self._keys.get(tenant, {}).values() if not key.revoked]
+        keys.sort(key=lambda key: -key.signs_from)
+        return {"keys": [key.public for key in keys]}
+
+    async def key_for_evidence(self, tenant: str) -> SigningKey:
+        """Return the key that signs now. Raises SigningError."""
+        with anyio.move_on_after(SIGN_S):
+            return await self._key_for(tenant)
+        raise _too_slow()
+
+    async def attest(self, key: SigningKey, payload: bytes, *, type_: str) -> str:
+        """Return a signature over a payload that stays outside (`core/evidence.py` has the types).
+
+        Raises:
+            SigningError: there is none; a key that was revoked meanwhile signs nothing.
+        """
+        with anyio.move_on_after(SIGN_S):
+            return await self._signer.attest(key.kid, payload, type_=type_)
+        raise _too_slow()
+
     async def rotate(self, principal: Principal, tenant: str, *, revoke: bool = False) -> SigningKey:
         """Make the tenant's next key. With `revoke` every older one is worthless at once: it may be in foreign hands.
 
@@ -165,7 +192,7 @@ class Tokens:
                 if revoke:
                     older = [key for key in self._keys[tenant].values() if key.kid != made.kid]
                     for key in [key for key in older if key.sealed or key.published_at(now)]:
-                        await self._retire(tenant, key, published_until=now, reason="revoked")
+                        await self._retire(tenant, key, published_until=now, reason=REVOKED)
             except (SigningError, StoreError) as error:
                 raise Unavailable("the signing key could not be made, or not recorded") from error
         return made
@@ -256,7 +283,8 @@ class Tokens:
     async def _retire(self, tenant: str, key: SigningKey, *, published_until: float, reason: str) -> None:
         """Destroy a private half, in the store first. Raises StoreError."""
         until = min(key.published_until or published_until, published_until)
-        retired = replace(key, sealed=b"", opens=False, published_until=until)
+        revoked = reason == REVOKED
+        retired = replace(key, sealed=b"", opens=False, published_until=until, revoked=revoked)
         body = {"kid": key.kid, "reason": reason, "publishedUntil": int(until)}
         await self._append(tenant, EntryType.SIGNING_KEY_RETIRED, body, [retired])
         self._keys[tenant][key.kid] = retired
@@ -316,6 +344,7 @@ def _to_row(key: SigningKey) -> bytes:
             "signsFrom": key.signs_from,
             "publishedUntil": key.published_until,
             "sealed": base64.b64encode(key.sealed).decode("ascii"),
+            **({"revoked": True} if key.revoked else {}),
         }
     )
 
@@ -326,9 +355,17 @@ def _from_row(value: bytes) -> SigningKey:
         row = orjson.loads(value)
         kid, public, sealed = row["kid"], row["public"], base64.b64decode(row["sealed"])
         signs_from, published_until = float(row["signsFrom"]), float(row["publishedUntil"])
+        revoked = row.get("revoked", False) is True
         known = thumbprint(public) == kid
     except (ValueError, TypeError, KeyError):
         known = False
     if not known:
         raise StoreError("the row of a signing key was changed")
-    return SigningKey(kid=kid, public=public, signs_from=signs_from, published_until=published_until, sealed=sealed)
+    return SigningKey(
+        kid=kid,
+        public=public,
+        signs_from=signs_from,
+        published_until=published_until,
+        sealed=sealed,
+        revoked=revoked,
+    )

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.api.operation import Operation
-from gateway.api.ref import audit, authority, connectors, intents, jwks, keys, people, switches, webhooks
+from gateway.api.ref import audit, authority, connectors, evidence, intents, jwks, keys, people, switches, webhooks
 
 __all__ = ["OPERATIONS"]
 
-_MODULES: Final = (intents, authority, audit, connectors, keys, people, switches, webhooks)
+_MODULES: Final = (intents, authority, audit, evidence, connectors, keys, people, switches, webhooks)
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *(replace(one, both_prefixes=True) for module in _MODULES for one in module.OPERATIONS),

@@ -45,6 +45,9 @@ class EntryType(StrEnum):
     SESSION_CLOSED = "session.closed"
     SIGNING_KEY_CREATED = "signing-key.created"
     SIGNING_KEY_RETIRED = "signing-key.retired"
+    EVIDENCE_SECRET_CREATED = "evidence-secret.created"  # noqa: S105 - the name of an event
+    """What evidence bundles are authenticated with; by a rotation it replaces the one before it."""
+    EVIDENCE_SECRET_SHOWN = "evidence-secret.shown"  # noqa: S105 - the name of an event
     THRESHOLDS_CHANGED = "thresholds.changed"
     TRUST_CHANGED = "trust.changed"
     """An agent's tier moved by its record, or a human froze, released or capped it."""

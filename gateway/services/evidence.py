@@ -1,0 +1,215 @@
+"""The evidence bundle of one intent: everything on record of it, proved to be in the chain, and signed.
+
+Owns the procedure. What a bundle says is `core/evidence.py`'s, where proofs come from `inclusion.py`'s.
+
+1. the entries of the intent, as durable now, and what they rest on elsewhere: the lease that a human had granted;
+2. their proofs under one checkpoint, which the tenant's key signs by itself, so that it can be passed on alone;
+3. each decision made again: from its evaluation input, else from the recorded results of its conditions;
+4. the HMAC under the tenant's evidence secret, and over all of it the signature.
+
+Whatever of this cannot be had, there is no bundle. Arguments are in it only as the bodies have them, redacted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+import orjson
+
+from gateway.core.audit.body import timestamp
+from gateway.core.audit.canonical import canonical
+from gateway.core.audit.entry import EntryType, StoredEntry
+from gateway.core.audit.tree import leaf_hash
+from gateway.core.evidence import (
+    BUNDLE_TYPE,
+    CHECKPOINT_TYPE,
+    SIGNATURE,
+    Told,
+    authenticated,
+    checkpoint_statement,
+    entry_shown,
+    statement,
+)
+from gateway.core.intent.taxonomy import Taxonomy
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.lease_rows import lease_key, read_lease
+from gateway.core.principal import Principal, Scope
+from gateway.core.rejudge import rejudge
+from gateway.core.retention import LEASE, read_kept_lease
+from gateway.core.submission import IntentStatus
+from gateway.errors import NotFound, Unavailable
+from gateway.ports import AuditReader, Clock, RecordIndex, StateStore
+from gateway.services.audit_query import RecordedDecision, decided, shown
+from gateway.services.authentication import require_scope
+from gateway.services.evidence_secret import EvidenceSecrets
+from gateway.services.inclusion import Inclusion, Proven
+from gateway.services.intent_records import record_of
+from gateway.services.recompute import recompute
+from gateway.services.recorded import Recorded
+from gateway.services.tokens import Tokens
+
+__all__ = ["Evidence", "Issued"]
+
+SAME: Final = "same"
+DIFFERENT: Final = "different"
+NOT_POSSIBLE: Final = "not possible"
+
+_OF_A_LEASE: Final = frozenset({EntryType.LEASE_GRANTED, EntryType.LEASE_ENDED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """Who issues bundles: as in authority tokens, and which version of the gateway."""
+
+    issuer: str
+    version: str
+
+
+class Evidence:
+    """Makes bundles."""
+
+    def __init__(
+        self,
+        *,
+        reader: AuditReader,
+        state: StateStore,
+        index: RecordIndex,
+        inclusion: Inclusion,
+        recorded: Recorded,
+        tokens: Tokens,
+        secrets: EvidenceSecrets,
+        taxonomy: Taxonomy,
+        clock: Clock,
+        issued: Issued,
+    ) -> None:
+        self._reader = reader
+        self._state = state
+        self._index = index
+        self._inclusion = inclusion
+        self._recorded = recorded
+        self._tokens = tokens
+        self._secrets = secrets
+        self._taxonomy = taxonomy
+        self._clock = clock
+        self._issued = issued
+
+    async def bundle(self, principal: Principal, intent_id: str) -> bytes:
+        """Return the bundle of an intent of the principal's tenant, as canonical JSON.
+
+        Raises:
+            Forbidden: the principal may not read the audit.
+            NotFound: there is no such intent.
+            Unavailable: the chain does not hold, or the secret does not open.
+            SigningError: the tenant's key cannot sign.
+            StoreError: something could not be read, or the first secret or key not be recorded.
+        """
+        require_scope(principal, Scope.AUDIT_READ)
+        tenant = principal.tenant
+        if record_of([shown(one) for one in await self._reader.by_intent(tenant, intent_id)]) is None:
+            raise NotFound("There is no such intent.")
+        # Either may be made now, in an entry of its own: before the checkpoint, so that this bundle covers it.
+        secret = await self._secrets.current(tenant)
+        key = await self._tokens.key_for_evidence(tenant)
+        entries = await self._reader.by_intent(tenant, intent_id)
+        cited = await self._cited(tenant, entries)
+        proven = await self._inclusion.prove(tenant, [one.seq for one in (*entries, *cited)])
+        made = timestamp(self._clock.now())
+        checkpoint = checkpoint_statement(tenant, proven.checkpoint, made=made)
+        checkpoint[SIGNATURE] = await self._tokens.attest(key, canonical(checkpoint), type_=CHECKPOINT_TYPE)
+        status, decision = _standing(entries)
+        told = Told(
+            tenant=tenant,
+            intent_id=intent_id,
+            made=made,
+            issuer=self._issued.issuer,
+            version=self._issued.version,
+            status=status,
+            complete=status is not IntentStatus.PENDING,
+            decision=decision,
+            entries=[_proved(one, proven) for one in entries],
+            cited=[_proved(one, proven) for one in cited],
+            recomputed=[await self._again(one) for one in map(decided, entries) if one is not None],
+            checkpoint=checkpoint,
+            secret_id=secret.id,
+            key=key.public,
+        )
+        document = authenticated(statement(told), secret.text)
+        document[SIGNATURE] = await self._tokens.attest(key, canonical(document), type_=BUNDLE_TYPE)
+        return canonical(document)
+
+    async def _cited(self, tenant: str, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
+        """Return the entries of the leases that decisions rest on, but those that are the intent's own."""
+        own = {one.seq for one in entries}
+        decisions = [one for one in map(decided, entries) if one is not None]
+        leases = {one.body["facts"]["lease"]["id"] for one in decisions if "lease" in one.body["facts"]}
+        found: dict[int, StoredEntry] = {}
+        for lease in sorted(leases):
+            granted_in = await self._intent_of(tenant, lease)
+            for entry in await self._reader.by_intent(tenant, granted_in):
+                told = shown(entry)
+                if told["type"] in _OF_A_LEASE and told["body"]["leaseId"] == lease and entry.seq not in own:
+                    found[entry.seq] = entry
+        return [found[seq] for seq in sorted(found)]
+
+    async def _intent_of(self, tenant: str, lease_id: str) -> str:
+        """Return the intent with whose approval a lease was granted; empty where nothing is known of it any more."""
+        row = await self._state.get(tenant, lease_key(lease_id))
+        if row is not None:
+            return read_lease(tenant, row.value, row.version).intent_id
+        held = await self._index.held_one(tenant, LEASE, id=lease_id)
+        if held is None or held.kept is None:
+            return ""
+        return read_kept_lease(tenant, held.kept)[0].intent_id
+
+    async def _again(self, recorded: RecordedDecision) -> JsonObject:
+        """Make a decision again and say how it compares, and what it was made from."""
+        called = (recorded.evaluation_input or {}).get("call", {})
+        pin = str(called.get("pin", ""))
+        found = recompute(
+            recorded,
+            bundle=await self._recorded.bundle(str(recorded.entry["policyDigest"])),
+            definition=await self._recorded.definition(str(called["upstream"]), pin) if pin else None,
+            taxonomy=self._taxonomy,
+        )
+        told: JsonObject = {"seq": recorded.seq, "from": "input", "problem": found.problem, "differences": []}
+        if not found.problem:
+            # What was and is now may name an argument's value in a condition of the policy, so only the names are told.
+            told["differences"] = [one.partition(":")[0] for one in found.differences]
+            return {**told, "result": SAME if found.same else DIFFERENT}
+        again = rejudge(recorded.entry, recorded.body)
+        if isinstance(again, str):
+            return {**told, "from": "", "result": NOT_POSSIBLE}
+        decision = recorded.body["decision"]
+        was = (recorded.entry["effect"], decision["reason"], decision["rung"])
+        names = ("effect", "reason", "rung")
+        different = [name for name, one, other in zip(names, was, again, strict=True) if one != other]
+        return {**told, "from": "conditions", "differences": different, "result": DIFFERENT if different else SAME}
+
+
+def _standing(entries: Sequence[StoredEntry]) -> tuple[IntentStatus, JsonObject]:
+    """Return the status of the intent and its last decision, in short."""
+    every = [shown(one) for one in entries]
+    record = record_of(every)
+    last = next((one for one in reversed(every) if one["type"] == EntryType.CALL_DECIDED), None)
+    if record is None or last is None:
+        raise NotFound("There is no such intent.")
+    return record.status, {
+        "seq": last["seq"],
+        "effect": last["effect"],
+        "reason": last["body"]["decision"]["reason"],
+        "risk": last["risk"],
+        "policySet": last["body"]["decision"]["policySet"],
+        "policyDigest": last["policyDigest"],
+        "rules": last["body"]["decision"]["rules"],
+    }
+
+
+def _proved(entry: StoredEntry, proven: Proven) -> JsonObject:
+    """Return an entry as a bundle has it. Raises Unavailable where the store no longer holds what the chain has."""
+    content = orjson.loads(entry.content)
+    whole = leaf_hash(entry.content) == proven.leaves.get(entry.seq)
+    if not whole or sha256(entry.salt + entry.body).hexdigest() != content["bodyDigest"]:
+        msg = f"Entry {entry.seq} is not what the audit chain has: no evidence is made of it."
+        raise Unavailable(msg)
+    return entry_shown(entry, proven.proofs[entry.seq])
