@@ -182,3 +182,21 @@ def test_a_version_is_read_once_and_not_for_every_transaction(connection: sqlite
         transact(connection, recorder, rests)
     connection.set_trace_callback(None)
     assert [one for one in asked if "FROM state " in one] == []
+
+
+def test_no_statement_of_a_transaction_goes_through_a_whole_table(connection: sqlite3.Connection) -> None:
+    """A row that is removed, as by each answer of a human, must not cost more with every row that there is."""
+    statements: list[str] = []
+    puts = tuple(Put(key=f"row:{number}", value=b"x") for number in range(3))
+    transact(connection, Recorder(connection, None), draft(puts=puts))
+    recorder = Recorder(connection, None)
+    connection.set_trace_callback(statements.append)
+    gone = tuple(Put(key=put.key, value=None) for put in puts)
+    transact(connection, recorder, draft(expects=(Expect(key="row:1", version=1),), puts=gone))
+    connection.set_trace_callback(None)
+    assert count(connection, "state") == 0
+    changes = [one for one in statements if "state" in one]
+    assert any(one.startswith("DELETE FROM state") for one in changes)
+    for statement in changes:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert not any(step.startswith("SCAN state") and "state_floor" not in step for step in plan), (statement, plan)
