@@ -69,6 +69,7 @@ class Decision:
 
     `token` is the signed authority token of an ALLOW, issued once; it is left out of the representation, since whoever
     holds it may act. `fail_closed` is True where no service decided: the client denied, and `reason` says why.
+    `retry_after_s` is when a DENY for what was spent of a budget may be asked again; None where that helps nothing.
     """
 
     verdict: Verdict
@@ -89,6 +90,7 @@ class Decision:
     approval_url: str | None = None
     policy_digest: str = ""
     fail_closed: bool = False
+    retry_after_s: float | None = None
 
     @property
     def allowed(self) -> bool:
@@ -147,6 +149,7 @@ class Decision:
             escalation_id=fields.text_or("escalationId") or None,
             approval_url=fields.text_or("approvalUrl") or None,
             policy_digest=fields.text_or("policyDigest"),
+            retry_after_s=fields.number_or("retryAfterSeconds") or None,
         )
 
     @classmethod

@@ -19,6 +19,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Effect
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.principal import Principal, Scope
+from gateway.core.respite import Respite, respite
 from gateway.core.rows import HeldApproval, IntentState, Used, idempotency_key, intent_key, read_intent, read_used
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
 from gateway.core.submitted import agent_field, body_digest, call_of, problems_of
@@ -61,12 +62,14 @@ KEYS_KEPT: Final = 100_000
 class Submitted:
     """An intent as it stands, and its token where this answer is the one that carries it, else an empty text.
 
-    `repeated` is True where the idempotency key had been used for the same body: this is the first one's intent.
+    `repeated` is True where the idempotency key had been used for the same body: this is the first one's intent. One
+    that was denied right now may have a `respite`.
     """
 
     record: IntentRecord
     token: str = ""
     repeated: bool = False
+    respite: Respite | None = None
 
 
 class TokenIssuer(Protocol):
@@ -240,6 +243,9 @@ class Intents:
     async def _answered(self, judged: Judged) -> Submitted:
         """Return the intent, with the token that was begun where it is allowed: the decision is durable by now."""
         record = just_decided(judged, show_arguments=self._show_arguments)
+        if judged.decision.effect is Effect.DENY:
+            found = respite(judged.call, judged.intent, judged.facts, judged.decision)
+            return Submitted(record=record, respite=found)
         if judged.begun is None:
             return Submitted(record=record)
         return Submitted(record=record, token=await self._token(judged, self._tokens.finish(judged.begun)))

@@ -144,7 +144,7 @@ class Guarding:
         if decision.fail_closed:
             text = f"Not executed: no decision could be made. {decision.reason}"
             return Permission(allowed=False, verdict="DENY", intent_id="", text=text)
-        return _refused(decision.intent_id, decision.reason)
+        return _refused(decision.intent_id, decision.reason, decision.retry_after_s)
 
     def _looked_at(self, key: str, intent: Intent) -> Permission | None:
         """Return what became of a call that waited; None where it must be submitted anew."""
@@ -180,8 +180,13 @@ def _key(tool: str, arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _refused(intent_id: str, reason: str) -> Permission:
-    text = f"Not executed: denied. {reason} Do not repeat this call; it would be denied again. ({intent_id})"
+def _refused(intent_id: str, reason: str, retry_after_s: float | None = None) -> Permission:
+    again = "Do not repeat this call; it would be denied again."
+    if retry_after_s is not None:
+        again = (
+            f"Do not repeat this call within {retry_after_s:.0f} s; by then enough of what was spent counts no more."
+        )
+    text = f"Not executed: denied. {reason} {again} ({intent_id})"
     return Permission(allowed=False, verdict="DENY", intent_id=intent_id, text=text)
 
 

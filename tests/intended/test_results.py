@@ -50,6 +50,15 @@ def test_what_the_service_adds_is_read() -> None:
     assert (decision.escalation_id, decision.domain, decision.trust_tier) == ("apr_1", "billing", "T1")
 
 
+@pytest.mark.parametrize(
+    ("told", "read"), [({"retryAfterSeconds": 90}, 90), ({"retryAfterSeconds": 0}, None), ({}, None)]
+)
+def test_a_denial_may_say_when_to_ask_again(told: dict[str, Any], read: float | None) -> None:
+    """Nothing told is never, not at once."""
+    decision = Decision.read(Fields(without(ALLOW, "token") | {"decision": "DENY"} | told))
+    assert (decision.denied, decision.retry_after_s) == (True, read)
+
+
 @pytest.mark.parametrize("missing", ["intentId", "riskScore", "confidence", "token", "trace", "decision"])
 def test_an_allow_that_lacks_what_an_allow_must_have_is_nonsense(missing: str) -> None:
     """Half an answer is no permission."""

@@ -311,6 +311,18 @@ async def test_who_is_denied_for_what_was_spent_learns_when_to_come_back() -> No
     assert runs(made) == 5
 
 
+async def test_a_program_is_told_as_an_agent_is() -> None:
+    """By REST the same account is spent, and comes back at the same second."""
+    made = world(POLICY.replace("6.4", "0.2"))
+    submission = Submission(agent="local", action="refund", params={"amount": 0.1})
+    for _ in range(2):
+        assert (await made.intents.submit(SELLER, submission)).respite is None
+    denied = await made.intents.submit(SELLER, submission)
+    assert (denied.record.effect, denied.token) == (Effect.DENY, "")
+    assert denied.respite is not None
+    assert denied.respite.after_s == (await call(made))["retryAfterS"]
+
+
 async def test_what_is_more_than_the_whole_budget_is_denied_for_good() -> None:
     """No window helps a call that is too large for an empty account."""
     made = world()

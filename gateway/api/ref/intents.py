@@ -132,6 +132,10 @@ class Judged(Answer):
     policyDigest: str = Field(description="SHA-256 of the policies in force.")
     escalationId: str = Field(default="", description="The approval that waits for a human; only while one is open.")
     approvalUrl: str = Field(default="", description="The page on which a human answers; only while it is open.")
+    retryAfterSeconds: int = Field(
+        default=0,
+        description="When a DENY may be asked again; only at once, and where what was spent of a budget says.",
+    )
 
 
 class Decision(Judged):
@@ -285,6 +289,8 @@ def decision(call: Call, submitted: Submitted) -> JsonObject:
     if approval := _open_approval(record):
         shown["escalationId"] = approval
         shown["approvalUrl"] = call.services.links.approval(approval)
+    if submitted.respite is not None and submitted.respite.after_s is not None:
+        shown["retryAfterSeconds"] = submitted.respite.after_s
     return shown
 
 

@@ -1,14 +1,18 @@
 """Intents in Ref's words."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.core.decision import Effect
+from gateway.core.respite import Respite
 from gateway.core.submission import IntentStatus, Outcome, Submission
 from gateway.errors import AgentNotFound, Forbidden, NotFound
 from gateway.services.intents import Submitted
 from tests.api.house import ESCALATED, RECORD, House, opened
 
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BODY = {
     "action": "deploy application to production",
     "actor": "agent:github-actions",
@@ -89,6 +93,15 @@ async def test_an_escalation_names_the_approval_and_carries_no_token() -> None:
     assert answer["approvalUrl"] == "http://127.0.0.1:8787/approve/apr_1"
     assert "token" not in answer
     assert (await house.get("/v1/approvals/apr_1")).status_code == 200
+
+
+@pytest.mark.parametrize(("at", "told"), [(NOW + timedelta(seconds=90), 90), (None, None)])
+async def test_a_denial_for_what_was_spent_says_when_to_ask_again(at: datetime | None, told: int | None) -> None:
+    """Where it is known: a program that waits blindly would be denied again, or wait for nothing."""
+    house = await opened()
+    house.intents.answers = Submitted(record=replace(RECORD, effect=Effect.DENY), respite=Respite(at=at, now=NOW))
+    answer = (await house.post("/intent", BODY)).json()
+    assert (answer["decision"], answer.get("retryAfterSeconds")) == ("DENY", told)
 
 
 async def test_an_approval_that_has_its_answer_is_not_shown_as_open() -> None:

@@ -132,6 +132,17 @@ def test_a_denied_tool_does_not_run_and_the_model_is_told(kind: str) -> None:
     assert tool.runs == []
 
 
+def test_a_tool_that_is_denied_for_what_was_spent_may_be_asked_for_again(kind: str) -> None:
+    """That it would be denied again is not true then, and the model would give its task up."""
+    desk, tool = Desk(DENY | {"retryAfterSeconds": 90}), Tool()
+    text = guarded(kind, tool, desk)(repo="acme/site")
+    assert text == (
+        "Not executed: denied. Rule `no-prod` denies it. Do not repeat this call within 90 s; by then enough of what"
+        " was spent counts no more. (int_abc123)"
+    )
+    assert tool.runs == []
+
+
 def test_an_escalated_tool_does_not_run_and_the_model_is_told_what_to_do(kind: str) -> None:
     """A human must hear of it, and the call may be made again."""
     desk, tool = Desk(ESCALATE), Tool()
