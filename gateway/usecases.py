@@ -4,14 +4,18 @@ Owns their order: the directories are read from the store before anything can as
 given by `app.py`, which also owns their tasks.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypedDict
 
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from gateway import __version__
 from gateway.api.services import Services
 from gateway.console.app import ApprovalPages, ConsoleServices
 from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.jsonvalue import JsonObject
+from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal
 from gateway.identity.ids import RandomIds
 from gateway.identity.rs256 import Rs256
@@ -27,6 +31,7 @@ from gateway.parts import (
     store_options,
     trust_terms,
 )
+from gateway.policyfiles.recorded import compile_recorded
 from gateway.ports import Clock, PolicySource, Upstream
 from gateway.services.accounts import Accounts
 from gateway.services.agents import Agents
@@ -40,7 +45,10 @@ from gateway.services.connectors import Connectors
 from gateway.services.delivering import Delivering
 from gateway.services.desk import CallDesk
 from gateway.services.enforcement import Enforcement
+from gateway.services.evidence import Evidence, Issued
+from gateway.services.evidence_secret import EvidenceSecrets
 from gateway.services.holding import Holds
+from gateway.services.inclusion import Inclusion
 from gateway.services.inflight import InFlight
 from gateway.services.intents import Intents
 from gateway.services.jobs import Jobs
@@ -52,6 +60,7 @@ from gateway.services.metering import Meter, Metering, Sources
 from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
+from gateway.services.recorded import Recorded
 from gateway.services.refusals import Refusals
 from gateway.services.retention import Retention
 from gateway.services.running import Running
@@ -67,6 +76,7 @@ from gateway.services.wakeups import Wakeups
 from gateway.services.webhooks import Webhooks
 from gateway.settings import Settings
 from gateway.store.sealing import Sealer, data_key
+from gateway.store.sqlite.chain import SqliteChain
 from gateway.store.sqlite.index import SqliteIndex
 from gateway.store.sqlite.outbox import SqliteOutbox
 from gateway.store.sqlite.store import DATABASE, SqliteStore
@@ -203,6 +213,7 @@ class Directories:
         settings = self._settings
         signer = Rs256(sealing_key(settings))
         self.tokens = Tokens(**self._common, signer=signer, issuer=settings.tokens.issuer)
+        self.evidence_secrets = EvidenceSecrets(**self._common, vault=self._vault)
         # A program that embeds the gateway serves no page, unless it says where.
         base = public_url(settings) if local is None or settings.public_url is not None else ""
         self.links = Links(base, fixed=settings.public_url is not None)
@@ -299,6 +310,8 @@ class Directories:
             trust=self.trust,
         )
         return Services(
+            evidence=self._evidence(policies),
+            evidence_secrets=self.evidence_secrets,
             authentication=self.authentication,
             intents=intents,
             approvals=self.approvals,
@@ -329,6 +342,25 @@ class Directories:
             refusals=refusals,
             links=self.links,
             clock=self._clock,
+        )
+
+    def _evidence(self, policies: PolicySource) -> Evidence:
+        """Return what makes evidence bundles."""
+
+        async def compiled(files: Sequence[JsonObject]) -> Bundle | None:
+            return await to_thread.run_sync(compile_recorded, files)
+
+        return Evidence(
+            reader=self._store,
+            state=self._store,
+            index=self.index,
+            inclusion=Inclusion(reader=self._store, rows=SqliteChain(data_folder(self._settings) / DATABASE)),
+            recorded=Recorded(index=self.index, policies=policies, compiled=compiled),
+            tokens=self.tokens,
+            secrets=self.evidence_secrets,
+            taxonomy=TAXONOMY,
+            clock=self._clock,
+            issued=Issued(issuer=self._settings.tokens.issuer, version=__version__),
         )
 
     def _sources(self, readiness: Readiness, trail: Trail, accounts: Accounts, in_flight: InFlight) -> Sources:
