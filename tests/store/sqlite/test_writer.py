@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -41,18 +42,20 @@ async def test_appends_that_wait_together_share_a_transaction(tmp_path: Path, mo
         with anyio.fail_after(5):
             async with anyio.create_task_group() as group:
                 for _ in range(300):
-                    group.start_soon(store.append, draft())
+                    group.start_soon(record, store)
         assert sum(sizes) == 300
         assert len(sizes) < 50
         assert max(sizes) <= writer_module.MAX_BATCH
         assert (await verified(store)).count == 300
 
 
-async def test_many_appends_at_once_are_waited_for_and_few_are_not(
+async def test_after_many_appends_at_once_more_are_waited_for_and_after_few_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ours: a busy loop has more on the way, which shares the sync; a single call must not pay for that."""
+    many, turns = writer_module.GATHER_FROM, writer_module.GATHER_TURNS
     sizes: list[int] = []
+    late: list[writer_module._Ticket] = []
     queued = threading.Event()
     real = Recorder.record
 
@@ -63,19 +66,27 @@ async def test_many_appends_at_once_are_waited_for_and_few_are_not(
 
     def gathered(seconds: float) -> None:
         assert seconds == writer_module.GATHER_S
-        store._writer._queue.put(late)
+        store._writer._queue.put(late.pop())
 
     monkeypatch.setattr(Recorder, "record", counted)
     monkeypatch.setattr(writer_module.time, "sleep", gathered)
     async with opened(tmp_path) as store:
-        late = writer_module._Ticket(draft(tool="late"), store._writer._loop.create_future(), 0.0)
         first = store._writer.submit(draft())
         await until(lambda: sizes == [1])
-        others = [store._writer.submit(draft()) for _ in range(writer_module.GATHER_FROM)]
+        others = [store._writer.submit(draft()) for _ in range(many)]
         queued.set()
-        for waiting in (first, *others, late.future):
+        for waiting in (first, *others):
             assert isinstance(await waiting, Appended)
-        assert sizes == [1, writer_module.GATHER_FROM + 1]
+        assert sizes == [1, many]
+        late += [
+            writer_module._Ticket(draft(tool="late"), store._writer._loop.create_future(), 0.0) for _ in range(turns)
+        ]
+        futures = [ticket.future for ticket in late]
+        for waiting in (store._writer.submit(draft()), *futures):
+            assert isinstance(await waiting, Appended)
+        assert sizes == [1, many, 1 + turns]
+        await record(store)
+        assert sizes == [1, many, 1 + turns, 1]
 
 
 async def test_an_append_that_is_given_up_before_the_lock_is_never_written(tmp_path: Path) -> None:
@@ -117,8 +128,8 @@ async def test_one_that_is_given_up_within_the_transaction_is_taken_out_of_it(
         async with anyio.create_task_group() as group:
             with anyio.move_on_after(0.1):
                 async with anyio.create_task_group() as given_up:
-                    given_up.start_soon(store.append, draft(tool="slow"))
-                    group.start_soon(store.append, draft(tool="quick"))
+                    given_up.start_soon(partial(record, store, tool="slow"))
+                    group.start_soon(partial(record, store, tool="quick"))
                     await anyio.sleep_forever()
         assert rounds == [2, 1]
         assert [json.loads(entry.content)["tool"] for entry in await store.last("default", 9)] == ["quick"]
@@ -153,7 +164,7 @@ async def test_a_cancelled_append_is_written_and_handed_over(tmp_path: Path) -> 
     unclaimed: list[EntryDraft] = []
     async with opened(tmp_path, unclaimed=lambda given, _: unclaimed.append(given)) as store:
         async with anyio.create_task_group() as group:
-            group.start_soon(store.append, draft(tool="cancelled"))
+            group.start_soon(partial(record, store, tool="cancelled"))
             await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
         await until(lambda: len(unclaimed) == 1)
