@@ -354,10 +354,14 @@ async def test_a_follower_hears_of_each_entry_in_the_order_of_the_chain(store: S
     """Ours: trust and metrics are what followers make of entries; a conflict is none, and its state is there."""
     heard: list[tuple[str, int, str]] = []
     store.follow(lambda draft, appended: heard.append((draft.id, appended.seq, draft.intent_type)))
+
+    async def append(one: EntryDraft) -> None:
+        await store.append(one)
+
     async with anyio.create_task_group() as group:
         for number in range(20):
             one = draft(id=f"evt_{number}", intent_type="file.read", puts=(Put(key=f"k{number}", value=b"1"),))
-            group.start_soon(store.append, one)
+            group.start_soon(append, one)
     assert isinstance(await store.append(draft(id="evt_no", expects=(Expect(key="k0", version=7),))), Conflict)
     assert [(id_, seq) for id_, seq, _ in heard] == [
         (json.loads(entry.content)["id"], entry.seq) for entry in await chain(store)

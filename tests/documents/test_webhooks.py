@@ -109,9 +109,13 @@ async def broken(folder: Path) -> list[tuple[str, Got]]:
     """Return what arrived of a chain that was changed while no gateway ran, before what a start looks at again."""
     place = settings(folder)
     store = await open_store(store_options(place), SystemClock())
+
+    async def append(number: int) -> None:
+        await store.append(entry(number))
+
     async with anyio.create_task_group() as tasks:
         for number in range(TAIL_ENTRIES + 10):
-            tasks.start_soon(store.append, entry(number))
+            tasks.start_soon(append, number)
     await store.aclose()
     with closing(sqlite3.connect(folder / "data" / DATABASE)) as connection:
         connection.execute("UPDATE entries SET body = x'7b7d' WHERE tenant = ? AND seq = 2", (TENANT,))
