@@ -42,7 +42,9 @@ class Live(Answer):
 class Ready(Answer):
     """Whether traffic should come."""
 
-    status: Literal["ready", "unready"]
+    status: Literal["ready", "degraded", "unready"] = Field(
+        description="degraded: traffic should come, though calls of some tenants are refused."
+    )
     checks: dict[str, str] = Field(default={}, description="Each check, with `?verbose`.")
 
 
@@ -106,7 +108,8 @@ async def _live(call: PublicCall) -> Response:
 async def _ready(call: PublicCall) -> Response:
     """With `?verbose` it lists the checks."""
     report = call.services.readiness.report()
-    body: dict[str, Any] = {"status": "ready" if report.ready else "unready"}
+    ready = "degraded" if report.degraded else "ready"
+    body: dict[str, Any] = {"status": ready if report.ready else "unready"}
     if "verbose" in call.query_params:
         body["checks"] = dict(report.checks)
     return _json(body, 200 if report.ready else 503)

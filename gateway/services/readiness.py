@@ -13,10 +13,14 @@ OK = "ok"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The state of the gateway. `checks` names each thing that readiness rests on, `ok` or what is wrong with it."""
+    """The state of the gateway. `checks` names each thing that readiness rests on, `ok` or what is wrong with it.
+
+    `degraded`: it is ready, and what is wrong harms some tenants only.
+    """
 
     decides: bool
     ready: bool
+    degraded: bool
     checks: Mapping[str, str]
 
 
@@ -28,11 +32,19 @@ class Ready(Protocol):
         ...
 
 
+class PartlyReady(Ready, Protocol):
+    """What can work for some tenants and not for others."""
+
+    def degraded(self) -> str:
+        """Return an empty string, or what is wrong for some tenants while others go on."""
+        ...
+
+
 class Readiness:
     """Looks at what a decision needs. An upstream that is down is no reason to be unready: its calls fail clearly."""
 
     def __init__(
-        self, *, audit: AuditLog, policies: PolicySource, trust: Ready | None = None, tokens: Ready | None = None
+        self, *, audit: AuditLog, policies: PolicySource, trust: PartlyReady | None = None, tokens: Ready | None = None
     ) -> None:
         self._audit = audit
         self._policies = policies
@@ -48,18 +60,18 @@ class Readiness:
         """Return the state as it is now.
 
         Policy files that cannot be loaded make the gateway unready though it goes on deciding by the last good ones.
-        Signing keys that do not open make it unready too, though calls that need no token go on, and so does a tenant
-        whose agents have no tier because its chain could not be read: its calls are refused, those of others are not.
+        Signing keys that do not open make it unready too, though calls that need no token go on, and so do chains that
+        are being read again after appends that failed. One tenant's chain that cannot be read only degrades it: that
+        tenant's calls are refused, and those of others must not be turned away for it.
         """
+        partly = "" if self._trust is None else self._trust.degraded()
         checks = {
             "audit": self._audit.ready() or OK,
             "policies": self._policies.problem() or OK,
-            "trust": (self._trust.ready() if self._trust is not None else "") or OK,
+            "trust": (self._trust.ready() if self._trust is not None else "") or partly or OK,
             "tokens": (self._tokens.ready() if self._tokens is not None else "") or OK,
             "draining": "the gateway is stopping" if self._draining else OK,
         }
-        return Report(
-            decides=checks["audit"] == OK,
-            ready=all(check == OK for check in checks.values()),
-            checks=checks,
-        )
+        wrong = {name for name, check in checks.items() if check != OK}
+        ready = wrong <= ({"trust"} if partly else frozenset())
+        return Report(decides="audit" not in wrong, ready=ready, degraded=ready and bool(wrong), checks=checks)

@@ -73,12 +73,7 @@ class HeldRecord:
     __slots__ = ("changes", "day", "deserved", "expects", "failing", "pinned", "record", "seq", "trusted", "version")
 
     def __init__(
-        self,
-        *,
-        record: Record = NEW,
-        seq: int = 0,
-        pinned: TrustTier | None = None,
-        failing: Failing | None = None,
+        self, *, record: Record = NEW, seq: int = 0, pinned: TrustTier | None = None, failing: Failing | None = None
     ) -> None:
         self.record = record
         self.failing = failing
@@ -172,13 +167,22 @@ class Trust:
     # --- what is asked ------------------------------------------------------------------------------------------------
 
     def ready(self) -> str:
-        """Return an empty string while every tenant's agents have a tier, else what is wrong, for strangers to see."""
-        without = [book for book in self._books.values() if not book.ready]
-        if not without:
-            return ""
-        faulty = any(book.fault for book in without)
-        why = "a chain cannot be read; see the log" if faulty else "their chains are being read again"
-        return f"the agents of {len(without)} tenant(s) have no tier now: {why}"
+        """Return an empty string while agents have tiers, else what is wrong, for strangers to see.
+
+        A chain that cannot be read is its own tenant's misfortune (`degraded`), unless there is no other tenant.
+        """
+        again = sum(not book.ready and not book.fault for book in self._books.values())
+        if again:
+            return _without(again, "their chains are being read again")
+        return self._unread() if self._books and all(book.fault for book in self._books.values()) else ""
+
+    def degraded(self) -> str:
+        """Return an empty string, or of how many tenants all calls are refused while those of others go on."""
+        return "" if self.ready() else self._unread()
+
+    def _unread(self) -> str:
+        faulty = sum(bool(book.fault) for book in self._books.values())
+        return _without(faulty, "a chain cannot be read; see the log") if faulty else ""
 
     async def trusted(self, tenant: str, agent: str, now: datetime) -> Trusted:
         """Return how far an agent is trusted, for one decision. Raises StoreError where that is not known."""
@@ -479,6 +483,10 @@ class Trust:
 def trust_key(agent: str) -> str:
     """Return the key of the state row that each change of an agent's trust writes."""
     return f"{ROWS}{agent}"
+
+
+def _without(tenants: int, why: str) -> str:
+    return f"the agents of {tenants} tenant(s) have no tier now: {why}"
 
 
 def _put_by(book: _Book, agents: Iterable[str]) -> KeptRecords:

@@ -34,6 +34,18 @@ async def test_readiness_lists_its_checks_only_when_asked() -> None:
     assert verbose.json()["checks"]["policies"] == "p.yaml:1:1: no"
 
 
+async def test_a_gateway_that_cannot_serve_some_tenants_is_ready_and_says_so() -> None:
+    """A load balancer that took it out would stop the others too."""
+    house = await opened()
+    trust = house.services.trust._trust
+    trust._fail(trust._book("other"), "entry 1 of tenant other is damaged")
+    house.services.readiness._trust = trust
+    brief, verbose = await house.get("/readyz", key=""), await house.get("/readyz?verbose", key="")
+    assert (brief.status_code, brief.json()) == (200, {"status": "degraded"})
+    assert "1 tenant(s) have no tier now" in verbose.json()["checks"]["trust"]
+    assert "other" not in verbose.text
+
+
 async def test_the_process_is_live() -> None:
     """Liveness rests on nothing but the process."""
     house = await opened()

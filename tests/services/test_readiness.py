@@ -41,16 +41,34 @@ def test_signing_keys_that_do_not_open_make_it_unready_while_it_goes_on_deciding
     assert Readiness(audit=world.store, policies=world.policies, tokens=world.tokens).report().ready
 
 
-def test_a_tenant_whose_agents_have_no_tier_makes_it_unready_while_it_goes_on_deciding() -> None:
-    """Other tenants' calls go on; the operator must hear of it."""
+class Records:
+    def __init__(self, *, all_: str = "", some: str = "") -> None:
+        self.all, self.some = all_, some
 
-    class Records:
-        def ready(self) -> str:
-            return "the agents of 1 tenant(s) have no tier now"
+    def ready(self) -> str:
+        return self.all
 
+    def degraded(self) -> str:
+        return self.some
+
+
+def test_agents_without_tiers_make_it_unready_while_it_goes_on_deciding() -> None:
+    """After appends that failed nobody has a tier until the chains are read again."""
     world = World()
-    report = Readiness(audit=world.store, policies=world.policies, trust=Records()).report()
-    assert (report.decides, report.ready, report.checks["trust"]) == (True, False, Records().ready())
+    report = Readiness(audit=world.store, policies=world.policies, trust=Records(all_="being read again")).report()
+    assert (report.decides, report.ready, report.degraded) == (True, False, False)
+    assert report.checks["trust"] == "being read again"
+
+
+def test_one_tenant_whose_chain_cannot_be_read_only_degrades_it() -> None:
+    """Its calls are refused; those of others must not be turned away for it, and the operator must hear of it."""
+    world = World()
+    readiness = Readiness(audit=world.store, policies=world.policies, trust=Records(some="1 of them has none"))
+    report = readiness.report()
+    assert (report.decides, report.ready, report.degraded) == (True, True, True)
+    assert report.checks["trust"] == "1 of them has none"
+    readiness.drain()
+    assert (readiness.report().ready, readiness.report().degraded) == (False, False), "whatever else is wrong counts"
 
 
 def test_a_draining_gateway_is_unready() -> None:

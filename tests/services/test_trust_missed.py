@@ -167,8 +167,28 @@ async def test_an_entry_that_is_gone_leaves_the_tenant_without_tiers() -> None:
     again = await house.again()
     with pytest.raises(StoreError, match="entry 2 of tenant acme is not in the chain"):
         await house.tier(again)
-    assert again.ready().endswith("no tier now: a chain cannot be read; see the log"), "strangers see it: no tenant"
-    assert house.trust.ready() == ""
+    why = "the agents of 1 tenant(s) have no tier now: a chain cannot be read; see the log"
+    assert (again.ready(), again.degraded()) == (why, ""), (
+        "strangers see it: no tenant's name; there is no other tenant"
+    )
+    assert (house.trust.ready(), house.trust.degraded()) == ("", "")
+
+
+async def test_a_tenant_whose_chain_cannot_be_read_is_refused_alone() -> None:
+    """Others have their tiers, and the gateway is there for them."""
+    house = House()
+    for tenant in ("acme", "acme", "well"):
+        await house.did(tenant=tenant)
+    del house.store._chains["acme"][0]
+    again = await house.again()
+    with pytest.raises(StoreError, match="entry 1 of tenant acme"):
+        await house.tier(again)
+    assert (await again.trusted("well", "bot", house.clock.now())).tier == TrustTier.T0
+    assert again.ready() == ""
+    assert again.degraded() == "the agents of 1 tenant(s) have no tier now: a chain cannot be read; see the log"
+    again._lost()
+    assert again.ready() == "the agents of 1 tenant(s) have no tier now: their chains are being read again"
+    assert again.degraded() == ""
 
 
 async def test_entries_of_a_later_version_say_nothing() -> None:
