@@ -172,3 +172,27 @@ async def test_one_that_expires_while_the_list_is_made_is_left_out() -> None:
         )
     )
     assert await listed(made) == []
+
+
+async def test_closed_ones_are_listed_by_state_and_group_also_when_their_rows_are_gone() -> None:
+    """A human who looks back finds what was asked for, how often, and what was said."""
+    made = world()
+    for amount in (1, 2):
+        await call(made, amount)
+        await call(made, amount)
+    await call(made, 3, "refund")
+    for one in await listed(made):
+        await made.approvals.resolve(HUMAN, approval_id=one.approval.id, approve=False, rationale="no")
+    found = await listed(made, ApprovalState.DENIED)
+    assert [(one.alike.target, one.alike.asked, one.alike.group_size) for one in found] == [
+        ("default/refund", 1, 0),
+        ("default/pay", 2, 0),
+        ("default/pay", 2, 0),
+    ]
+    assert await listed(made, ApprovalState.DENIED, found[1].alike.group) == found[1:]
+    assert await listed(made, None) == found
+    assert await listed(made, ApprovalState.EXPIRED) == []
+    made.clock.advance(40 * 86_400)
+    await made.retention.round()
+    assert made.store.row("default", approval_key(found[0].approval.id)) is None
+    assert await listed(made, ApprovalState.DENIED) == found

@@ -12,7 +12,7 @@ from gateway.core.decision import Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.lease_rows import lease_key, shape_key, uses_key
 from gateway.core.leases import LeaseState
-from gateway.errors import NotFound
+from gateway.errors import NotFound, StoreError
 from gateway.services import leases as module
 from gateway.services.leases import Leases, LeaseTerms
 from gateway.store.sealing import Sealer
@@ -266,3 +266,20 @@ async def test_a_lease_that_ended_long_ago_is_shown_and_stays_ended() -> None:
     assert len(made.store.attempts) == written
     with pytest.raises(NotFound):
         await made.leases.show(replace(HUMAN, tenant="other"), lease)
+
+
+async def test_what_is_in_force_is_listed_while_the_index_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has to end a lease now must find it, though the index is being made anew."""
+    made = world()
+    leases = [await granted(made), await granted(made, LeaseTerms(), amount=700)]
+    await made.leases.revoke(HUMAN, await granted(made, LeaseTerms(), amount=600))
+
+    async def behind(*asked: object, **more: object) -> None:
+        raise StoreError("the index is not up to date")
+
+    monkeypatch.setattr(made.leases._index, "held", behind)
+    assert await active(made) == leases[::-1]
+    found = await made.leases.list(HUMAN, page=2, page_size=1)
+    assert ([one.lease.id for one in found.items], found.total) == ([leases[0]], 2)
+    with pytest.raises(StoreError):
+        await made.leases.list(HUMAN, state=None, page=1, page_size=9)
