@@ -11,7 +11,7 @@ import typer
 from gateway.cli import options
 from gateway.cli.command import group, placed
 from gateway.cli.exits import Exit
-from gateway.cli.exporting import ExportForm, Shipment, export_chain, selection, ship
+from gateway.cli.exporting import ExportForm, Shipment, export_chain, require_tenant, selection, ship
 from gateway.cli.options import Where
 from gateway.cli.output import Format, FormatOption, data, say, table, visible, warn
 
@@ -142,7 +142,7 @@ def recompute(
     tenant: Annotated[str, typer.Option(help="Whose decisions.")] = "default",
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Make recorded decisions again and compare: exit 0 or 4."""
+    """Make recorded decisions again and compare: exit 0, 4 or 6."""
     import anyio
 
     settings = where.settings()
@@ -160,9 +160,12 @@ def recompute(
         print(f"{counts['same']} the same, {counts['different']} different, {counts['notPossible']} not possible")
     else:
         data([_told(one) for one in found], output)
+    if not found and intent is not None:
+        say(f"there is no decision '{intent}' of tenant '{tenant}'; `intended audit tail` shows the last ones")
+        raise typer.Exit(Exit.REFUSED)
     if not found:
-        say("there is no such decision")
-    raise typer.Exit(Exit.FAILED if counts["different"] or not found else Exit.OK)
+        say(f"there is no decision of tenant '{tenant}': nothing to recompute")
+    raise typer.Exit(Exit.FAILED if counts["different"] else Exit.OK)
 
 
 def _told(one: "Recomputation") -> dict[str, Any]:
@@ -187,6 +190,7 @@ async def _tail(settings: "Settings", tenant: str, count: int, follow: bool, out
     from gateway.records import reading
 
     async with reading(settings) as reader:
+        await require_tenant(reader, tenant, may_come=follow)
         entries = list(await reader.last(tenant, count))
         _show(entries, output)
         after = entries[-1].seq if entries else (await reader.head(tenant))[0]

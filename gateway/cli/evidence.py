@@ -21,7 +21,7 @@ app = group("Evidence bundles: export, verify; their secret and keys.")
 secret = group("The secret under which bundles carry an HMAC.")
 app.add_typer(secret, name="secret")
 
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of standard output.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write to this file instead of standard output.")]
 
 
 @app.command("export")
@@ -39,7 +39,7 @@ def export(
 @app.command("keys")
 @placed
 def keys(place: Place, out: Out = None) -> None:
-    """Write the public keys of a tenant, as a JWK set to verify with; retired ones too."""
+    """Write the public keys to verify with, as a JWK set."""
     _write(administer(place, lambda gateway: gateway.get("/evidence/keys")), out)
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from gateway.cli.administration import duration
+from gateway.cli.options import DEFAULT_TENANT
 from gateway.cli.output import say, warn
+from gateway.errors import NotFound
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
     from gateway.store.sqlite.reader import SqliteReader
 
-__all__ = ["ExportForm", "Shipment", "export_chain", "selection", "ship"]
+__all__ = ["ExportForm", "Shipment", "export_chain", "require_tenant", "selection", "ship"]
 
 POLL_S = 0.5
 """How often `--follow` looks for new entries."""
@@ -96,7 +98,7 @@ async def export_chain(settings: "Settings", tenant: str | None, out: Path | Non
     from gateway.services.audit_query import export as exported
 
     async with reading(settings) as reader:
-        await _told_of(reader, tenant)
+        await require_tenant(reader, tenant)
         tenants = [tenant] if tenant is not None else await reader.tenants()
         with _target(out) as file:
             count = 0
@@ -116,6 +118,7 @@ async def ship(settings: "Settings", shipment: Shipment, out: Path | None) -> No
 
     failure: OSError | None = None
     async with reading(settings) as reader:
+        await require_tenant(reader, shipment.tenant, may_come=shipment.follow)
         with _target(out) as file:
             async with anyio.create_task_group() as tasks:
                 if shipment.follow:
@@ -137,7 +140,6 @@ async def _ship(reader: "SqliteReader", shipment: Shipment, file: BinaryIO) -> N
     from gateway.services.siem import lines
 
     words, places = _words(shipment.form), {shipment.tenant: shipment.after}
-    await _told_of(reader, shipment.tenant)
     while True:
         for tenant in [shipment.tenant] if shipment.tenant is not None else await reader.tenants():
             async for line in lines(reader, tenant, shipment.wanted, words, after=places.get(tenant, 0)):
@@ -151,10 +153,17 @@ async def _ship(reader: "SqliteReader", shipment: Shipment, file: BinaryIO) -> N
         await anyio.sleep(POLL_S)
 
 
-async def _told_of(reader: "SqliteReader", tenant: str | None) -> None:
-    """Warn where a tenant has no chain: a name mistyped once would ship nothing for ever, and nobody would know."""
-    if tenant is not None and tenant not in (known := await reader.tenants()):
-        warn("no such tenant", f"there is no entry of '{tenant}' yet; tenants are: {', '.join(known) or 'none'}")
+async def require_tenant(reader: "SqliteReader", tenant: str | None, *, may_come: bool = False) -> None:
+    """Raise NotFound where a tenant has no chain: of a name mistyped once nothing would ever come.
+
+    One that `may_come` is warned of only; the default one is no mistake, and has none before its first call.
+    """
+    if tenant in (None, DEFAULT_TENANT) or tenant in (known := await reader.tenants()):
+        return
+    text = f"there is no entry of a tenant '{tenant}'; tenants are: {', '.join(known) or 'none'}"
+    if not may_come:
+        raise NotFound(text)
+    warn("no such tenant", text)
 
 
 def _words(form: ExportForm) -> "Words":

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from gateway.cli.exits import Exit
-from gateway.cli.output import say
+from gateway.cli.output import Format, FormatOption, data, say
 
 __all__ = ["health"]
 
@@ -25,23 +25,28 @@ def health(
         str | None,
         typer.Option(help="What to ask [default: /health on loopback, port of INTENDED_GATEWAY_PORT or 8787]."),
     ] = None,
+    output: FormatOption = Format.TABLE,
 ) -> None:
     """Ask a running gateway whether it can decide: exit 0 or 5."""
     target = url or _own()
     parts = urlsplit(target)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise typer.BadParameter("write an http(s) URL, as http://127.0.0.1:8787", param_hint="--url")
+    status: int | None = None
     try:
         path = parts.path.rstrip("/")
         # The URL that agents are given is the one that people paste.
         status = _status(parts.scheme, parts.hostname, parts.port, path if path not in ("", "/mcp") else "/health")
     except (OSError, http.client.HTTPException) as error:
         say(f"unreachable: {target} ({type(error).__name__}); is the gateway running there? --url names another one")
-        raise typer.Exit(Exit.UNREACHABLE) from error
-    if status != http.HTTPStatus.OK:
+    healthy = status == http.HTTPStatus.OK
+    if status is not None and not healthy:
         say(f"unhealthy: {target} answered {status}")
-        raise typer.Exit(Exit.UNREACHABLE)
-    print("healthy")
+    if output is not Format.TABLE:
+        data({"healthy": healthy, "url": target, "status": status}, output)
+    elif healthy:
+        print("healthy")
+    raise typer.Exit(Exit.OK if healthy else Exit.UNREACHABLE)
 
 
 def _own() -> str:

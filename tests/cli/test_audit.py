@@ -16,6 +16,7 @@ from gateway.cli import audit
 from gateway.cli.main import app
 from gateway.cli.output import Format
 from gateway.core.audit.verify import verify
+from gateway.errors import NotFound
 from gateway.settings import Settings, UpstreamSettings
 
 
@@ -233,8 +234,16 @@ def test_where_no_store_is_it_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_decisions_are_recomputed_or_said_not_to_exist(folder: Path) -> None:
-    """Exit 4 where there is nothing to compare."""
+    """One that is named and is not there is no success; where there are none nothing differs, as with `trust`."""
     result = ran("recompute")
-    assert result.exit_code == 4
-    assert result.stdout == "0 the same, 0 different, 0 not possible\n"
-    assert ran("recompute", "int_1", "-o", "json").stdout == "[]\n"
+    assert (result.exit_code, result.stdout) == (0, "0 the same, 0 different, 0 not possible\n")
+    assert "nothing to recompute" in result.stderr
+    named = ran("recompute", "int_1", "-o", "json")
+    assert (named.exit_code, named.stdout) == (6, "[]\n")
+
+
+def test_the_tail_of_a_tenant_that_is_not_there_is_an_error(folder: Path) -> None:
+    """Nothing shown and status 0 would look like a tenant that is at rest."""
+    result = ran("tail", "--tenant", "nobody")
+    assert isinstance(result.exception, NotFound)
+    assert result.stdout == ""

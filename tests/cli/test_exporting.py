@@ -15,9 +15,11 @@ import typer
 from typer.testing import CliRunner, Result
 
 from gateway.cli import exporting
-from gateway.cli.exporting import ExportForm, Shipment, selection, ship
+from gateway.cli.exporting import ExportForm, Shipment, require_tenant, selection, ship
 from gateway.cli.main import app
 from gateway.core.audit.entry import EntryDraft, EntryType
+from gateway.errors import NotFound
+from gateway.records import reading
 from gateway.services.audit_query import shown
 from gateway.services.siem import Selection
 from gateway.settings import Settings
@@ -127,11 +129,24 @@ def test_times_are_those_of_entries() -> None:
 
 
 @pytest.mark.parametrize("form", ["chain", "ocsf"])
-def test_a_tenant_without_a_chain_is_told_of(folder: Path, form: str) -> None:
-    """A name mistyped once would ship nothing for ever; with `--follow` it may still come."""
+def test_a_tenant_without_a_chain_is_an_error(folder: Path, form: str) -> None:
+    """A name mistyped once would ship nothing for ever."""
     found = ran("--format", form, "--tenant", "nobody")
-    assert (found.exit_code, found.stdout) == (0, "")
-    assert "there is no entry of 'nobody' yet; tenants are: " in found.stderr
+    assert isinstance(found.exception, NotFound)
+    assert str(found.exception) == "there is no entry of a tenant 'nobody'; tenants are: acme, default"
+    assert found.stdout == ""
+
+
+def test_a_tenant_that_may_still_come_is_waited_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With `--follow`; the default one is no mistake before its first call either."""
+
+    async def ask() -> None:
+        async with reading(Settings(data=folder / "data")) as reader:
+            await require_tenant(reader, "nobody", may_come=True)
+            await require_tenant(reader, "default")
+
+    anyio.run(ask)
+    assert capsys.readouterr().err.startswith("WARNING: no such tenant: there is no entry of a tenant 'nobody'")
 
 
 def test_an_export_to_a_file_is_whole(folder: Path) -> None:

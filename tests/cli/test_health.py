@@ -1,5 +1,6 @@
 """`intended health`, against a server that answers as told."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -81,3 +82,15 @@ def test_a_certificate_makes_it_ask_by_tls(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_no_url_is_a_usage_error() -> None:
     """Exit 2, not 5: nobody was asked."""
     assert CliRunner().invoke(app, ["health", "--url", "localhost:8787"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_programs_are_told_in_json(status: int, healthy: bool) -> None:
+    """With what was asked, and the same exit status."""
+    with answering(status) as (port, _):
+        url = f"http://127.0.0.1:{port}/health"
+        result = CliRunner().invoke(app, ["health", "--url", url, "-o", "json"])
+    assert json.loads(result.stdout) == {"healthy": healthy, "url": url, "status": status}
+    assert result.exit_code == (0 if healthy else 5)
+    nobody = CliRunner().invoke(app, ["health", "--url", url, "-o", "json"])
+    assert (nobody.exit_code, json.loads(nobody.stdout)["status"]) == (5, None)
