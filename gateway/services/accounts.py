@@ -156,7 +156,11 @@ class Accounts:
         """Return the tenant's accounts in the order in which policies declare budgets, then by whose they are.
 
         With `agent` (name, slug or id) and `upstream` those into which that agent's calls, or calls to that upstream,
-        count: its own, also where it has spent nothing, and those that it shares with others. Raises StoreError.
+        count: its own, also where it has spent nothing, and those that it shares with others.
+
+        Raises:
+            InvalidRequest: `agent` is nobody's name.
+            StoreError: an account cannot be read, or is damaged.
         """
         look = self._look(principal.tenant, agent, upstream)
         rows = [one async for one in self._rows(look)]
@@ -168,7 +172,7 @@ class Accounts:
 
         Raises:
             NotFound: no policy declares such a budget.
-            InvalidRequest: it has an account of each agent, or upstream, and none is named.
+            InvalidRequest: it has an account of each agent, or upstream, and none is named, or by nobody's name.
             StoreError: it cannot be read, or is damaged.
         """
         look = self._look(principal.tenant, agent, upstream)
@@ -194,6 +198,9 @@ class Accounts:
 
     def _look(self, tenant: str, agent: str = "", upstream: str = "") -> _Look:
         slug = self._agents.slug(tenant, agent) if agent else ""
+        if agent and not slug:  # it would read as everybody
+            text = "must hold a letter a to z or a digit: an agent's slug is made of these"
+            raise InvalidRequest(FieldProblem(path=("agent",), message=text))
         return _Look(tenant, self._policies.current(), self._clock.now(), slug, upstream)
 
     # --- which accounts -----------------------------------------------------------------------------------------------

@@ -168,6 +168,15 @@ async def test_a_tenant_sees_its_own_accounts_only() -> None:
     assert (await house.accounts.show(theirs, "refunds", agent="local")).charges == ()
 
 
+async def test_a_name_that_is_nobodys_is_not_taken_for_everybody() -> None:
+    """It makes no slug; the list of all accounts would look like that agent's."""
+    house = House()
+    with pytest.raises(InvalidRequest, match="agent: must hold a letter"):
+        await house.list(agent="!!!")
+    with pytest.raises(InvalidRequest, match="agent: must hold a letter"):
+        await house.accounts.show(OWNER, "calls", agent="!!!")
+
+
 async def test_a_page_is_a_part_of_the_list() -> None:
     """As of every list: the total is that of all pages."""
     house = House()
