@@ -169,22 +169,34 @@ class Recorder:
         seq = last + 1
         content, hash_ = seal(draft, seq=seq, prev=prev, salt=salt)
         n = recorded.next_n
-        sealed = _NOTHING
-        if draft.evaluation_input is not None and self._sealer is not None:
-            sealed = bytearray(
-                self._sealer.seal(draft.evaluation_input, tenant=tenant, intent_id=draft.intent_id, entry_id=draft.id)
-            )
+        row = (
+            n,
+            tenant,
+            seq,
+            bytearray(hash_),
+            bytearray(salt),
+            draft.intent_id,
+            bytearray(content),
+            bytearray(draft.body),
+            now,
+            self._sealed(draft),
+            1 if draft.opens else 0,
+            1 if draft.closes else 0,
+        )
         recorded.next_n = n + 1
         recorded.heads[tenant] = (seq, hash_)
-        recorded.batch.append(
-            (
-                *(n, tenant, seq, bytearray(hash_), bytearray(salt), draft.intent_id),
-                *(bytearray(content), bytearray(draft.body), now, sealed, int(draft.opens), int(draft.closes)),
-            )
-        )
+        recorded.batch.append(row)
         if puts:
             self._put(recorded, tenant, puts)
         return Appended(seq=seq, hash=hash_)
+
+    def _sealed(self, draft: EntryDraft) -> bytearray:
+        """Return the evaluation input as it is kept; nothing where there is none to keep."""
+        if draft.evaluation_input is None or self._sealer is None:
+            return _NOTHING
+        return bytearray(
+            self._sealer.seal(draft.evaluation_input, tenant=draft.tenant, intent_id=draft.intent_id, entry_id=draft.id)
+        )
 
     def _counted(self, recorded: Recorded, draft: EntryDraft) -> tuple[Put, ...] | Conflict:
         """Return the counters as the entry leaves them. Raises ValueError where a row holds no number."""
