@@ -34,9 +34,9 @@ def list_(
 
     With --agent or --upstream also of budgets that it shares with others.
     """
-    _say_whose_policies(place)
     named = _named(agent, upstream)
     found = administer(place, lambda gateway: gateway.all("/v1/budgets", named))
+    _say_whose_policies(place)
     if output is Format.TABLE:
         now = _now()
         found = [row(one, now) for one in found]
@@ -56,10 +56,10 @@ def show_(
 
     A budget per agent takes --agent, one per upstream --upstream.
     """
-    _say_whose_policies(place)
     named = _named(agent, upstream)
     path = f"/v1/budgets/{segment(budget)}"
     found: Mapping[str, Any] = administer(place, lambda gateway: gateway.get(path, named))
+    _say_whose_policies(place)
     if output is not Format.TABLE:
         data(found, output)
         return
