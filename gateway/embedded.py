@@ -139,7 +139,7 @@ class IntendedGateway:
     def _run(self) -> None:
         try:
             anyio.run(self._serve)
-        except Exception as error:
+        except Exception as error:  # whoever waits for the start gets it, in its own thread
             if self._started.done():
                 raise
             self._started.set_exception(_single(error))

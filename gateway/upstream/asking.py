@@ -6,6 +6,7 @@ asyncio tasks, because sessions open and close in different tasks and no nursery
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -21,11 +22,14 @@ MAX_ASKED: Final = 64
 ANSWER_S: Final = 3600.0
 """The longest wait for one answer. A human may be asked, so it is long; it is there so that nothing waits for ever."""
 
+_log = logging.getLogger(__name__)
+
 
 class Asking:
     """`send` brings one message to the upstream. `name` makes progress tokens unique over all upstreams."""
 
     def __init__(self, name: str, send: Callable[[bytes], Awaitable[None]]) -> None:
+        self._name = name
         self._send = send
         self._tokens = AskedTokens(name)
         self._tasks: dict[JsonValue, asyncio.Task[None]] = {}
@@ -79,7 +83,8 @@ class Asking:
                 answer = await relay.request(message["method"], params)
         except TimeoutError:
             answer = _error("no answer within the time allowed")
-        except Exception:  # noqa: BLE001 - the upstream waits for an answer, whatever is wrong on our side
+        except Exception as error:  # noqa: BLE001 - the upstream waits for an answer, whatever is wrong on our side
+            _log.warning("%s asked for something that could not be passed on (%s)", self._name, type(error).__name__)
             answer = _error("the request could not be passed on")
         finally:
             self._tokens.forget(token)

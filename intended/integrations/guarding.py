@@ -243,7 +243,7 @@ def guarded_function(
             return permission.text
         try:
             result = function(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # the function's own, whatever it is: told of by its type, and raised again
             guarding.report(permission, error)
             raise
         guarding.report(permission, None)
@@ -256,7 +256,7 @@ def guarded_function(
             return permission.text
         try:
             result = await _called(function, args, kwargs)
-        except Exception as error:
+        except Exception as error:  # the function's own, whatever it is: told of by its type, and raised again
             await guarding.report_awaited(permission, error)
             raise
         await guarding.report_awaited(permission, None)

@@ -82,7 +82,7 @@ def _guarded(inner: BaseTool, guarding: Guarding) -> BaseTool:
             return _told(inner, permission)
         try:
             result = inner._run(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # the tool's own, whatever it is: told of by its type, and raised again
             guarding.report(permission, error)
             raise
         guarding.report(permission, None)
@@ -95,7 +95,7 @@ def _guarded(inner: BaseTool, guarding: Guarding) -> BaseTool:
             return _told(inner, permission)
         try:
             result = await inner._arun(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # the tool's own, whatever it is: told of by its type, and raised again
             await guarding.report_awaited(permission, error)
             raise
         await guarding.report_awaited(permission, None)

@@ -170,7 +170,7 @@ def _signed(token: str, kid: str, keys: Keys) -> str:
     """Return the payload of a token whose signature is good, still encoded."""
     try:
         key = keys.get(kid)
-    except Exception as error:
+    except Exception as error:  # somebody else's code; without keys nothing is let in
         raise AuthorityError(Reason.UNAVAILABLE, f"the keys cannot be had: {error}") from error
     if key is None:
         raise AuthorityError(Reason.UNKNOWN_KEY, "no key of the tenant has that name")
@@ -222,7 +222,7 @@ def _use(claims: Mapping[str, Any], used: UsedIds) -> None:
     name = canonical([claims["iss"], claims["tenant"], claims["jti"]]).decode()
     try:
         fresh = used.use(name, issued=claims["iat"], expires=claims["exp"])
-    except Exception as error:
+    except Exception as error:  # somebody else's code; what may have been used is not let in
         raise AuthorityError(Reason.UNAVAILABLE, f"its use cannot be recorded: {error}", claims) from error
     if fresh is not True:
         raise AuthorityError(Reason.REPLAYED, "it was used before", claims)

@@ -35,15 +35,17 @@ async def test_a_question_of_the_upstream_is_answered_under_its_own_id(where: st
     assert asked.asked == [("roots/list", {})]
 
 
-async def test_an_agent_that_cannot_be_asked_gives_the_upstream_an_error() -> None:
-    """The upstream waits for an answer, whatever is wrong on our side."""
+async def test_an_agent_that_cannot_be_asked_gives_the_upstream_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The upstream waits for an answer, whatever is wrong on our side; the log says of which kind that was."""
 
     async def fail(method: str, params: JsonObject) -> JsonObject:
-        raise RuntimeError
+        raise RuntimeError("words")
 
     async with Misbehaving() as server, session_with(server) as session:
         await session.request(call_of("asks_in_the_stream"), RecordingRelay(fail))
     assert server.answers[0]["error"]["code"] == -32603
+    assert "could not be passed on (RuntimeError)" in caplog.text
+    assert "words" not in caplog.text
 
 
 async def test_pings_of_the_upstream_are_answered_without_the_agent() -> None:

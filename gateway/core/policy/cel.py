@@ -195,7 +195,7 @@ class Engine:
             raise Invalid(ConditionProblem(message="a condition must not hold NUL characters"))
         try:
             return self._environment.compile(text)
-        except Exception as error:
+        except Exception as error:  # native code; whatever it raises is said of the text
             raise Invalid(*_problems(str(error), self._names)) from error
 
     def _check_patterns(self, text: str) -> None:
