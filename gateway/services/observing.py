@@ -62,7 +62,7 @@ class Observers:
         for one in self._observers:
             try:
                 one.ended(judged, outcome, upstream_s=upstream_s)
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other observers hear of it
                 self._failed(one, error)
 
     def _failed(self, observer: Observer, error: Exception) -> None:
