@@ -6,6 +6,7 @@ set of use cases, and each change is an entry with the credential `cli`.
 """
 
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -276,12 +277,25 @@ def address(settings: "Settings") -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-def show(items: Sequence[Mapping[str, Any]], form: Format, columns: Mapping[str, str]) -> None:
-    """Write a list: its `columns` (title → member) as a table, or everything as data."""
+def show(
+    items: Sequence[Mapping[str, Any]],
+    form: Format,
+    columns: Mapping[str, str],
+    *,
+    none: str = "there are none",
+) -> None:
+    """Write a list: its `columns` (title → member) as a table, or everything as data.
+
+    `none` is said on a terminal where the list is empty.
+    """
     if form is not Format.TABLE:
         data(list(items), form)
         return
-    table(list(columns), ([_cell(item.get(member)) for member in columns.values()] for item in items))
+    if not items and sys.stdout.isatty():
+        say(none)
+        return
+    rows = ([_cell(item.get(member)) for member in columns.values()] for item in items)
+    table(list(columns), rows)
 
 
 def show_one(item: Mapping[str, Any], form: Format) -> None:

@@ -53,7 +53,12 @@ def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
 
     `intended trust list` has all that have acted, registered or not.
     """
-    show(administer(place, lambda gateway: gateway.all("/v1/agents")), output, COLUMNS)
+    show(
+        administer(place, lambda gateway: gateway.all("/v1/agents")),
+        output,
+        COLUMNS,
+        none="no agent is registered; `intended trust list` has those that have acted",
+    )
 
 
 @app.command("show")

@@ -4,15 +4,18 @@ Takes the answer of `GET /v1/approvals/{id}`. Nothing in a line acts on a termin
 (`core/visible.py`), and a text of one field begins no line of its own.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.cli.output import visible as harmless
 from gateway.core.visible import visible
 
-__all__ = ["details_lines", "folded", "time_left"]
+__all__ = ["details_lines", "folded", "listed_lines", "time_left"]
 
 Shown = Mapping[str, Any]
+
+_INDENT = "    "
 
 
 def details_lines(approval: Shown) -> list[str]:
@@ -24,6 +27,21 @@ def details_lines(approval: Shown) -> list[str]:
         lines += _lease(approval, details["lease"])
     else:
         lines += [f"Reason: {visible(str(approval['reason']))}"]
+    return [harmless(line) for line in lines]
+
+
+def listed_lines(rows: Sequence[Shown], *, width: int) -> list[str]:
+    """Return approvals for a terminal of this width: what tells them apart in a line, and below it why each waits."""
+    lines = []
+    for row in rows:
+        parts = [row["id"], row["status"], visible(row["agent"]), visible(row.get("target") or "")]
+        alike = row.get("groupSize") or 1
+        parts += [f"until {row['expiresAt'][11:16]}Z" if row["status"] == "pending" else row["expiresAt"][:10]]
+        parts += [f"({alike} alike)"] if alike > 1 else []
+        for indent, text in (("", "  ".join(filter(None, parts))), (_INDENT, visible(str(row["reason"])))):
+            lines += textwrap.wrap(
+                text, width, initial_indent=indent, subsequent_indent=_INDENT, break_on_hyphens=False
+            )
     return [harmless(line) for line in lines]
 
 

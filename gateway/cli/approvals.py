@@ -1,5 +1,6 @@
 """`intended approvals`: what waits for a human, and the human's answer."""
 
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ import typer
 
 from gateway.cli import leases, options
 from gateway.cli.administration import administer, segment, show
-from gateway.cli.approval_text import details_lines, folded
+from gateway.cli.approval_text import details_lines, folded, listed_lines
 from gateway.cli.command import group, placed
 from gateway.cli.lease_terms import lease_body
 from gateway.cli.options import Place
@@ -29,16 +30,6 @@ COLUMNS = {
     "EXPIRES": "expiresAt",
 }
 LISTED = {**COLUMNS, "TARGET": "target", "ASKED": "asked", "WAITING": "waiting", "ALIKE": "groupSize"}
-ON_SCREEN = {
-    "ID": "id",
-    "AGENT": "agent",
-    "TARGET": "target",
-    "ALIKE": "groupSize",
-    "EXPIRES": "expiresAt",
-    "REASON": "reason",
-}
-"""Of a list on a terminal, where ten columns are none: what tells approvals apart, the longest last."""
-
 Status = Literal["pending", "approved", "rejected", "denied", "expired", "cancelled", "failed"]
 """REST's words, and `denied`: what the command that does it is called."""
 
@@ -61,7 +52,11 @@ def list_(
     shown = found
     if output is Format.TABLE and status == "pending" and not (group or flat) and _is_terminal():
         shown = folded(found)
-    show(shown, output, ON_SCREEN if _is_terminal() else LISTED)
+    none = "nothing waits for a human" if status == "pending" else f"no approval is {status}"
+    if output is Format.TABLE and shown and _is_terminal():
+        print("\n".join(listed_lines(shown, width=shutil.get_terminal_size().columns)))
+    else:
+        show(shown, output, LISTED, none=none)
     if len(shown) < len(found):
         say(f"{len(found)} wait, folded to {len(shown)}; --flat lists each. Each is answered by itself.")
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,9 @@ POLL_S = 0.5
 
 WIDE = 130
 """Columns of a terminal from which on a line also has the intent's id, which agents are told as `decision`."""
+
+CONTINUED = " " * 7
+"""Before what goes on in another line, below the time: where lines begin with a number, entries can be told apart."""
 
 COLOURS = {"ALLOW": "green", "ESCALATE": "yellow", "DENY": "red"}
 
@@ -210,9 +214,11 @@ def _show(entries: "list[StoredEntry]", output: Format) -> None:
     if output is not Format.TABLE:
         data(found, output)
     elif sys.stdout.isatty():
-        wide = shutil.get_terminal_size().columns >= WIDE
+        columns = shutil.get_terminal_size().columns
         for entry in found:
-            print(_coloured(visible(_line(entry, wide=wide)), entry["effect"]))
+            line = visible(_line(entry, wide=columns >= WIDE))
+            told = textwrap.fill(line, columns, subsequent_indent=CONTINUED, break_on_hyphens=False)
+            print(_coloured(told, entry["effect"]))
     else:
         table((), map(_row, found))
 
@@ -237,7 +243,7 @@ def _line(entry: dict[str, Any], *, wide: bool) -> str:
     """Return an entry for a terminal. Lines, not a table: `--follow` adds to them, and nothing may be cut short."""
     time = entry["time"].partition(".")[0].replace("T", " ")
     target = " ".join(part for part in (entry["upstream"], entry["tool"]) if part)
-    parts = [f"{entry['seq']:>5}  {time}  {entry['effect'] or entry['type']:<14}", target, ",".join(entry["reasons"])]
+    parts = [f"{entry['seq']:>5}  {time}  {entry['effect'] or entry['type']:<14}", target, ", ".join(entry["reasons"])]
     if entry["agent"]:
         parts.append(f"risk {entry['risk']}  {entry['agent']}")
     if wide:

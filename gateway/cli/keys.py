@@ -76,7 +76,12 @@ def create(
 @placed
 def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the keys, ended ones included; never their secrets."""
-    show(administer(place, lambda gateway: gateway.get("/keys"))["keys"], output, COLUMNS)
+    show(
+        administer(place, lambda gateway: gateway.get("/keys"))["keys"],
+        output,
+        COLUMNS,
+        none="no key yet; `intended keys create NAME` makes one",
+    )
 
 
 @app.command("revoke")

@@ -93,7 +93,12 @@ def revoke(
 
 
 def _list(place: Place, status: str, output: Format, lines: int | None = None) -> None:
-    show(administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status}, most=lines)), output, COLUMNS)
+    show(
+        administer(place, lambda gateway: gateway.all("/v1/leases", {"status": status}, most=lines)),
+        output,
+        COLUMNS,
+        none=f"no lease is {status}" if status != "all" else "there are none",
+    )
 
 
 def _lines(lease: Mapping[str, Any]) -> Iterator[str]:

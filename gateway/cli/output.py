@@ -5,6 +5,7 @@ tool called `\\x1b[2J` must not clear an auditor's screen. `NO_COLOR` is honoure
 """
 
 import json
+import re
 import shutil
 import sys
 import unicodedata
@@ -24,6 +25,9 @@ __all__ = ["Format", "FormatOption", "data", "event", "explain", "problems", "sa
 
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that act on a terminal or hide: controls, formats (bidi, zero width), separators, surrogates."""
+
+
+_TIME = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}):[0-9]{2}\.[0-9]{3}(?=Z)")
 
 
 class Format(StrEnum):
@@ -113,7 +117,7 @@ def data(value: Any, form: Format = Format.JSON) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table to stdout: drawn on a terminal, tabs between plain columns otherwise."""
+    """Write a table to stdout: drawn on a terminal, with times to the minute; tabs between plain columns otherwise."""
     if not sys.stdout.isatty():
         for row in rows:
             print("\t".join(_one_line(cell) for cell in row))
@@ -122,7 +126,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    lines = [[Text(_one_line(cell)) for cell in row] for row in rows]
+    lines = [[Text(_TIME.sub(r"\1 \2", _one_line(cell))) for cell in row] for row in rows]
     drawn = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
     for place, column in enumerate(columns):
         # An id is there to be typed, hence whole however narrow the terminal is.

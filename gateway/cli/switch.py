@@ -48,7 +48,12 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded
 @placed
 def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List what is stopped, the latest first."""
-    show(administer(place, lambda gateway: gateway.get("/switches"))["switches"], output, COLUMNS)
+    show(
+        administer(place, lambda gateway: gateway.get("/switches"))["switches"],
+        output,
+        COLUMNS,
+        none="nothing is stopped",
+    )
 
 
 @app.command("throw")

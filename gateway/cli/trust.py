@@ -37,7 +37,7 @@ COLUMNS = {
 @placed
 def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the agents that have acted, with tier and score."""
-    show(administer(place, lambda gateway: gateway.all("/v1/trust")), output, COLUMNS)
+    show(administer(place, lambda gateway: gateway.all("/v1/trust")), output, COLUMNS, none="no agent has acted yet")
 
 
 @app.command("show")

@@ -34,7 +34,7 @@ def told(trust: dict[str, Any]) -> Iterator[str]:
             yield f"{word:<9} by {'entry' if len(trust[member]) == 1 else 'entries'} {entries}"
     for number, need in enumerate(trust["promotion"]):
         mark = "met" if need["met"] else "MISSING"
-        yield f"{'next tier' if number == 0 else '':<9} {mark:<7} {need['what']}: {need['has']}, takes {need['asks']}"
+        yield f"{'to rise' if number == 0 else '':<9} {mark:<7} {need['what']}: {need['has']}, takes {need['asks']}"
 
 
 def _held(trust: dict[str, Any]) -> str:

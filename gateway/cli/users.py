@@ -39,7 +39,12 @@ def create(
 @placed
 def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the users, disabled ones included."""
-    show(administer(place, lambda gateway: gateway.get("/users"))["users"], output, COLUMNS)
+    show(
+        administer(place, lambda gateway: gateway.get("/users"))["users"],
+        output,
+        COLUMNS,
+        none="no user yet; `intended users create NAME` makes one",
+    )
 
 
 @app.command("disable")

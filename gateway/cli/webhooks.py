@@ -57,7 +57,12 @@ def create(
 @placed
 def list_(place: Place, output: FormatOption = Format.TABLE) -> None:
     """List the webhooks; never their secrets."""
-    show(administer(place, lambda gateway: gateway.get("/webhooks"))["webhooks"], output, COLUMNS)
+    show(
+        administer(place, lambda gateway: gateway.get("/webhooks"))["webhooks"],
+        output,
+        COLUMNS,
+        none="no webhook yet; `intended webhooks create URL` makes one",
+    )
 
 
 @app.command("show")

@@ -329,3 +329,16 @@ def test_a_tenant_that_is_none_is_not_asked_for(tmp_path: Path, monkeypatch: pyt
         done = command(tmp_path, "thresholds", "show", "--tenant", tenant)
     assert (done.exit_code, asked.asked) == (2, [])
     assert "--tenant" in done.output
+
+
+def test_an_empty_list_is_a_sentence_for_people_and_nothing_for_programs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Headings over nothing look like a table that has not come yet."""
+    show([], Format.TABLE, {"ID": "id"}, none="no key yet")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    show([], Format.TABLE, {"ID": "id"}, none="no key yet")
+    assert capsys.readouterr() == ("", "no key yet\n")
+    show([], Format.JSON, {"ID": "id"})
+    assert capsys.readouterr() == ("[]\n", "")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.approval_text import details_lines, folded
+from gateway.cli.approval_text import details_lines, folded, listed_lines
 from tests.api.house import opened
 from tests.api.ops.test_approval_view import DETAILS
 
@@ -99,3 +99,23 @@ def test_a_list_is_folded_to_the_oldest_of_each_group() -> None:
     rows = [{"id": "5", "group": "a"}, {"id": "4", "group": ""}, {"id": "3"}, {"id": "2", "group": "a"}, {"id": "1"}]
     assert [row["id"] for row in folded(rows)] == ["4", "3", "2", "1"]
     assert folded([]) == []
+
+
+def test_a_list_for_people_tells_approvals_apart_at_any_width() -> None:
+    """A line for each, which may go on, and below it why it waits; nothing is cut short or acts on the terminal."""
+    row = {"id": "apr_1", "status": "pending", "agent": "bot", "target": "files/write", "groupSize": 3}
+    row |= {"expiresAt": "2026-11-22T18:31:38.683Z", "reason": "Deleting needs\x1b a human."}
+    closed = row | {"status": "approved", "target": "", "groupSize": 1, "reason": "No."}
+    assert listed_lines([row, closed], width=80) == [
+        "apr_1  pending  bot  files/write  until 18:31Z  (3 alike)",
+        "    Deleting needs\\u001b a human.",
+        "apr_1  approved  bot  2026-11-22",
+        "    No.",
+    ]
+    assert listed_lines([row], width=30) == [
+        "apr_1  pending  bot",
+        "    files/write  until 18:31Z",
+        "    (3 alike)",
+        "    Deleting needs\\u001b a",
+        "    human.",
+    ]

@@ -80,6 +80,18 @@ def test_a_table_is_drawn_on_a_terminal_and_tabs_elsewhere(
     assert len(drawn) == 3
 
 
+def test_people_read_times_to_the_minute_and_programs_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seconds take the room that tells lines apart."""
+    rows = [("2026-11-22T18:31:38.683Z",)]
+    output.table(["SINCE"], rows)
+    assert capsys.readouterr().out == "2026-11-22T18:31:38.683Z\n"
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    output.table(["SINCE"], rows)
+    assert stream.getvalue().split("\n")[1].strip() == "2026-11-22 18:31Z"
+
+
 def test_an_id_is_whole_however_narrow_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what the next command is given; a table without titles has no line for them."""
     monkeypatch.setenv("COLUMNS", "44")

@@ -36,7 +36,7 @@ def test_trust_is_told_with_what_is_missing() -> None:
         "acts      7 executed, 1 denied",
         "raised    by entries 4 (evt_4), 5 (evt_5)",
         "lowered   by entry 9 (evt_9)",
-        "next tier met     ceiling: T2, takes T2",
+        "to rise   met     ceiling: T2, takes T2",
         "          MISSING score: 34, takes 50",
     ]
 
