@@ -1,96 +1,24 @@
 """Budgets through the whole gate: exactly as much runs as fits, and nobody is sent away for coming together."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-import anyio
-import anyio.lowlevel
 import orjson
 import pytest
 
 from gateway.core.audit.entry import EntryDraft, EntryType, Put
 from gateway.core.decision import Effect, Reason
 from gateway.core.intent.taxonomy import TAXONOMY
-from gateway.core.jsonvalue import JsonObject
-from gateway.core.leases import Check, Constraint
-from gateway.core.principal import Principal, Role, Scope
-from gateway.core.refusal import DECISION_META
-from gateway.core.submission import IntentStatus, Submission
+from gateway.core.submission import Submission
 from gateway.errors import UpstreamUnreachable
 from gateway.services import enforcement
 from gateway.services.audit_query import decisions
 from gateway.services.budgets import OVERTAKEN
-from gateway.services.leases import LeaseTerms
 from gateway.services.recompute import recompute
+from tests.services.spending import POLICY, REFUND, SELLER, SUM, at_once, call, reasons, runs, spent, world
 from tests.simulate.store import MemoryStore, Moment
-from tests.simulate.upstream import FakeUpstream
-from tests.simulate.world import World, tool
 
-HUMAN = Principal(tenant="default", agent="usr-1", credential="ps_1", human="usr_1", role=Role.OPERATOR)
-SELLER = Principal(
-    tenant="default",
-    agent="local",
-    credential="key_1",
-    bound=True,
-    scopes=frozenset({Scope.INTENTS_READ, Scope.INTENTS_WRITE}),
-)
-REFUND = tool("refund", description="Refund an amount.")
-TOOLS = [REFUND, tool("read"), tool("other")]
-POLICY = """
-apiVersion: intended/v1
-policySet: test
-budgets:
-  refunds: {sum: args.amount, per: agent, window: 1d, match: {tools: [refund]}}
-  calls: {count: calls, per: agent, window: 1m}
-rules:
-  - {id: within, effect: allow, match: {tools: [refund]}, when: "budget.refunds + double(args.amount) <= 6.4"}
-  - {id: reads, effect: allow, match: {tools: [read]}}
-  - {id: others, effect: allow, match: {tools: [other]}, when: args.amount > 5}
-  - {id: fast, effect: deny, match: {tools: [read]}, when: "count.calls >= 20", reason: slowly}
-"""
-SUM = "budget:refunds:sum:agent:local"
 COUNT = "budget:calls:count:agent:local"
-
-
-def world(policy: str = POLICY, **more: Any) -> World:
-    upstreams = [FakeUpstream(tools=TOOLS)]
-    return World(upstreams=upstreams, policy=policy, calls_per_agent=1000, **more)
-
-
-async def call(made: World, amount: Any = 0.1, name: str = "refund") -> JsonObject:
-    result = (await made.call(name, {"amount": amount})).message["result"]
-    return dict(result.get("_meta", {}).get(DECISION_META, result))
-
-
-async def at_once(*acts: Callable[[], Awaitable[object]]) -> list[Any]:
-    ends: list[Any] = []
-
-    async def run(act: Callable[[], Awaitable[object]]) -> None:
-        ends.append(await act())
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as group:
-            for act in acts:
-                group.start_soon(run, act)
-    return ends
-
-
-def reasons(made: World) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for draft in made.entries(EntryType.CALL_DECIDED):
-        found[draft.reasons[0]] = found.get(draft.reasons[0], 0) + 1
-    return found
-
-
-def runs(made: World, name: str = "refund") -> int:
-    return len(made.upstream().calls(name))
-
-
-async def spent(made: World, key: str = SUM) -> int:
-    """Return what the row says, added up anew."""
-    row = await made.store.get("default", key)
-    return 0 if row is None else sum(int(bucket.partition(b":")[2]) for bucket in row.value.split(b" ")[2:])
 
 
 # --- exactness --------------------------------------------------------------------------------------------------------
@@ -329,102 +257,6 @@ async def test_what_is_more_than_the_whole_budget_is_denied_for_good() -> None:
     await call(made)
     said = await call(made, 7)
     assert (said["outcome"], said["retry"], "retryAfterS" in said) == ("deny", "never", False)
-
-
-# --- with a human -----------------------------------------------------------------------------------------------------
-
-ASK = POLICY.replace("effect: allow, match: {tools: [refund]}", "effect: escalate, match: {tools: [refund]}").replace(
-    "rules:",
-    'rules:\n  - {id: most, effect: deny, match: {tools: [refund]}, when: "budget.refunds >= 0.3", reason: all}',
-)
-
-
-async def pending(made: World) -> list[str]:
-    return [one.id for one in (await made.list_approvals(HUMAN, page=1, page_size=100)).items]
-
-
-async def test_what_waits_counts_when_it_runs_with_its_yes() -> None:
-    """Ours: a pending call has spent nothing; approved, it is decided on what is left by then."""
-    made = world(ASK)
-    amounts = [0.1, 0.11, 0.12, 0.13]
-    for amount in amounts:
-        assert (await call(made, amount))["outcome"] == "pending"
-    assert await made.store.get("default", SUM) is None
-    for one in await pending(made):
-        await made.approvals.resolve(HUMAN, approval_id=one, approve=True)
-    said = await at_once(*[lambda amount=amount: call(made, amount) for amount in amounts])  # type: ignore[misc]
-    assert [one.get("outcome", "ran") for one in said] == ["deny", "ran", "ran", "ran"]
-    assert (runs(made), reasons(made)[Reason.APPROVED]) == (3, 3)
-    assert await spent(made) == 330_000
-
-
-async def test_a_yes_that_came_too_late_is_not_used_up() -> None:
-    """Ours: where others have spent what was left, the human's word stands until there is room again, or it expires."""
-    made = world(ASK.replace("1d, match", "1m, match"))
-    assert (await call(made, 0.2))["outcome"] == "pending"
-    (one,) = await pending(made)
-    await made.approvals.resolve(HUMAN, approval_id=one, approve=True)
-    overtake = made.desk.hold
-
-    async def overtaken(judged: Any) -> Any:
-        held = await overtake(judged)
-        tally = b"1 1 %d:500000" % made.clock.now().timestamp()
-        await made.store.append(
-            EntryDraft(
-                tenant="default", id="evt_x", type=EntryType.TOOL_PINNED, time="", puts=(Put(key=SUM, value=tally),)
-            )
-        )
-        made.facts.budgets._ahead._lines.clear()
-        return held
-
-    made.desk.hold = overtaken  # type: ignore[method-assign]
-    assert (await call(made, 0.2))["outcome"] == "deny"
-    assert runs(made) == 0
-    made.desk.hold = overtake  # type: ignore[method-assign]
-    made.clock.advance(120)
-    assert "content" in await call(made, 0.2)
-    assert runs(made) == 1
-
-
-async def leased(made: World) -> None:
-    """Grant a lease for refunds up to 1, by way of a call of 0.05 that then runs."""
-    await call(made, 0.05)
-    (one,) = await pending(made)
-    terms = LeaseTerms(minutes=10, uses=50, constraints=(Constraint(path="/amount", check=Check.MAX, value=1),))
-    await made.leases.approve(HUMAN, terms, approval_id=one, rationale="agreed")
-    assert "content" in await call(made, 0.05)
-
-
-async def test_uses_of_a_lease_count_and_stop_where_the_budget_does() -> None:
-    """Ours: a yes to many calls is not a yes to more than the policy gives."""
-    made = world(ASK)
-    await leased(made)
-    said = await at_once(*[lambda n=n: call(made, 0.1 + n / 1000) for n in range(20)])  # type: ignore[misc]
-    assert sorted(one.get("reason", "ran") for one in said) == [Reason.POLICY_DENY] * 17 + ["ran"] * 3
-    assert (runs(made), reasons(made)[Reason.LEASED]) == (4, 3)
-    assert await spent(made) == 353_000
-
-
-async def test_what_a_lease_no_longer_covers_waits_for_a_human() -> None:
-    """Ours: a rule that asks from some sum on was not answered by who said yes before that."""
-    made = world(ASK.replace("effect: deny, match: {tools: [refund]}", "effect: escalate, match: {tools: [refund]}"))
-    await leased(made)
-    said = await at_once(*[lambda n=n: call(made, 0.1 + n / 1000) for n in range(20)])  # type: ignore[misc]
-    assert sorted(one.get("outcome", "ran") for one in said) == ["pending"] * 17 + ["ran"] * 3
-    assert len(await pending(made)) == 17
-    assert (runs(made), await spent(made)) == (4, 353_000)
-
-
-async def test_an_approved_intent_counts_when_its_token_is_issued() -> None:
-    """Ours: by REST, too, what waits has spent nothing."""
-    made = world(ASK)
-    submission = Submission(agent="local", action="refund", params={"amount": 0.2})
-    record = (await made.intents.submit(SELLER, submission)).record
-    assert record.status is IntentStatus.PENDING
-    assert await made.store.get("default", SUM) is None
-    await made.approvals.resolve(HUMAN, intent_id=record.id, approve=True)
-    assert (await made.intents.show(SELLER, record.id)).token
-    assert await spent(made) == 200_000
 
 
 # --- first use --------------------------------------------------------------------------------------------------------
