@@ -3,7 +3,7 @@
 Gathered once by `services/facts.py`; a fact that could not be read is an error there, never a default here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 
@@ -44,7 +44,7 @@ class Facts:
     agent's failed and denied calls since its last that went well. `grounds` say what an earned tier rests on. `expects`
     are the state rows that were read and must not have changed when the decision is recorded, `accounts` those of the
     budgets, which a decision to allow rests on and adds to. These are read last, when it is known what the call is
-    for (`services/budgets.py`), into the facts themselves: a copy of all would be a third of their cost.
+    for (`services/budgets.py`).
     """
 
     principal: Principal
@@ -55,13 +55,36 @@ class Facts:
     now: datetime
     novel: bool
     session: Mapping[str, object] = field(default_factory=dict)
-    budgets: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
     expects: tuple[Expect, ...] = ()
     restriction: Restriction | None = None
     approval: Granted | None = None
     stop: Stop | None = None
     failures_in_row: int = 0
-    accounts: list[Account] = field(default_factory=list)
+    accounts: Sequence[Account] = ()
     grounds: Grounds | None = None
     lease: Leased | None = None
+
+    def spent(self, accounts: Sequence[Account], *, budgets: Mapping[str, float], counts: Mapping[str, int]) -> "Facts":
+        """Return the facts with what was spent of budgets. Field by field: `replace` takes twice as long."""
+        return Facts(
+            principal=self.principal,
+            tier=self.tier,
+            score=self.score,
+            thresholds=self.thresholds,
+            bundle=self.bundle,
+            now=self.now,
+            novel=self.novel,
+            session=self.session,
+            budgets=budgets,
+            counts=counts,
+            expects=self.expects,
+            restriction=self.restriction,
+            approval=self.approval,
+            stop=self.stop,
+            failures_in_row=self.failures_in_row,
+            accounts=accounts,
+            grounds=self.grounds,
+            lease=self.lease,
+        )

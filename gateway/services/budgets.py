@@ -36,8 +36,8 @@ class Budgets:
     def __init__(self, state: StateStore) -> None:
         self._ahead = Ahead(state, _meaning)
 
-    async def read(self, call: Call, intent: Intent, facts: Facts) -> None:
-        """Read into the facts all that this decision may read of its budgets, or add to.
+    async def read(self, call: Call, intent: Intent, facts: Facts) -> Facts:
+        """Return the facts with all that this decision may read of its budgets, or add to; the same where that is none.
 
         Whoever decides by them must not let go of the event loop before the decision is queued for the store.
 
@@ -46,19 +46,22 @@ class Budgets:
         """
         principal = facts.principal
         budgets = plan(facts.bundle, call, intent, principal, facts.tier).read
-        facts.accounts.clear()
-        if not budgets:
-            return
+        if not budgets and not facts.accounts:
+            return facts
         keys = [account_key(budget, principal, call) for budget in budgets]
         lines = await self._ahead.read(principal.tenant, keys)
         now_s = int(facts.now.timestamp())
+        accounts: list[Account] = []
+        spent: dict[str, float] = {}
+        counts: dict[str, int] = {}
         for budget, key, line in zip(budgets, keys, lines, strict=True):
             tally = line.meaning.at(now_s, budget.window_s)
-            facts.accounts.append(Account(budget=budget, key=key, held=line.held, tally=tally))
+            accounts.append(Account(budget=budget, key=key, held=line.held, tally=tally))
             if budget.amount is None:
-                facts.counts[budget.name] = tally.total
+                counts[budget.name] = tally.total
             else:
-                facts.budgets[budget.name] = tally.total / MILLIONTHS
+                spent[budget.name] = tally.total / MILLIONTHS
+        return facts.spent(accounts, budgets=spent, counts=counts)
 
     def spend(self, judged: Judged) -> tuple[Spent, Queued[Tally]]:
         """Return what an allowed call rests on and leaves; its draft is queued for the store right now."""

@@ -314,7 +314,7 @@ class Enforcement:
             decision = refuse(facts, *refusal)
         else:
             if facts.bundle.budgets:
-                await self._facts.budgets.read(call, intent, facts)
+                facts = await self._facts.budgets.read(call, intent, facts)
             decision = decide(call, intent, facts)
         return Judged(
             principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
@@ -323,7 +323,7 @@ class Enforcement:
     async def _reconsidered(self, judged: Judged, facts: Facts) -> Judged:
         """Decide again with what a human has said; budgets are read anew, for others went on meanwhile."""
         if facts.bundle.budgets:
-            await self._facts.budgets.read(judged.call, judged.intent, facts)
+            facts = await self._facts.budgets.read(judged.call, judged.intent, facts)
         return replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
 
     async def _append(self, judged: Judged, rows: Rows, *, again: bool) -> tuple[float, Appended | Conflict]:
