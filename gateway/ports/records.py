@@ -121,7 +121,10 @@ class RecordIndex(Protocol):
         ...
 
     async def held_one(self, tenant: str, kind: str, *, id: str = "", intent_id: str = "") -> HeldRow | None:
-        """Return the approval or lease of that id, or the newest of that intent; None where there never was one."""
+        """Return the approval or lease of that id, or the newest of that intent; None where there never was one.
+
+        Nor is there one of no id and no intent.
+        """
         ...
 
 

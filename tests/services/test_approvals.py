@@ -133,6 +133,17 @@ async def test_another_tenant_sees_and_resolves_nothing() -> None:
     assert (await made.approvals.show(HUMAN, approval_id)).state is ApprovalState.PENDING
 
 
+async def test_who_names_no_approval_finds_none() -> None:
+    """An empty id must not be taken for any: a yes would go to whatever came last."""
+    made = world()
+    await escalated(made)
+    attempts = len(made.store.attempts)
+    for act in (made.approvals.show(HUMAN, ""), made.approvals.resolve(HUMAN, approve=True), resolve(made, HUMAN, "")):
+        with pytest.raises(NotFound):
+            await act
+    assert len(made.store.attempts) == attempts
+
+
 # --- who may ----------------------------------------------------------------------------------------------------------
 
 

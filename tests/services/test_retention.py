@@ -284,6 +284,29 @@ async def test_an_intent_that_waits_for_a_later_approval_stays() -> None:
     assert (done.id, done.state) == (second, ApprovalState.APPROVED)
 
 
+async def test_an_account_whose_row_has_gone_counts_from_nothing() -> None:
+    """A call that counts finds a row gone which it still remembers: it is decided again on what is there."""
+    policy = """
+apiVersion: intended/v1
+policySet: test
+budgets:
+  looks: {count: calls, per: agent, window: 1m, match: {tools: [look]}}
+rules:
+  - {id: look, effect: allow, match: {tools: [look]}, when: count.looks < 2}
+"""
+    made = World(upstreams=[FakeUpstream(tools=[tool("look")])], policy=policy)
+    await made.call("look")
+    await made.call("look")
+    made.clock.advance(32 * DAY)
+    await made.retention.round()
+    assert keys(made) == {}
+    await anyio.lowlevel.checkpoint()
+    for _ in range(3):
+        await made.call("look")
+    assert [one.effect for one in made.entries(EntryType.CALL_DECIDED)] == [*["ALLOW"] * 4, "DENY"]
+    assert keys(made) == {"budget": 1}
+
+
 async def test_a_submitted_intent_whose_entries_say_something_else_keeps_its_rows() -> None:
     """What the chain does not tell must not be removed: an earlier release may have written less."""
     made = world()

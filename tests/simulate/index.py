@@ -57,7 +57,7 @@ class MemoryIndex:
 
     async def held_one(self, tenant: str, kind: str, *, id: str = "", intent_id: str = "") -> HeldRow | None:
         """As `ports.RecordIndex.held_one`."""
-        every = await self._held(tenant, kind)
+        every = await self._held(tenant, kind) if id or intent_id else []
         return next((row for row, _, _, of in every if id in ("", row.id) and intent_id in ("", of)), None)
 
     async def _held(self, tenant: str, kind: str) -> list[tuple[HeldRow, str, str, str]]:

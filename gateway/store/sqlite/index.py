@@ -276,6 +276,8 @@ class SqliteIndex:
 
     async def held_one(self, tenant: str, kind: str, *, id: str = "", intent_id: str = "") -> HeldRow | None:
         """As `ports.RecordIndex.held_one`."""
+        if not (id or intent_id):
+            return None
         where, values = _where(tenant, {"kind = ?": kind, "id = ?": id, "intent = ?": intent_id})
 
         def ask(connection: sqlite3.Connection) -> HeldRow | None:

@@ -358,6 +358,7 @@ async def test_approvals_are_listed_by_state_and_group_whether_or_not_their_rows
     assert await index.held_one("acme", "approval", id=ids[3]) == HeldRow(id=ids[3])
     assert await index.held_one("acme", "approval", id="apr_unknown") is None
     assert await index.held_one("other", "approval", id=ids[3]) is None
+    assert await index.held_one("acme", "approval") is None, "who names nothing must not find the newest"
 
 
 async def test_of_an_intent_with_two_approvals_the_newest_is_found(store, index):
