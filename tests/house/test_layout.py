@@ -13,6 +13,9 @@ LINES = 500
 TABLES = frozenset({"gateway/core/intent/taxonomy_data.py"})
 """Data, not code: may be as long as it is."""
 
+TEST_TABLES = frozenset({"tests/upstream/misbehaving.py"})
+"""The same for tests: each way in which an upstream can misbehave."""
+
 LARGE: dict[str, int] = {}
 """Modules that are larger, with the length they may have. May only shrink."""
 
@@ -72,6 +75,16 @@ def test_no_module_outgrows_its_reader() -> None:
     assert long == {}
     shrunk = {name: limit for name, limit in LARGE.items() if len((ROOT / name).read_text().splitlines()) <= LINES}
     assert shrunk == {}, "take these out of LARGE"
+
+
+def test_no_test_module_outgrows_its_reader() -> None:
+    """Who adds a test must see which are there. `test_y.py` is split by subject into `test_y_SUBJECT.py` beside it."""
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / "tests").rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > LINES
+    }
+    assert set(long) == TEST_TABLES, long
 
 
 def test_every_package_says_what_it_is() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from intended import AsyncIntendedClient, IntendedClient, ServiceUnavailableError
 from tests.intended.answering import BASE, KEY, Service, says
-from tests.intended.routes import ROUTES, Route
+from tests.intended.route import Route
+from tests.intended.routes import ROUTES
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.method)

@@ -4,7 +4,7 @@ import pytest
 
 from intended.budgets import BudgetAccount, BudgetEntry, BudgetStatement
 from intended.reading import Fields, Nonsense
-from tests.intended.routes import BUDGET, SPENDING
+from tests.intended.routes_of_agents import BUDGET, SPENDING
 
 
 @pytest.mark.parametrize(

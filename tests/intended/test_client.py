@@ -11,7 +11,8 @@ import pytest
 import intended
 from intended import IntendedClient, ServiceUnavailableError
 from tests.intended.answering import ALLOW, BASE, KEY, Service, says, without
-from tests.intended.routes import ROUTES, Route
+from tests.intended.route import Route
+from tests.intended.routes import ROUTES
 
 
 def client_of(service: Service, **changes: Any) -> IntendedClient:

@@ -4,7 +4,7 @@ import pytest
 
 from intended.reading import Fields, Nonsense
 from intended.trust import AgentTrust
-from tests.intended.routes import TRUST
+from tests.intended.routes_of_agents import TRUST
 
 
 def test_an_empty_object_is_no_trust() -> None:

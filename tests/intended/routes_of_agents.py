@@ -1,0 +1,253 @@
+"""Agents, what is known of them and what stops them: rows of the table of the clients' methods."""
+
+from intended.records import TierThreshold
+from tests.intended.route import PAGE, Route, ops
+
+AGENT = {"id": "agt_1", "slug": "billing-agent", "name": "Billing Agent"}
+TRUST = {
+    "agentId": "agt_1",
+    "agent": "billing-agent",
+    "tier": "T1",
+    "score": 34,
+    "ceiling": "T3",
+    "frozen": False,
+    "pinned": False,
+    "since": "2026-11-22",
+    "failuresInRow": 2,
+    "version": 3,
+}
+HISTORY = {
+    "agentId": "agt_1",
+    "agent": "billing-agent",
+    "points": [{"day": "2026-11-22", "score": 34, "tier": "T1"}],
+    "moves": [
+        {
+            "seq": 7,
+            "entryId": "evt_7",
+            "at": "2026-11-22T10:00:00.000Z",
+            "what": "executed",
+            "risk": 20,
+            "scoreBefore": 30,
+            "score": 34,
+            "tierBefore": "T0",
+            "tier": "T1",
+        }
+    ],
+}
+BUDGET = {
+    "budget": "refunds",
+    "counts": "args.amount",
+    "per": "agent",
+    "account": "billing-agent",
+    "spent": 250.5,
+    "limit": 1000,
+    "left": 749.5,
+    "limits": [{"rule": "within", "policySet": "money", "effect": "ALLOW", "limit": 1000}],
+    "windowSeconds": 86400,
+    "nextAt": "2026-11-23T12:24:00.000Z",
+    "nextAmount": 250.5,
+    "clearAt": "2026-11-23T12:24:00.000Z",
+}
+SPENDING = {
+    "seq": 7,
+    "entryId": "evt_7",
+    "at": "2026-11-22T12:00:00.000Z",
+    "tool": "refund",
+    "amount": 250.5,
+    "backAt": "2026-11-23T12:24:00.000Z",
+}
+SWITCH = {
+    "kind": "agent",
+    "name": "billing-agent",
+    "reason": "amok",
+    "by": "usr_1",
+    "since": "2026-11-22T10:00:00.000Z",
+}
+THRESHOLDS = {"tenantId": "tenant123", "tiers": {"T0": {"allowBelow": 30, "denyFrom": 90}}, "version": 3}
+ENTRY = {"id": "evt_1", "eventType": "call.decided", "timestamp": "2026-11-22T10:00:00.000Z", "sequence": 1}
+EVENT = {"id": "evt_1", "type": "call.decided", "timestamp": "2026-11-22T10:00:00.000Z", "sequence": 1}
+VALID = {"valid": True, "eventCount": 7}
+
+AGENT_ROUTES = (
+    Route(
+        method="register_agent",
+        arguments=("Billing Agent",),
+        keywords={"description": "d", "domains": ("billing",), "intent_types": ["billing.send_invoice"]},
+        sends="POST /v1/agents",
+        body={
+            "name": "Billing Agent",
+            "description": "d",
+            "domains": ["billing"],
+            "intentTypes": ["billing.send_invoice"],
+        },
+        answer=ops(AGENT),
+        status=201,
+        found=lambda agent: agent.slug,
+        expected="billing-agent",
+    ),
+    Route(
+        method="list_agents",
+        sends="GET /v1/agents",
+        answer=ops({"items": [AGENT]} | PAGE),
+        found=lambda page: [one.name for one in page],
+        expected=["Billing Agent"],
+    ),
+    Route(
+        method="get_agent",
+        arguments=("billing-agent",),
+        sends="GET /v1/agents/billing-agent",
+        answer=ops(AGENT),
+        found=lambda agent: agent.id,
+        expected="agt_1",
+    ),
+    Route(
+        method="agent_metrics",
+        arguments=("agt_1",),
+        sends="GET /v1/agents/agt_1/metrics",
+        answer=ops({"agentId": "agt_1", "intentsTotal": 3}),
+        found=lambda metrics: (metrics.agent_id, metrics.intents_total),
+        expected=("agt_1", 3),
+    ),
+    Route(
+        method="timeline",
+        keywords={
+            "actor": "ci",
+            "system": "github",
+            "start": "2026-01-01",
+            "end": "2026-02-01",
+            "limit": 5,
+            "cursor": 9,
+        },
+        sends="GET /audit/tenant123/timeline?actor=ci&system=github&to=2026-02-01&cursor=9&limit=5&from=2026-01-01",
+        answer={"events": [EVENT], "nextCursor": 2},
+        found=lambda line: (line.events[0].type, line.next_cursor),
+        expected=("call.decided", 2),
+    ),
+    Route(
+        method="verify_chain",
+        sends="POST /audit/verify-chain",
+        body={},
+        answer={"valid": False, "eventCount": 7, "breakPoints": [{"sequence": 3, "expected": "a", "found": "b"}]},
+        found=lambda report: (report.valid, report.breaks[0].sequence),
+        expected=(False, 3),
+    ),
+    Route(
+        method="query_audit",
+        keywords={"event_type": "call.decided", "from_date": "2026-01-01", "to_date": "2026-02-01"},
+        sends="GET /v1/audit?eventType=call.decided&fromDate=2026-01-01&toDate=2026-02-01",
+        answer=ops({"items": [ENTRY]} | PAGE),
+        found=lambda page: page.items[0].sequence,
+        expected=1,
+    ),
+    Route(
+        method="verify_audit_chain",
+        sends="GET /v1/audit/verify",
+        answer=ops(VALID | {"breaks": []}),
+        found=lambda report: (report.valid, report.event_count),
+        expected=(True, 7),
+    ),
+    Route(
+        method="get_thresholds",
+        sends="GET /authority/thresholds/tenant123",
+        answer=THRESHOLDS,
+        found=lambda table: (table.version, table.tiers["T0"].allow_below),
+        expected=(3, 30),
+    ),
+    Route(
+        method="put_thresholds",
+        arguments=({"T0": TierThreshold(allow_below=20, deny_from=80)},),
+        keywords={"version": 3, "tenant_id": "acme"},
+        sends="PUT /authority/thresholds/acme",
+        body={"tiers": {"T0": {"allowBelow": 20, "denyFrom": 80}}, "version": 3},
+        answer=THRESHOLDS,
+        found=lambda table: table.tenant_id,
+        expected="tenant123",
+    ),
+    Route(
+        method="agent_trust",
+        arguments=("billing-agent",),
+        sends="GET /v1/agents/billing-agent/trust",
+        answer={"data": TRUST},
+        found=lambda trust: (trust.agent_id, trust.agent, trust.tier, trust.score, trust.failures_in_row),
+        expected=("agt_1", "billing-agent", "T1", 34, 2),
+    ),
+    Route(
+        method="agent_trust_history",
+        arguments=("billing-agent",),
+        sends="GET /v1/agents/billing-agent/trust/history",
+        answer=ops(HISTORY),
+        found=lambda past: (past.agent, past.points[0].score, past.moves[0].tier_before, past.moves[0].raw["risk"]),
+        expected=("billing-agent", 34, "T0", 20),
+    ),
+    Route(
+        method="budgets",
+        keywords={"agent": "billing-agent", "upstream": "shop", "page": 2, "page_size": 5},
+        sends="GET /v1/budgets?page=2&pageSize=5&agent=billing-agent&upstream=shop",
+        answer=ops({"items": [BUDGET, {"budget": "b", "per": "agent", "spent": 0, "windowSeconds": 60}], **PAGE}),
+        found=lambda page: [(one.account, one.spent, one.left, one.next_at, one.counts) for one in page.items],
+        expected=[
+            ("billing-agent", 250.5, 749.5, "2026-11-23T12:24:00.000Z", "args.amount"),
+            ("", 0, None, "", "calls"),
+        ],
+    ),
+    Route(
+        method="budget",
+        arguments=("refunds",),
+        keywords={"agent": "billing-agent"},
+        sends="GET /v1/budgets/refunds?agent=billing-agent",
+        answer=ops({**BUDGET, "entries": [SPENDING], "entriesComplete": True}),
+        found=lambda found: (
+            found.account.limit,
+            found.entries[0].amount,
+            found.entries[0].raw["tool"],
+            found.complete,
+        ),
+        expected=(1000, 250.5, "refund", True),
+    ),
+    Route(
+        method="change_trust",
+        arguments=("billing-agent",),
+        keywords={"reason": "reviewed", "frozen": False, "ceiling": "T3", "version": 2},
+        sends="PUT /v1/agents/billing-agent/trust",
+        body={"frozen": False, "ceiling": "T3", "reason": "reviewed"},
+        answer={"data": TRUST},
+        found=lambda trust: (trust.ceiling, trust.frozen, trust.pinned, trust.version, trust.raw["since"]),
+        expected=("T3", False, False, 3, "2026-11-22"),
+    ),
+    Route(
+        method="change_trust",
+        arguments=("billing-agent",),
+        keywords={"reason": "an audit", "frozen": True},
+        sends="PUT /v1/agents/billing-agent/trust",
+        body={"frozen": True, "reason": "an audit"},
+        answer={"data": TRUST | {"frozen": True}},
+        found=lambda trust: trust.frozen,
+        expected=True,
+    ),
+    Route(
+        method="switches",
+        sends="GET /switches",
+        answer={"switches": [SWITCH]},
+        found=lambda switches: [(one.kind, one.name, one.reason, one.by, one.since) for one in switches],
+        expected=[tuple(SWITCH.values())],
+    ),
+    Route(
+        method="throw_switch",
+        arguments=("agent", "billing-agent"),
+        keywords={"reason": "amok"},
+        sends="PUT /switches/agent/billing-agent",
+        body={"reason": "amok"},
+        answer=SWITCH,
+        found=lambda switch: switch.name,
+        expected="billing-agent",
+    ),
+    Route(
+        method="release_switch",
+        arguments=("tenant", "acme"),
+        keywords={"reason": "all clear & fixed"},
+        sends="DELETE /switches/tenant/acme?reason=all+clear+%26+fixed",
+        answer=SWITCH | {"kind": "tenant", "name": "acme"},
+        found=lambda switch: switch.kind,
+        expected="tenant",
+    ),
+)
