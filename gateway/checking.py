@@ -27,11 +27,12 @@ from gateway.errors import (
 from gateway.parts import data_folder, describe, make_upstream, policy_path, require_tracing, state_folder
 from gateway.policyfiles.files import load_bundle
 from gateway.ports import Outbound, Upstream, UpstreamSupport
+from gateway.ports.silence import SilentRelay
 from gateway.records import database_path, reading, verify_chains
 from gateway.services.keys import any_key
 from gateway.services.policy_check import explain_bundle
 from gateway.settings import Settings, UpstreamSettings
-from gateway.upstream.probing import Silence, discover, initialize_params
+from gateway.upstream.probing import discover, initialize_params
 
 __all__ = ["Findings", "check"]
 
@@ -218,16 +219,16 @@ async def _listed(upstream: Upstream, support: UpstreamSupport, member: str) -> 
         async def ask(params: dict[str, Any]) -> dict[str, Any]:
             own = {**params, "_meta": {**meta, "io.modelcontextprotocol/protocolVersion": version}}
             return await upstream.request(
-                Outbound(method=method, params=own, version=version, timeout_s=UPSTREAM_S), Silence()
+                Outbound(method=method, params=own, version=version, timeout_s=UPSTREAM_S), SilentRelay()
             )
 
         return await _pages(ask, member)
     version = support.handshake[-1]
-    session = await upstream.connect(version=version, params=initialize_params(), relay=Silence())
+    session = await upstream.connect(version=version, params=initialize_params(), relay=SilentRelay())
     try:
         return await _pages(
             lambda params: session.request(
-                Outbound(method=method, params=params, version=version, timeout_s=UPSTREAM_S), Silence()
+                Outbound(method=method, params=params, version=version, timeout_s=UPSTREAM_S), SilentRelay()
             ),
             member,
         )

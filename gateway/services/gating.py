@@ -30,6 +30,7 @@ from gateway.core.refusal import (
 from gateway.core.wire import Inbound, Rejection, check_param_headers
 from gateway.errors import CanonicalError, StoreError, UpstreamBroken, UpstreamError
 from gateway.ports import Caller
+from gateway.ports.silence import SilentRelay
 from gateway.services.authority import NO_AUTHORITY, Authority
 from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, Judged, Outcome, OutcomeKind
@@ -39,7 +40,6 @@ from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
 from gateway.services.refusals import Refusals
 from gateway.services.relaying import AgentRelay, declared, requested_call
-from gateway.services.silence import SilentRelay
 
 __all__ = ["Gating", "list_all"]
 

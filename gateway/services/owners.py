@@ -14,8 +14,8 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.methods import NAME_CHARS, normalise_uri
 from gateway.core.uris import URI_CHARS
 from gateway.errors import UpstreamError
+from gateway.ports.silence import SilentRelay
 from gateway.services.party import Line, Party
-from gateway.services.silence import SilentRelay
 
 __all__ = ["Owners"]
 

@@ -15,9 +15,10 @@ from gateway.core.jsonvalue import JsonObject, JsonValue
 from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Outbound, Relay, UpstreamSession, UpstreamSupport
+from gateway.ports.silence import SilentRelay
 from gateway.upstream.exchange import Exchange, modern_headers, param_headers
 from gateway.upstream.messages import Shape, encode_request, params_of, with_progress_token
-from gateway.upstream.probing import Probe, Silence, discover, handshake_versions, initialize_params, modern_versions
+from gateway.upstream.probing import Probe, discover, handshake_versions, initialize_params, modern_versions
 from gateway.upstream.reading import Take, read_reply, read_stream
 from gateway.upstream.session import HttpSession
 
@@ -156,7 +157,7 @@ class HttpUpstream:
         known = await self._modern_probe.support(refresh=True)
         modern, discovered = known.modern, known.discovered
         try:
-            session = await self._open(HANDSHAKE_VERSIONS[-1], initialize_params(), Silence(), listen=False)
+            session = await self._open(HANDSHAKE_VERSIONS[-1], initialize_params(), SilentRelay(), listen=False)
         except UpstreamError:
             if not modern:
                 raise
@@ -168,7 +169,7 @@ class HttpUpstream:
     async def _find_modern(self) -> UpstreamSupport:
         """Ask `server/discover`. A server of the handshake era may answer anything at all, or nothing."""
         try:
-            answer = await self.request(discover(min(self._open_timeout_s, DISCOVER_S)), Silence())
+            answer = await self.request(discover(min(self._open_timeout_s, DISCOVER_S)), SilentRelay())
         except UpstreamUnreachable:
             raise
         except UpstreamRefused as error:

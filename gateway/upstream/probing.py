@@ -15,7 +15,6 @@ from gateway.ports import Outbound, UpstreamSupport
 
 __all__ = [
     "Probe",
-    "Silence",
     "agreed_version",
     "discover",
     "handshake_versions",
@@ -25,7 +24,6 @@ __all__ = [
 
 CLIENT_INFO: Final = {"name": "intended-mcp-gateway", "version": "0"}
 UNSUPPORTED_VERSION: Final = -32022
-METHOD_NOT_FOUND: Final = -32601
 META: Final = "io.modelcontextprotocol/"
 
 
@@ -108,17 +106,3 @@ class Probe:
             return await self._ask()
         except UpstreamError as error:
             return error
-
-
-class Silence:
-    """The relay of the gateway's own requests: nobody is there to be told or asked."""
-
-    async def notification(self, method: str, params: JsonObject) -> None:
-        """Drop it."""
-
-    async def paused(self) -> None:
-        """Do nothing."""
-
-    async def request(self, method: str, params: JsonObject) -> JsonObject:
-        """Refuse it."""
-        return {"error": {"code": METHOD_NOT_FOUND, "message": "Method not found"}}

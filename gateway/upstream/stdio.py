@@ -17,11 +17,11 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.versions import HANDSHAKE_VERSIONS
 from gateway.errors import SessionLost, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Outbound, Relay, UpstreamSession, UpstreamSupport
+from gateway.ports.silence import SilentRelay
 from gateway.upstream.channel import Channel
 from gateway.upstream.messages import CANCELLED
 from gateway.upstream.probing import (
     Probe,
-    Silence,
     agreed_version,
     discover,
     handshake_versions,
@@ -182,7 +182,7 @@ class StdioUpstream:
         handshake: tuple[str, ...] = ()
         refused: UpstreamError | None = None
         try:
-            session = await self._open(HANDSHAKE_VERSIONS[-1], initialize_params(), Silence())
+            session = await self._open(HANDSHAKE_VERSIONS[-1], initialize_params(), SilentRelay())
             handshake = handshake_versions(session.initialized["protocolVersion"])
             await session.aclose()
         except UpstreamUnreachable:
@@ -198,7 +198,7 @@ class StdioUpstream:
         channel = await self._start(None)
         modern: tuple[str, ...] = ()
         try:
-            answer = await channel.request(discover(min(DISCOVER_S, self._open_timeout_s)), Silence())
+            answer = await channel.request(discover(min(DISCOVER_S, self._open_timeout_s)), SilentRelay())
             modern = modern_versions(answer)
         except (UpstreamBroken, UpstreamTimeout):
             return (), {}

@@ -8,10 +8,10 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.errors import SessionLost, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import UpstreamSupport
+from gateway.ports.silence import SilentRelay
 from gateway.services import conversation as module
 from gateway.services.conversation import Conversation
 from gateway.services.dispatch import Reply
-from gateway.services.silence import SilentRelay
 from tests.simulate.upstream import CAPABILITIES, FakeUpstream
 from tests.simulate.world import ALLOW_ALL, LOCAL, FakeCaller, World, handshake, tool
 

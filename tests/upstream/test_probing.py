@@ -8,7 +8,7 @@ import pytest
 from gateway.core.jsonvalue import JsonObject
 from gateway.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
 from gateway.ports import UpstreamSupport
-from gateway.upstream.probing import Probe, Silence, agreed_version, discover, handshake_versions, modern_versions
+from gateway.upstream.probing import Probe, agreed_version, discover, handshake_versions, modern_versions
 
 
 def test_the_question_names_its_version_in_header_and_body_alike() -> None:
@@ -50,13 +50,6 @@ def test_an_initialisation_without_a_known_version_is_broken(answer: Any) -> Non
 def test_an_agreed_version_stands_for_the_older_ones_too() -> None:
     """The protocol cannot ask for them; each connection finds out."""
     assert handshake_versions("2025-03-26") == ("2024-11-05", "2025-03-26")
-
-
-async def test_the_gateways_own_questions_have_no_agent_behind_them() -> None:
-    """What an upstream asks meanwhile is refused."""
-    silence = Silence()
-    await silence.notification("notifications/message", {})
-    assert (await silence.request("sampling/createMessage", {}))["error"]["code"] == -32601
 
 
 class Asked:

@@ -1,6 +1,7 @@
 """The relay for what the gateway asks on its own behalf: lists for pins and owners, probes.
 
-Owns nothing: nobody is there to be notified or asked. What is said to an agent is `services/relaying.py`.
+The one implementation that lies beside its port: services and adapters both ask for themselves, and nobody is there to
+be notified or asked in either case. What is said to an agent is `services/relaying.py`.
 """
 
 from gateway.core.codes import METHOD_NOT_FOUND
@@ -10,7 +11,7 @@ __all__ = ["SilentRelay"]
 
 
 class SilentRelay:
-    """Implements `ports.Relay` for nobody."""
+    """Implements `Relay` for nobody."""
 
     async def notification(self, method: str, params: JsonObject) -> None:
         """Drop it."""

@@ -1,7 +1,7 @@
 """What the gateway asks on its own behalf is told to nobody and asked of nobody."""
 
 from gateway.core.jsonvalue import JsonObject
-from gateway.services.silence import SilentRelay
+from gateway.ports.silence import SilentRelay
 from tests.simulate.upstream import FakeUpstream, Received
 from tests.simulate.world import World, tool
 
