@@ -9,14 +9,12 @@ The last use of a key is noted beside the chain, at most once a minute: a crash 
 """
 
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-import anyio
 import orjson
 
 from gateway.core.agents import slug_of
@@ -29,6 +27,7 @@ from gateway.core.principal import Principal, Role, Scope
 from gateway.errors import FieldProblem, InvalidRequest, NotFound, StateConflict, StoreError
 from gateway.ports import AuditLog, AuditReader, Clock, Conflict, Ids, StateStore, UseLog
 from gateway.services.authentication import require_scope, require_tenant
+from gateway.services.changing import Changing
 from gateway.services.keygrants import check_fields, check_overlap, require_within
 from gateway.services.ratelimit import RATES
 
@@ -133,8 +132,7 @@ class Keys:
         self._held: dict[str, _Held] = {}
         self._proofs: dict[bytes, _Proof] = {}
         self._watchers: list[Callable[[], None]] = []
-        self._unsure: set[str] = set()
-        self._lock = anyio.Lock()
+        self._changing = Changing(self._read)
 
     async def load(self, tenants: Iterable[str]) -> None:
         """Read the keys of these tenants; part of the start. Raises StoreError."""
@@ -261,7 +259,7 @@ class Keys:
         if agent:
             key = replace(key, agent=await self._bind_agent(by, agent))
         require_within(by, scopes=key.effective_scopes, role=key.role, agent=key.agent)
-        async with self._settled(tenant):
+        async with self._changing.settled(tenant):
             if sum(one.key.tenant == tenant for one in self._held.values()) >= MAX_KEYS:
                 msg = f"The tenant has {MAX_KEYS} keys, revoked ones included; rotate one instead."
                 raise StateConflict(msg)
@@ -276,7 +274,7 @@ class Keys:
             StoreError: it could not be made durable; the key may go on.
         """
         self._allow(by, tenant)
-        async with self._settled(tenant):
+        async with self._changing.settled(tenant):
             held = self._find(tenant, key_id)
             require_within(by, scopes=frozenset(), role=None, agent=held.key.agent)
             if held.key.revoked:
@@ -296,7 +294,7 @@ class Keys:
         """
         self._allow(by, tenant)
         check_overlap(overlap_s)
-        async with self._settled(tenant):
+        async with self._changing.settled(tenant):
             held = self._find(tenant, key_id)
             key = held.key
             require_within(by, scopes=key.effective_scopes, role=key.role, agent=key.agent)
@@ -326,17 +324,6 @@ class Keys:
             raise NotFound(msg)
         return held
 
-    @asynccontextmanager
-    async def _settled(self, tenant: str) -> AsyncIterator[None]:
-        """Let one change at a time through, on a directory that is as the store has it."""
-        async with self._lock:
-            if tenant in self._unsure:
-                await self._read(tenant)
-            # Who hangs up must not leave a change in the store that memory has not. Bounded: each append and read of
-            # the store has a deadline of its own.
-            with anyio.CancelScope(shield=True):
-                yield
-
     async def _read(self, tenant: str) -> None:
         """Read one tenant's keys anew."""
         rows = await self._state.scan(tenant, _ROW)
@@ -347,7 +334,7 @@ class Keys:
             raise StoreError(msg) from error
         for key in keys:
             self._install(key)
-        self._unsure.discard(tenant)
+        self._changing.known(tenant)
         self._tell()
 
     async def _change(self, by: Principal, kind: EntryType, key: ApiKey, details: JsonObject) -> KeyRecord:
@@ -363,12 +350,12 @@ class Keys:
             expects=(Expect(key=name, version=0 if row is None else row.version),),
             puts=(Put(key=name, value=key.encode()),),
         )
-        self._unsure.add(key.tenant)  # until it is known: an append that fails may be in the store all the same
+        self._changing.doubt(key.tenant)  # until it is known what became of it
         outcome = await self._audit.append(draft)
         if isinstance(outcome, Conflict):
             msg = "The key changed meanwhile; look again, then repeat the request."
             raise StateConflict(msg)
-        self._unsure.discard(key.tenant)
+        self._changing.known(key.tenant)
         held = self._install(key)
         self._tell()
         return self._shown(held)

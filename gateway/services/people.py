@@ -5,13 +5,11 @@ is whole in memory, read at the start: one process owns the store. Values and ro
 people come later; a login is one request.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-import anyio
 import orjson
 
 from gateway.core.audit.body import timestamp
@@ -39,6 +37,7 @@ from gateway.core.people import (
 from gateway.core.principal import ROLE_SCOPES, Principal, Role, Scope
 from gateway.errors import FieldProblem, Forbidden, InvalidRequest, NotFound, StateConflict, StoreError, Unauthenticated
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateStore
+from gateway.services.changing import Changing
 
 __all__ = ["CODE_TTL", "SESSION_TTL", "LoginCode", "OpenedSession", "People"]
 
@@ -104,8 +103,7 @@ class People:
         self._users: dict[str, User] = {}
         self._logins: dict[str, Login] = {}
         self._sessions: dict[str, PortalSession] = {}
-        self._unsure: set[str] = set()
-        self._lock = anyio.Lock()
+        self._changing = Changing(self._read)
 
     async def load(self, tenants: Iterable[str]) -> None:
         """Read the directory of these tenants; part of the start. Raises StoreError."""
@@ -161,7 +159,7 @@ class People:
         if problem:
             raise InvalidRequest(FieldProblem(path=("name",), message=problem))
         _require_role(by, role)
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             if self._named(by.tenant, name) is not None:
                 msg = f"There is a user '{name}' already."
                 raise StateConflict(msg, field="name")
@@ -188,7 +186,7 @@ class People:
         A change ends the user's sessions and login codes: what was handed out under the old role is void.
         Raises NotFound, Forbidden and StoreError as `create`.
         """
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             before = self.find(by, name)
             user = replace(
                 before,
@@ -231,7 +229,7 @@ class People:
             StateConflict: the user is disabled.
             StoreError: it could not be made durable; there is no such code.
         """
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             user = self.find(by, name)
             _require_role(by, user.role)
             if user.disabled:
@@ -260,7 +258,7 @@ class People:
         known = held(self._logins, code)
         if known is None:
             raise Unauthenticated(_UNUSABLE)
-        async with self._settled(known.tenant):
+        async with self._changing.settled(known.tenant):
             now = self._clock.now()
             login = held(self._logins, code)
             if login is None or login.expires <= now:
@@ -293,7 +291,7 @@ class People:
             NotFound: it came with another credential, or the session is over.
             StoreError: it could not be made durable; the session goes on.
         """
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             session = next((one for one in self._sessions.values() if one.id == by.credential), None)
             if session is None:
                 msg = "There is no portal session to end: this request came with another credential."
@@ -305,17 +303,6 @@ class People:
 
     # --- memory and store ---------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _settled(self, tenant: str) -> AsyncIterator[None]:
-        """Let one change at a time through, on a directory that is as the store has it."""
-        async with self._lock:
-            # A caller that hangs up must not leave a change in the store that memory has not. Bounded all the same:
-            # each read and append of the store has a deadline of its own.
-            with anyio.CancelScope(shield=True):
-                if tenant in self._unsure:
-                    await self._read(tenant)
-                yield
-
     async def _read(self, tenant: str) -> None:
         """Read one tenant's directory anew."""
         users = [read_user(tenant, row.value) for row in await self._state.scan(tenant, USERS)]
@@ -324,13 +311,13 @@ class People:
         self._users = _elsewhere(self._users, tenant) | {one.id: one for one in users}
         self._logins = _elsewhere(self._logins, tenant) | {one.digest: one for one in logins}
         self._sessions = _elsewhere(self._sessions, tenant) | {one.digest: one for one in sessions}
-        self._unsure.discard(tenant)
+        self._changing.known(tenant)
 
     async def _as_read(self, tenant: str, key: str) -> Expect:
         """Return the expectation that a row, which memory knows, is still as the store has it now."""
         row = await self._state.get(tenant, key)
         if row is None:
-            self._unsure.add(tenant)
+            self._changing.doubt(tenant)
             msg = f"the row {key} of tenant {tenant} is gone"
             raise StoreError(msg)
         return Expect(key=key, version=row.version)
@@ -360,11 +347,11 @@ class People:
             expects=expects,
             puts=(*puts, *swept),
         )
-        self._unsure.add(by.tenant)  # until it is known: what an append that failed has written may be there
+        self._changing.doubt(by.tenant)  # until it is known what became of it
         if isinstance(await self._audit.append(draft), Conflict):
             msg = "The users changed meanwhile. Look at them again, then repeat the request."
             raise StateConflict(msg)
-        self._unsure.discard(by.tenant)
+        self._changing.known(by.tenant)
         self._forget(sessions, logins)
 
     def _forget(self, sessions: Iterable[PortalSession], logins: Iterable[Login]) -> None:

@@ -7,8 +7,7 @@ follows the chain from behind.
 A secret is shown once, and kept sealed. While an old one is still good both sign.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -26,6 +25,7 @@ from gateway.core.webhooks import Delivery, DeliveryState, Endpoint, Posted, Tol
 from gateway.errors import FieldProblem, InvalidRequest, NotFound, StateConflict, StoreError
 from gateway.ports import AuditLog, AuditReader, Clock, Conflict, Ids, Page, StateStore, Vault
 from gateway.services.authentication import require_scope
+from gateway.services.changing import Changing
 
 __all__ = ["MAX_ENDPOINTS", "MAX_OVERLAP_S", "Courier", "CreatedEndpoint", "Outbox", "Webhooks"]
 
@@ -138,8 +138,7 @@ class Webhooks:
         self._clock = clock
         self._ids = ids
         self._held: dict[str, Endpoint] = {}
-        self._lock = anyio.Lock()
-        self._unsure: set[str] = set()
+        self._changing = Changing(self._read)
         self._changed = anyio.Event()
 
     async def load(self, tenants: Iterable[str]) -> None:
@@ -176,7 +175,7 @@ class Webhooks:
         endpoint = self._held.get(endpoint_id)
         if endpoint is None or endpoint.disabled:
             return
-        async with self._settled(endpoint.tenant):
+        async with self._changing.settled(endpoint.tenant):
             endpoint = self._held.get(endpoint_id)
             if endpoint is not None and not endpoint.disabled:
                 told = {"action": GONE, "by": BY_ITSELF}
@@ -212,7 +211,7 @@ class Webhooks:
         require_scope(by, Scope.WEBHOOKS_WRITE)
         wanted = frozenset(events)
         await self._require_usable(url=url, description=description, events=wanted)
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             if len(self.list(by)) >= MAX_ENDPOINTS:
                 msg = f"The tenant has {MAX_ENDPOINTS} webhooks, which is as many as it may have."
                 raise StateConflict(msg)
@@ -249,7 +248,7 @@ class Webhooks:
         endpoint = self.show(by, endpoint_id)
         wanted = None if events is None else frozenset(events)
         await self._require_usable(url=url, description=description, events=wanted)
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             endpoint = self.show(by, endpoint_id)
             changed = replace(
                 endpoint,
@@ -268,7 +267,7 @@ class Webhooks:
         Raises Forbidden, NotFound, StateConflict, StoreError.
         """
         self.show(by, endpoint_id)
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             endpoint = self.show(by, endpoint_id)
             return await self._change(EntryType.WEBHOOK_DELETED, endpoint, _who(by), keep=False)
 
@@ -280,7 +279,7 @@ class Webhooks:
         self.show(by, endpoint_id)
         if isinstance(overlap_s, bool) or not 0 <= overlap_s <= MAX_OVERLAP_S:
             raise InvalidRequest(FieldProblem(path=("overlapSeconds",), message=f"must be from 0 to {MAX_OVERLAP_S}"))
-        async with self._settled(by.tenant):
+        async with self._changing.settled(by.tenant):
             endpoint = self.show(by, endpoint_id)
             secret = make_secret(self._ids.secret())
             until = timestamp(self._clock.now() + timedelta(seconds=overlap_s))
@@ -374,17 +373,6 @@ class Webhooks:
     def _seal(self, tenant: str, endpoint_id: str, secret: str) -> bytes:
         return self._vault.seal(secret.encode(), tenant=tenant, intent_id=_SEALED, entry_id=endpoint_id)
 
-    @asynccontextmanager
-    async def _settled(self, tenant: str) -> AsyncIterator[None]:
-        """Let one change at a time through, on a directory that is as the store has it."""
-        async with self._lock:
-            if tenant in self._unsure:
-                await self._read(tenant)
-            # Who hangs up must not leave a change in the store that memory has not. Bounded: each append and read of
-            # the store has a deadline of its own.
-            with anyio.CancelScope(shield=True):
-                yield
-
     async def _read(self, tenant: str) -> None:
         """Read one tenant's endpoints anew."""
         rows = await self._state.scan(tenant, _ROW)
@@ -395,7 +383,7 @@ class Webhooks:
             raise StoreError(msg) from error
         self._held = {id_: one for id_, one in self._held.items() if one.tenant != tenant}
         self._held |= {one.id: one for one in found}
-        self._unsure.discard(tenant)
+        self._changing.known(tenant)
         bell, self._changed = self._changed, anyio.Event()
         bell.set()
 
@@ -417,7 +405,9 @@ class Webhooks:
             expects=(Expect(key=key, version=endpoint.version),),
             puts=(Put(key=key, value=endpoint.written() if keep else None),),
         )
-        self._unsure.add(endpoint.tenant)  # until it is known: an append that fails may be in the store all the same
+        self._changing.doubt(
+            endpoint.tenant
+        )  # until it is known: an append that fails may be in the store all the same
         if isinstance(await self._audit.append(draft), Conflict):
             raise StateConflict("The webhook changed meanwhile; look again, then repeat the request.")
         await self._read(endpoint.tenant)
