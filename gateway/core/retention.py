@@ -63,8 +63,9 @@ def account_is_dead(held: bytes, now: datetime) -> bool:
 
 
 def kept_approval(held: HeldApproval, asked: int) -> JsonObject:
-    """Return what the chain keeps of a closed approval: all but what only its use needed."""
-    row = replace(held, rules=frozenset(), key="").written()
+    """Return what the chain keeps of a closed approval: all but what only its use needed, and its entries tell too."""
+    about = None if held.about is None else replace(held.about, pin="", args_digest="", factors=())
+    row = replace(held, rules=frozenset(), key="", about=about).written()
     return {"id": held.approval.id, "asked": asked, "row": orjson.Fragment(row)}
 
 

@@ -23,7 +23,7 @@ from gateway.core.retention import (
 )
 from gateway.core.rows import Vote
 from tests.core.test_lease_rows import LEASE
-from tests.services.test_lease_terms import HELD
+from tests.services.test_lease_terms import ABOUT, HELD
 
 RESOLVED, EXPIRES = "2026-11-22T12:10:00.000Z", "2026-11-22T13:00:00.000Z"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -91,7 +91,10 @@ def test_what_is_kept_of_an_approval_says_all_but_what_its_use_needed() -> None:
         HELD, approval=approval, votes=(vote,), rules=frozenset({("r", "d")}), key="approval-key:x", version=7
     )
     again = read_kept_approval("acme", orjson.dumps(kept_approval(held, 3)))
-    assert again == replace(held, rules=frozenset(), key="", version=0, asked=3)
+    shown = replace(ABOUT, pin="", args_digest="", factors=())
+    assert again == replace(held, rules=frozenset(), key="", about=shown, version=0, asked=3)
+    earlier = replace(held, about=None)
+    assert read_kept_approval("acme", orjson.dumps(kept_approval(earlier, 0))).about is None
 
 
 def test_what_is_kept_of_a_lease_is_the_lease_and_how_often_it_was_used() -> None:
