@@ -405,9 +405,7 @@ class Webhooks:
             expects=(Expect(key=key, version=endpoint.version),),
             puts=(Put(key=key, value=endpoint.written() if keep else None),),
         )
-        self._changing.doubt(
-            endpoint.tenant
-        )  # until it is known: an append that fails may be in the store all the same
+        self._changing.doubt(endpoint.tenant)  # until it is known what became of it
         if isinstance(await self._audit.append(draft), Conflict):
             raise StateConflict("The webhook changed meanwhile; look again, then repeat the request.")
         await self._read(endpoint.tenant)
