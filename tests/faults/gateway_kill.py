@@ -147,7 +147,7 @@ def judge(total: Counter[str], executed: list[dict[str, Any]], answered: dict[st
 def judge_start(total: Counter[str], in_doubt: set[str], talk: str, entries: list[Entry]) -> None:
     """Whatever the last round left in doubt is listed by this start and closed by it, and nothing else is."""
     talk = " ".join(talk.split())
-    listed = re.search(r"(\d+) calls were allowed before the last stop and have no outcome: (.*)", talk)
+    listed = re.search(r"(\d+) calls? w\w+ allowed before the last stop, with no outcome: (.*)", talk)
     if (int(listed[1]) if listed else 0) != len(in_doubt):
         total["unlisted"] += 1
     elif listed is not None:

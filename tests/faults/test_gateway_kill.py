@@ -87,7 +87,7 @@ def test_a_wrong_order_or_a_loss_is_counted(
     assert {name for name in MUST_BE_ZERO if total[name]} == set(wrong)
 
 
-LISTS_I = "1 calls were allowed before the last stop and have no outcome: int_i. They may"
+LISTS_I = "1 call was allowed before the last stop, with no outcome: int_i. They may"
 
 
 @pytest.mark.parametrize(
