@@ -44,7 +44,7 @@ from gateway.services.audit_query import RecordedDecision, decided, shown
 from gateway.services.authentication import require_scope
 from gateway.services.evidence_secret import EvidenceSecrets
 from gateway.services.inclusion import Inclusion, Proven
-from gateway.services.intent_records import record_of
+from gateway.services.intent_records import first_decided, record_of
 from gateway.services.recompute import recompute
 from gateway.services.recorded import Recorded
 from gateway.services.tokens import Tokens
@@ -106,8 +106,7 @@ class Evidence:
         """
         require_scope(principal, Scope.AUDIT_READ)
         tenant = principal.tenant
-        if record_of([shown(one) for one in await self._reader.by_intent(tenant, intent_id)]) is None:
-            raise NotFound("There is no such intent.")
+        _standing(await self._reader.by_intent(tenant, intent_id))  # of no intent there is nothing to make
         # Either may be made now, in an entry of its own: before the checkpoint, so that this bundle covers it.
         secret = await self._secrets.current(tenant)
         key = await self._tokens.key_for_evidence(tenant)
@@ -188,10 +187,9 @@ class Evidence:
 
 
 def _standing(entries: Sequence[StoredEntry]) -> tuple[IntentStatus, JsonObject]:
-    """Return the status of the intent and its last decision, in short."""
+    """Return the status of the intent and its last decision, in short. Raises NotFound."""
     every = [shown(one) for one in entries]
-    record = record_of(every)
-    last = next((one for one in reversed(every) if one["type"] == EntryType.CALL_DECIDED), None)
+    record, last = record_of(every), first_decided(every[::-1])
     if record is None or last is None:
         raise NotFound("There is no such intent.")
     return record.status, {

@@ -48,7 +48,7 @@ def verdict(report: Report) -> str:
         return f"NOT VALID: {', '.join(_plain(one.name) for one in report.failed)}"
     if not report.trusted:
         return (
-            f"NOT VERIFIED: consistent in itself, but anybody could have made it; name what vouches for it: {_NAMES_IT}"
+            f"NOT VERIFIED: consistent in itself, but anybody could have made it; name {_NAMES_IT} that vouches for it"
         )
     return f"verified: intent {_plain(report.intent_id)} of tenant {_plain(report.tenant)}, key {report.kid}"
 

@@ -38,6 +38,9 @@ from gateway.services.agents import Agents
 from gateway.services.authentication import Authentication
 from gateway.services.breaker import Breakers
 from gateway.services.connectors import Connectors
+from gateway.services.evidence import Evidence, Issued
+from gateway.services.evidence_secret import EvidenceSecrets
+from gateway.services.inclusion import Inclusion
 from gateway.services.intents import Submitted
 from gateway.services.keys import Keys
 from gateway.services.leases import LeaseTerms, LeaseView
@@ -46,6 +49,7 @@ from gateway.services.operator import operator
 from gateway.services.people import People
 from gateway.services.ratelimit import RateLimits
 from gateway.services.readiness import Readiness
+from gateway.services.recorded import Recorded
 from gateway.services.refusals import Refusals
 from gateway.services.stats import Stats
 from gateway.services.switches import Switches
@@ -57,6 +61,7 @@ from gateway.services.trust_changes import TrustChanges
 from gateway.services.trust_history import TrustHistory
 from gateway.services.webhooks import Webhooks
 from gateway.store.sealing import Sealer
+from tests.simulate.chain import MemoryChain
 from tests.simulate.index import MemoryIndex
 from tests.simulate.outbox import MemoryOutbox, ToldCourier
 from tests.simulate.shelf import MemoryShelf
@@ -348,6 +353,10 @@ def bare_app() -> RestApp:
     return rest_app(SimpleNamespace(clock=FakeClock()), LIMITS)  # type: ignore[arg-type]
 
 
+async def nothing_compiled(files: Any) -> None:
+    """No policy of the past compiles here."""
+
+
 async def opened() -> House:
     """Return a house with keys."""
     store, clock, ids, policies = MemoryStore(), FakeClock(), FakeIds(), FixedPolicies(ALLOW_ALL)
@@ -360,7 +369,23 @@ async def opened() -> House:
     agents, shelf, terms = Agents(**written, taxonomy=TAXONOMY), MemoryShelf(store), TrustTerms()
     given = ConfiguredTiers(default=TrustTier.T0, agents={}, thresholds=caps)
     trust = Trust(chain=store, shelf=shelf, state=store, clock=clock, tiers=given, terms=terms)
+    vault = Sealer(b"k" * 32)
+    tokens = Tokens(signer=QuickSigner(), **written, issuer="intended-gateway")
+    secrets = EvidenceSecrets(**written, vault=vault)
     services = Services(
+        evidence=Evidence(
+            reader=store,
+            state=store,
+            index=index,
+            inclusion=Inclusion(reader=store, rows=MemoryChain(store)),
+            recorded=Recorded(index=index, policies=policies, compiled=nothing_compiled),
+            tokens=tokens,
+            secrets=secrets,
+            taxonomy=TAXONOMY,
+            clock=clock,
+            issued=Issued(issuer="intended-gateway", version="0"),
+        ),
+        evidence_secrets=secrets,
         authentication=Authentication(keys=keys, limits=RateLimits(clock), sessions=people),
         intents=intents,  # type: ignore[arg-type]
         approvals=approvals,  # type: ignore[arg-type]
@@ -376,13 +401,13 @@ async def opened() -> House:
         switches=Switches(**written, agents=agents, cancels=NothingToCancel(), upstreams=("files",)),
         keys=keys,
         people=people,
-        tokens=Tokens(signer=QuickSigner(), **written, issuer="intended-gateway"),
+        tokens=tokens,
         webhooks=Webhooks(
             **written,
             reader=store,
             outbox=MemoryOutbox(store=store),
             courier=courier,
-            vault=Sealer(b"k" * 32),
+            vault=vault,
         ),
         audit=Trail(reader=store, index=index, audit=store, clock=clock, ids=ids),
         connectors=Connectors(

@@ -47,7 +47,6 @@ async def test_no_two_routes_are_for_the_same_requests() -> None:
         "/register",
         "/mcpx",
         "/redoc",
-        "/intent/int_1/evidence-bundle",
     ],
 )
 async def test_every_other_path_is_a_plain_404_in_json(path: str) -> None:

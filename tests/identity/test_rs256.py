@@ -143,3 +143,24 @@ def test_the_seal_hides_the_private_half(made: SealedKey) -> None:
     """The plain form would hold the modulus in clear."""
     modulus = jwt.PyJWK(made.public).key.public_numbers().n
     assert modulus.to_bytes(256, "big") not in made.sealed
+
+
+async def test_a_payload_that_stays_outside_is_signed_as_it_is(made: SealedKey) -> None:
+    """A detached JWS (RFC 7515, appendix F); put together again any library verifies it."""
+    signer = Rs256(KEY)
+    await signer.open("acme", made)
+    head, middle, signature = (await signer.attest(made.kid, b"{}", type_="evidence-bundle+jws")).split(".")
+    assert middle == ""
+    found = jwt.PyJWS().decode_complete(f"{head}.e30.{signature}", jwt.PyJWK(made.public), algorithms=["RS256"])
+    assert found["payload"] == b"{}"
+    assert found["header"] == {"alg": "RS256", "kid": made.kid, "typ": "evidence-bundle+jws"}
+
+
+async def test_no_payload_is_signed_as_a_token_or_by_a_key_that_is_not_held(made: SealedKey) -> None:
+    """Otherwise whoever has evidence made could have a token made."""
+    signer = Rs256(KEY)
+    with pytest.raises(SigningError, match="not open"):
+        await signer.attest(made.kid, b"{}", type_="evidence-bundle+jws")
+    await signer.open("acme", made)
+    with pytest.raises(SigningError, match="no authority token"):
+        await signer.attest(made.kid, b"{}", type_="authority+jwt")

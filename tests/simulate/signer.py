@@ -43,6 +43,10 @@ class QuickSigner(Rs256):
         self._fail()
         return super().sign(kid, claims)
 
+    def attest(self, kid: str, payload: bytes, *, type_: str) -> Awaitable[str]:
+        self._fail()
+        return super().attest(kid, payload, type_=type_)
+
     def holds(self, kid: str) -> bool:
         return kid in self._keys
 

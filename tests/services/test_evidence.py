@@ -1,0 +1,277 @@
+"""A bundle is whole, proved and signed, or there is none."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.core.audit.canonical import canonical
+from gateway.core.intent.taxonomy import TAXONOMY
+from gateway.core.principal import Principal, Role, Scope
+from gateway.core.switches import SwitchKind
+from gateway.errors import Forbidden, NotFound, SigningError, StoreError, Unavailable
+from gateway.ports import StateRow
+from gateway.services import evidence as module
+from gateway.services.evidence import Evidence, Issued
+from gateway.services.evidence_secret import EvidenceSecrets
+from gateway.services.inclusion import Inclusion
+from gateway.services.operator import operator
+from gateway.services.recorded import Recorded
+from gateway.store.sealing import Sealer
+from intended.evidence import Report, verify
+from intended.evidence.keys import key_of
+from tests.services.leasing import HUMAN, call, granted
+from tests.services.leasing import world as leasing
+from tests.services.submitting import ASK, DENY, DEPLOY, KEY, approve
+from tests.simulate.chain import MemoryChain
+from tests.simulate.index import MemoryIndex
+from tests.simulate.upstream import FakeUpstream
+from tests.simulate.world import ALLOW_ALL, World, bundle, tool
+
+AUDITOR = Principal(tenant="default", agent="", credential="key_9", scopes=frozenset({Scope.AUDIT_READ}))
+CONDITION = ALLOW_ALL.replace("effect: allow", "effect: allow\n    when: args.repo == 'acme/frontend'")
+
+
+class Made:
+    """Evidence over a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        own: Any = {"audit": world.store, "state": world.store, "clock": world.clock, "ids": world.ids}
+        index = MemoryIndex(world.store)
+        self.compiled: list[Any] = []
+        self.secrets = EvidenceSecrets(**own, vault=Sealer(b"k" * 32))
+        self.service = Evidence(
+            reader=world.store,
+            state=world.store,
+            index=index,
+            inclusion=Inclusion(reader=world.store, rows=MemoryChain(world.store)),
+            recorded=Recorded(index=index, policies=world.policies, compiled=self._compile),
+            tokens=world.tokens,
+            secrets=self.secrets,
+            taxonomy=TAXONOMY,
+            clock=world.clock,
+            issued=Issued(issuer="us", version="1"),
+        )
+
+    async def _compile(self, files: Any) -> None:
+        self.compiled.append(files)
+
+    async def bundle(self, intent_id: str) -> dict[str, Any]:
+        raw = await self.service.bundle(AUDITOR, intent_id)
+        found: dict[str, Any] = orjson.loads(raw)
+        assert canonical(found) == raw
+        report = await self.report(found)
+        assert report.trusted, report.failed
+        return found
+
+    async def report(self, found: dict[str, Any]) -> Report:
+        keys = [key_of(one) for one in self.world.tokens.checkable("default")["keys"]]
+        return verify(orjson.dumps(found), keys=keys, secret=(await self.secrets.current("default")).text)
+
+
+def types(entries: list[dict[str, Any]]) -> list[str]:
+    return [orjson.loads(one["content"])["type"] for one in entries]
+
+
+async def test_a_bundle_holds_everything_on_record_of_the_intent() -> None:
+    """What was asked, who said yes, that the token was handed out; proved, and recomputed from the input."""
+    made = Made(World(policy=ASK))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    await approve(made.world, record)
+    await made.world.intents.show(KEY, record.id)
+    found = await made.bundle(record.id)
+    assert types(found["entries"]) == ["call.decided", "approval.resolved", "call.decided", "token.issued"]
+    assert (found["status"], found["complete"], found["entryCount"]) == ("approved", True, 4)
+    assert found["decision"]["reason"] == "approved"
+    assert [one["from"] for one in found["recomputed"]] == ["input", "input"]
+    assert found["gateway"] == {"issuer": "us", "version": "1"}
+    assert "ps_1" in found["entries"][1]["body"]
+
+
+async def test_what_waits_for_a_human_is_not_complete() -> None:
+    """It is a bundle of what there is, and says so."""
+    made = Made(World(policy=ASK))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    found = await made.bundle(record.id)
+    assert (found["status"], found["complete"]) == ("pending", False)
+
+
+async def test_a_denial_is_evidence_too() -> None:
+    """Above all that."""
+    made = Made(World(policy=DENY))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    assert (await made.bundle(record.id))["decision"]["effect"] == "DENY"
+
+
+async def test_the_first_bundle_covers_the_making_of_its_secret() -> None:
+    """That is an entry of the chain, and the checkpoint comes after it."""
+    made = Made(World(policy=DENY))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    size, _ = await made.world.store.head("default")
+    for _ in range(2):
+        assert (await made.bundle(record.id))["checkpoint"]["treeSize"] == size + 1
+
+
+async def test_no_argument_is_in_it_that_was_not_shown_before() -> None:
+    """Bundles leave the house."""
+    world = World(policy=DENY, show_arguments=False)
+    made = Made(world)
+    record = (await world.intents.submit(KEY, DEPLOY)).record
+    raw = await made.service.bundle(AUDITOR, record.id)
+    assert b"acme/frontend" not in raw
+    assert (await made.bundle(record.id))["recomputed"][0]["from"] == "input"
+
+
+async def test_without_the_input_a_verdict_follows_from_its_conditions() -> None:
+    """And says that it does, and why (contract, section 4)."""
+    made = Made(World(policy=CONDITION))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    chain = made.world.store._chains["default"]
+    chain[:] = [replace(one, evaluation_input=None) for one in chain]
+    [told] = (await made.bundle(record.id))["recomputed"]
+    problem = "the evaluation input is no longer kept"
+    assert told.pop("seq") == chain[-2].seq
+    assert told == {"from": "conditions", "result": "same", "problem": problem, "differences": []}
+
+
+async def test_what_rests_on_no_condition_is_not_made_again_without_its_input() -> None:
+    """A switch that was thrown then is no rule."""
+    made = Made(World())
+    await made.world.switches.throw(operator("default"), SwitchKind.TENANT, "default", reason="stop")
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    assert (await made.bundle(record.id))["recomputed"][0]["result"] == "same"
+    chain = made.world.store._chains["default"]
+    chain[:] = [replace(one, evaluation_input=None) for one in chain]
+    [told] = (await made.bundle(record.id))["recomputed"]
+    assert (told["from"], told["result"]) == ("", "not possible")
+
+
+async def test_a_verdict_that_does_not_follow_is_told_and_fails() -> None:
+    """By this gateway's own recomputation, or by the ladder over what was recorded."""
+    made = Made(World())
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    later = bundle(DENY)
+    before = made.world.policies.bundle
+    made.world.policies.bundle = replace(later, digest=before.digest)
+    found = orjson.loads(await made.service.bundle(AUDITOR, record.id))
+    assert found["recomputed"][0]["result"] == "different"
+    assert "effect" in found["recomputed"][0]["differences"]
+    assert [one.name for one in (await made.report(found)).failed] == ["recomputed"]
+
+
+async def test_what_conditions_do_not_give_is_told_as_different(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of what differs, never a value."""
+    made = Made(World())
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    chain = made.world.store._chains["default"]
+    chain[:] = [replace(one, evaluation_input=None) for one in chain]
+    monkeypatch.setattr(module, "rejudge", lambda entry, body: ("DENY", "no-rule", 10))
+    found = orjson.loads(await made.service.bundle(AUDITOR, record.id))
+    assert found["recomputed"][0]["differences"] == ["effect", "reason", "rung"]
+
+
+async def test_a_tool_call_is_made_again_with_the_tool_of_its_time() -> None:
+    """Its definition is on record under its pin, in the gateway's own chain."""
+    notes = tool("search_notes", description="Search the notes.")
+    made = Made(World(upstreams=[FakeUpstream(tools=[notes])]))
+    await made.world.call("search_notes", {"q": "x"})
+    found = await made.bundle(made.world.judged[-1].intent_id)
+    assert types(found["entries"]) == ["call.decided", "call.completed"]
+    assert found["recomputed"][0]["from"] == "input"
+
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_leased_call_brings_the_yes_that_it_rests_on() -> None:
+    """A human allowed it with another call: whoever checks wants to see who."""
+    made = Made(leasing())
+    lease = await granted(made.world)
+    await call(made.world, 7)
+    found = await made.bundle(made.world.judged[-1].intent_id)
+    assert found["decision"]["reason"] == "leased"
+    assert types(found["cited"]) == ["lease.granted"]
+    assert orjson.loads(found["cited"][0]["body"])["leaseId"] == lease
+    own = await made.bundle(made.world.judged[0].intent_id)
+    assert (own["cited"], "lease.granted" in types(own["entries"])) == ([], True)
+
+
+async def test_a_lease_whose_rows_are_gone_is_still_found() -> None:
+    """They go thirty days after its end; the chain keeps where it was granted."""
+    made = Made(leasing())
+    lease = await granted(made.world)
+    await call(made.world, 7)
+    intent = made.world.judged[-1].intent_id
+    await made.world.leases.revoke(HUMAN, lease, reason="over")
+    made.world.clock.advance(60 * 86_400)
+    await made.world.retention.round()
+    assert made.world.store.row("default", f"lease:{lease}") is None
+    assert types((await made.bundle(intent))["cited"]) == ["lease.granted", "lease.ended"]
+
+
+async def test_a_lease_of_which_nothing_is_known_is_missed_by_whoever_checks() -> None:
+    """A bundle without it is honest, and does not pass."""
+    made = Made(leasing())
+    lease = await granted(made.world)
+    await call(made.world, 7)
+    del made.world.store._rows["default", f"lease:{lease}"]
+    found = orjson.loads(await made.service.bundle(AUDITOR, made.world.judged[-1].intent_id))
+    assert found["cited"] == []
+    assert [one.name for one in (await made.report(found)).failed] == ["cited"]
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+async def test_who_may_not_read_the_audit_gets_none() -> None:
+    """Nor anybody of another tenant, for whom there is no such intent."""
+    made = Made(World())
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    with pytest.raises(Forbidden):
+        await made.service.bundle(KEY, record.id)
+    foreign = Principal(tenant="other", agent="", credential="key_4", role=Role.ADMIN, scopes=frozenset(Scope))
+    for who, intent in ((foreign, record.id), (AUDITOR, "int_unknown"), (AUDITOR, "")):
+        before = len(made.world.store.drafts)
+        with pytest.raises(NotFound):
+            await made.service.bundle(who, intent)
+        assert len(made.world.store.drafts) == before, "a question for nothing makes neither secret nor key"
+
+
+async def test_what_is_not_as_it_was_recorded_is_not_vouched_for() -> None:
+    """A body that somebody changed, or an entry: no signature is set under it."""
+    for change in ({"body": b"{}"}, {"salt": b"x" * 16}):
+        made = Made(World())
+        record = (await made.world.intents.submit(KEY, DEPLOY)).record
+        chain = made.world.store._chains["default"]
+        place = next(at for at, one in enumerate(chain) if record.id.encode() in one.content)
+        good = chain[place]
+        await made.bundle(record.id)
+        bad = replace(good, **change)  # type: ignore[arg-type]
+        if "salt" in change:
+            chain[place] = bad
+            with pytest.raises(Unavailable, match="is not what the audit chain has"):
+                await made.service.bundle(AUDITOR, record.id)
+        else:
+            chain[place] = replace(bad, body=good.body + b" ")
+            with pytest.raises(Unavailable, match="is not what the audit chain has"):
+                await made.service.bundle(AUDITOR, record.id)
+
+
+async def test_nothing_is_handed_out_that_is_not_signed() -> None:
+    """Without key, secret or store there is no half of a bundle."""
+    made = Made(World())
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    made.world.signer.broken = "no signer"
+    with pytest.raises(SigningError):
+        await made.service.bundle(AUDITOR, record.id)
+    made.world.signer.broken = ""
+    made.world.store.unreadable = "down"
+    with pytest.raises(StoreError):
+        await made.service.bundle(AUDITOR, record.id)
+    made.world.store.unreadable = ""
+    row = made.world.store._rows["default", "evidence-secret"]
+    made.world.store._rows["default", "evidence-secret"] = StateRow(key=row.key, version=row.version, value=b"{}")
+    with pytest.raises(StoreError):
+        await made.service.bundle(AUDITOR, record.id)
