@@ -37,7 +37,7 @@ def listed_lines(rows: Sequence[Shown], *, width: int) -> list[str]:
         parts = [row["id"], row["status"], visible(row["agent"]), visible(row.get("target") or "")]
         alike = row.get("groupSize") or 1
         parts += [f"until {row['expiresAt'][11:16]}Z" if row["status"] == "pending" else row["expiresAt"][:10]]
-        parts += [f"({alike} alike)"] if alike > 1 else []
+        parts += [f"{alike} alike"] if alike > 1 else []
         for indent, text in (("", "  ".join(filter(None, parts))), (_INDENT, visible(str(row["reason"])))):
             lines += textwrap.wrap(
                 text, width, initial_indent=indent, subsequent_indent=_INDENT, break_on_hyphens=False

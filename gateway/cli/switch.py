@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
+from shlex import quote
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -71,8 +72,9 @@ def throw(
         _warn_of_strangers(place)
     thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}), begins=True)
     show([thrown], output, COLUMNS)
+    folder = "" if place.data is None else f" --data {quote(str(place.data))}"
     where = "" if kind is Kind.tenant or place.tenant == options.DEFAULT_TENANT else f" --tenant {place.tenant}"
-    release = f"intended switch release {kind} {thrown['name']}{where} --reason ..."
+    release = f"intended switch release {kind} {thrown['name']}{where}{folder} --reason ..."
     say(f"{kind} {thrown['name']} is stopped; `{release}` lets it go")
 
 

@@ -107,7 +107,7 @@ def test_a_list_for_people_tells_approvals_apart_at_any_width() -> None:
     row |= {"expiresAt": "2026-11-22T18:31:38.683Z", "reason": "Deleting needs\x1b a human."}
     closed = row | {"status": "approved", "target": "", "groupSize": 1, "reason": "No."}
     assert listed_lines([row, closed], width=80) == [
-        "apr_1  pending  bot  files/write  until 18:31Z  (3 alike)",
+        "apr_1  pending  bot  files/write  until 18:31Z  3 alike",
         "    Deleting needs\\u001b a human.",
         "apr_1  approved  bot  2026-11-22",
         "    No.",
@@ -115,7 +115,7 @@ def test_a_list_for_people_tells_approvals_apart_at_any_width() -> None:
     assert listed_lines([row], width=30) == [
         "apr_1  pending  bot",
         "    files/write  until 18:31Z",
-        "    (3 alike)",
+        "    3 alike",
         "    Deleting needs\\u001b a",
         "    human.",
     ]

@@ -57,7 +57,10 @@ def test_what_is_meant_is_stopped_and_let_go(
     ]
     assert (thrown.stdout, released.stdout) == (ROW, ROW)
     place = " --tenant acme" if tenant == "acme" and words[0] != "tenant" else ""
-    assert f"`intended switch release {words[0]} {BOT['name']}{place} --reason ...` lets it go" in thrown.stderr
+    assert (
+        f"`intended switch release {words[0]} {BOT['name']}{place} --data {tmp_path}/data --reason ...` lets it go"
+        in thrown.stderr
+    )
     assert "is not stopped any more" in released.stderr
     assert {(one.role, one.bound, Scope.APPROVALS_WRITE in one.scopes) for one in asked.principals} == {
         (Role.ADMIN, False, True)
