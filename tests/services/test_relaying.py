@@ -10,10 +10,10 @@ from gateway.core.methods import BY_UPSTREAM
 from gateway.core.principal import Principal, Role
 from gateway.core.refusal import DECISION_META
 from gateway.ports import Relay
+from gateway.ports.silence import SilentRelay
 from gateway.services import relaying as module
 from gateway.services.conversation import Conversation
 from gateway.services.relaying import declared
-from gateway.services.silence import SilentRelay
 from tests.simulate.upstream import FakeUpstream, Received
 from tests.simulate.world import ALLOW_ALL, FakeCaller, World, tool
 
