@@ -19,7 +19,7 @@ def demo(
     ci: Annotated[bool, typer.Option("--ci", help="Print JSON and end: exit 0 only if everything was seen.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; a free one if it is taken.")] = 8787,
 ) -> None:
-    """Show three decisions on a bundled server, then keep serving it."""
+    """Show three decisions on a bundled server; keep serving it."""
     import anyio
 
     from gateway.telemetry.logging import configure_logging
@@ -63,6 +63,7 @@ def _lines(stage: "Stage") -> list[str]:
         "",
         "  Still serving. Try:",
         f"    claude mcp add --transport http intended {stage.url}",
+        f"    {typed()} approvals watch --data {stage.data}",
         f"    {typed()} audit tail --data {stage.data}",
         f'    {typed()} eval files.read \'{{"path": "../../etc/shadow"}}\'',
         "  ctrl-c to stop",

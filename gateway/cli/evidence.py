@@ -79,7 +79,10 @@ def verify(
 @secret.command("show")
 @placed
 def show(place: Place, output: FormatOption = Format.TABLE) -> None:
-    """Print the secret in force, once; after that only a rotation gives one."""
+    """Print the secret in force, once.
+
+    After that only a rotation gives one.
+    """
     _tell(administer(place, lambda gateway: gateway.post("/evidence/secret/show", {}), begins=True), output)
 
 

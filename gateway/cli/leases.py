@@ -16,7 +16,7 @@ from gateway.core.visible import visible
 
 __all__ = ["app"]
 
-app = group("Leases: a yes to calls of one shape, for a number of them and a time.", acts_alone=True)
+app = group("Leases: a yes to calls of one shape, for some time.", acts_alone=True)
 
 COLUMNS = {
     "ID": "id",
@@ -60,7 +60,7 @@ def list_(
     lines: LinesOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """List the leases in force, newest first; also what `leases` alone does."""
+    """List the leases in force, newest first, as `leases` alone does."""
     _list(place, status, output, lines)
 
 

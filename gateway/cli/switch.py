@@ -19,7 +19,7 @@ from gateway.errors import GatewayError
 
 __all__ = ["app"]
 
-app = group("Kill switches: stop an agent, an upstream or the tenant at once.")
+app = group("Kill switches: stop agents, upstreams or the tenant at once.")
 
 COLUMNS = {"KIND": "kind", "NAME": "name", "SINCE": "since", "BY": "by", "REASON": "reason"}
 

@@ -261,3 +261,11 @@ def test_a_command_that_tells_its_statuses_tells_those_of_the_page(name: str) ->
     told = re.search(r"exit ([0-9, or]+)", help_text(*name.split()))
     assert told is not None
     assert {int(one) for one in re.findall(r"\d+", told[1])} <= set(Exit)
+
+
+@pytest.mark.parametrize("path", ["", *sorted({name.rpartition(" ")[0] for name in COMMANDS} - {""})])
+def test_a_list_of_commands_fits_an_ordinary_terminal(path: str) -> None:
+    """A sentence that ends in an ellipsis says nothing."""
+    done = CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": "80"})
+    listed = done.stdout.partition("Commands:")[2].splitlines()
+    assert [line for line in listed if line.endswith("...")] == []
