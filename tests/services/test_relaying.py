@@ -327,7 +327,7 @@ async def test_the_agents_progress_is_awaited_only_while_it_is_asked() -> None:
 
 
 async def test_the_gateways_own_requests_have_a_relay_that_answers_nothing() -> None:
-    """Kept under this name for whoever relays to nobody (`services/silence.py`)."""
+    """Kept under this name for whoever relays to nobody (`ports/silence.py`)."""
     assert await SilentRelay().request("roots/list", {}) == {"error": {"code": -32601, "message": "Method not found"}}
 
 
