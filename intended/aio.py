@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import httpx
 
-from intended import endpoints
+from intended import bundles, endpoints
 from intended.budgets import BudgetAccount, BudgetStatement
 from intended.endpoints import Call
 from intended.errors import ServiceUnavailableError
@@ -295,6 +295,14 @@ class AsyncIntendedClient:
     async def verify_chain(self, tenant_id: str | None = None) -> ChainReport:
         """Have the hash chain of the audit trail checked; the report names each break point."""
         return await self._run(endpoints.verify_chain(tenant_id))
+
+    async def evidence_bundle(self, intent_id: str) -> Mapping[str, Any]:
+        """Return the evidence bundle of an intent: to be kept as JSON, and checked by `intended.evidence`."""
+        return await self._run(bundles.evidence_bundle(intent_id))
+
+    async def evidence_keys(self) -> Mapping[str, Any]:
+        """Return the public keys, as a JWK set, that the tenant's evidence is checked with."""
+        return await self._run(bundles.evidence_keys())
 
     async def query_audit(
         self,

@@ -139,7 +139,9 @@ def _ref() -> Iterator[Row]:
         yield from table(
             "endpoint", REF, first, last, name=ENDPOINT, test=SHAPES + "test_an_endpoint_of_the_reference_answers"
         )
-    yield from table("endpoint", REF, 59, 59, name=ENDPOINT, waits="evidence")
+    yield from table(
+        "endpoint", REF, 59, 59, name=ENDPOINT, test=HERE + "test_evidence.py::test_a_bundle_is_downloaded_and_checked"
+    )
     yield from block("body/intent", REF, 86, 94, test=SHAPES + "test_the_decision_of_the_reference")
     yield from block("answer/decision", REF, 97, 108, test=SHAPES + "test_the_decision_of_the_reference")
     yield from block("npm/gateway", REF, 117, 117, outside="npm packages")

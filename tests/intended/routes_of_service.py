@@ -153,6 +153,21 @@ SERVICE_ROUTES = (
         expected=("k2", "t"),
     ),
     Route(
+        method="evidence_bundle",
+        arguments=("int_1",),
+        sends="GET /intent/int_1/evidence-bundle",
+        answer={"entries": [{"seq": 1}], "signature": "s"},
+        found=lambda bundle: (bundle["entries"], bundle["signature"]),
+        expected=([{"seq": 1}], "s"),
+    ),
+    Route(
+        method="evidence_keys",
+        sends="GET /evidence/keys",
+        answer={"keys": [{"kty": "RSA"}]},
+        found=lambda keys: keys["keys"],
+        expected=[{"kty": "RSA"}],
+    ),
+    Route(
         method="jwks",
         sends="GET /.well-known/jwks/tenant123.json",
         answer={"keys": [{"kty": "RSA"}]},
