@@ -55,6 +55,9 @@ SAME: Final = "same"
 DIFFERENT: Final = "different"
 NOT_POSSIBLE: Final = "not possible"
 
+ATTEMPTS: Final = 3
+"""At a moment in which no entry is added to the intent between two reads."""
+
 _OF_A_LEASE: Final = frozenset({EntryType.LEASE_GRANTED, EntryType.LEASE_ENDED})
 
 
@@ -110,9 +113,7 @@ class Evidence:
         # Either may be made now, in an entry of its own: before the checkpoint, so that this bundle covers it.
         secret = await self._secrets.current(tenant)
         key = await self._tokens.key_for_evidence(tenant)
-        entries = await self._reader.by_intent(tenant, intent_id)
-        cited = await self._cited(tenant, entries)
-        proven = await self._inclusion.prove(tenant, [one.seq for one in (*entries, *cited)])
+        entries, cited, proven = await self._gathered(tenant, intent_id)
         made = timestamp(self._clock.now())
         checkpoint = checkpoint_statement(tenant, proven.checkpoint, made=made)
         checkpoint[SIGNATURE] = await self._tokens.attest(key, canonical(checkpoint), type_=CHECKPOINT_TYPE)
@@ -136,6 +137,23 @@ class Evidence:
         document = authenticated(statement(told), secret.text)
         document[SIGNATURE] = await self._tokens.attest(key, canonical(document), type_=BUNDLE_TYPE)
         return canonical(document)
+
+    async def _gathered(
+        self, tenant: str, intent_id: str
+    ) -> tuple[Sequence[StoredEntry], Sequence[StoredEntry], Proven]:
+        """Return all entries of the intent that the checkpoint covers, what they rest on, and the proofs.
+
+        One that was appended after they were read and before the checkpoint would be missing from both.
+        """
+        for _ in range(ATTEMPTS):
+            entries = await self._reader.by_intent(tenant, intent_id)
+            cited = await self._cited(tenant, entries)
+            proven = await self._inclusion.prove(tenant, [one.seq for one in (*entries, *cited)])
+            now = await self._reader.by_intent(tenant, intent_id)
+            covered = [one.seq for one in now if one.seq <= proven.checkpoint.size]
+            if covered == [one.seq for one in entries]:
+                return entries, cited, proven
+        raise Unavailable("The intent is changing at this moment; try again.")
 
     async def _cited(self, tenant: str, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
         """Return the entries of the leases that decisions rest on, but those that are the intent's own."""

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from gateway.core.audit.canonical import canonical
+from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.switches import SwitchKind
@@ -26,6 +27,7 @@ from tests.services.leasing import world as leasing
 from tests.services.submitting import ASK, DENY, DEPLOY, KEY, approve
 from tests.simulate.chain import MemoryChain
 from tests.simulate.index import MemoryIndex
+from tests.simulate.store import MemoryStore
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, World, bundle, tool
 
@@ -180,6 +182,42 @@ async def test_a_tool_call_is_made_again_with_the_tool_of_its_time() -> None:
     found = await made.bundle(made.world.judged[-1].intent_id)
     assert types(found["entries"]) == ["call.decided", "call.completed"]
     assert found["recomputed"][0]["from"] == "input"
+
+
+class Hasty(MemoryStore):
+    """Adds an entry to an intent, `times` times, just before the head of its chain is read."""
+
+    intent = ""
+    times = 0
+
+    async def head(self, tenant: str) -> tuple[int, bytes]:
+        if self.times:
+            self.times -= 1
+            await self.append(
+                EntryDraft(
+                    tenant=tenant,
+                    id=f"evt_late_{self.times}",
+                    type=EntryType.CALL_REPLAYED,
+                    time="2026-01-01T00:00:00.000Z",
+                    intent_id=self.intent,
+                )
+            )
+        return await super().head(tenant)
+
+
+async def test_a_checkpoint_covers_no_entry_of_the_intent_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That there are so many and no more is signed: it must be so also while more are added."""
+    monkeypatch.setattr("tests.simulate.world.MemoryStore", Hasty)
+    made = Made(World())
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    store = made.world.store
+    assert isinstance(store, Hasty)
+    store.intent, store.times = record.id, 2
+    found = await made.bundle(record.id)
+    assert types(found["entries"]) == ["call.decided", "call.replayed", "call.replayed"]
+    store.times = 99
+    with pytest.raises(Unavailable, match="changing"):
+        await made.service.bundle(AUDITOR, record.id)
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------
