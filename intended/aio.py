@@ -296,11 +296,11 @@ class AsyncIntendedClient:
         """Have the hash chain of the audit trail checked; the report names each break point."""
         return await self._run(endpoints.verify_chain(tenant_id))
 
-    async def evidence_bundle(self, intent_id: str) -> Mapping[str, Any]:
+    async def evidence_bundle(self, intent_id: str) -> dict[str, Any]:
         """Return the evidence bundle of an intent: to be kept as JSON, and checked by `intended.evidence`."""
         return await self._run(bundles.evidence_bundle(intent_id))
 
-    async def evidence_keys(self) -> Mapping[str, Any]:
+    async def evidence_keys(self) -> dict[str, Any]:
         """Return the public keys, as a JWK set, that the tenant's evidence is checked with."""
         return await self._run(bundles.evidence_keys())
 

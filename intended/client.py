@@ -299,11 +299,11 @@ class IntendedClient:
         """Have the hash chain of the audit trail checked; the report names each break point."""
         return self._run(endpoints.verify_chain(tenant_id))
 
-    def evidence_bundle(self, intent_id: str) -> Mapping[str, Any]:
+    def evidence_bundle(self, intent_id: str) -> dict[str, Any]:
         """Return the evidence bundle of an intent: to be kept as JSON, and checked by `intended.evidence`."""
         return self._run(bundles.evidence_bundle(intent_id))
 
-    def evidence_keys(self) -> Mapping[str, Any]:
+    def evidence_keys(self) -> dict[str, Any]:
         """Return the public keys, as a JWK set, that the tenant's evidence is checked with."""
         return self._run(bundles.evidence_keys())
 

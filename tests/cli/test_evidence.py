@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
 from gateway.core.audit.canonical import canonical
+from gateway.errors import NotFound, StateConflict
 from tests.cli.desk import Asked, command, desk
 from tests.simulate.evidence import Made, evidence_of
 
@@ -115,3 +116,26 @@ def test_what_cannot_be_checked_with_is_said(folder: Path) -> None:
     ):
         done = check(*given)
         assert (done.exit_code, why in done.stderr) == (2, True), done.stderr
+
+
+def test_a_store_without_a_gateway_gives_evidence_too(tmp_path: Path) -> None:
+    """The very commands of the page, on what a gateway left behind."""
+    intent = evidence_of(tmp_path).ids["ESCALATE"]
+    bundle, keys, chain = (str(tmp_path / name) for name in ("evidence.json", "keys.json", "chain.jsonl"))
+    for arguments in (
+        ("evidence", "export", intent, "--tenant", "acme", "--out", bundle),
+        ("evidence", "keys", "--tenant", "acme", "--out", keys),
+        ("audit", "export", "--tenant", "acme", "--out", chain),
+    ):
+        done = command(tmp_path, *arguments)
+        assert done.exit_code == 0, done.output
+    assert check(bundle, "--key", keys, "--export", chain).exit_code == 0
+    rotated = command(tmp_path, "evidence", "secret", "rotate", "--tenant", "acme")
+    (tmp_path / "secret").write_text(rotated.stdout)
+    old = check(bundle, "--secret-file", str(tmp_path / "secret"))
+    assert (old.exit_code, "NOT VALID: hmac" in old.stderr) == (4, True)
+    assert command(tmp_path, "evidence", "export", intent, "--tenant", "acme", "--out", bundle).exit_code == 0
+    assert check(bundle, "--secret-file", str(tmp_path / "secret")).exit_code == 0
+    unknown = command(tmp_path, "evidence", "export", "int_unknown", "--tenant", "acme")
+    again = command(tmp_path, "evidence", "secret", "show", "--tenant", "acme")
+    assert (type(unknown.exception), type(again.exception)) == (NotFound, StateConflict)

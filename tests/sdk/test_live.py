@@ -1,6 +1,7 @@
 """Every method of the client against a running service: what it answers is what our types hold."""
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from intended import (
     NotFoundError,
     ValidationError,
 )
+from intended.evidence import verify
+from intended.evidence.keys import key_of
 from tests.documents.live import Service
 
 TENANT = "tenant-a"
@@ -142,6 +145,18 @@ def test_audit(make: Make) -> None:
     assert report.valid
     assert verdict.valid
     assert verdict.event_count >= report.event_count > 0
+
+
+def test_evidence(make: Make) -> None:
+    """What the client returns is checked as it is, after any JSON library wrote it."""
+    client = make()
+    decided = client.submit_intent(action="search notes", actor="sdk-agent", metadata=METADATA)
+    bundle, keys = client.evidence_bundle(decided.intent_id), client.evidence_keys()
+    report = verify(json.dumps(bundle, indent=2).encode(), keys=[key_of(one) for one in keys["keys"]])
+    assert report.trusted, report.failed
+    assert report.intent_id == decided.intent_id
+    with pytest.raises(NotFoundError):
+        client.evidence_bundle("int_unknown")
 
 
 def test_thresholds(make: Make) -> None:
