@@ -18,7 +18,7 @@ class Exit(IntEnum):
     INVALID = 3
     """The configuration or a policy cannot be used."""
     FAILED = 4
-    """Policy cases failed, or the audit store is refused or its chain broken."""
+    """Policy cases failed, the audit store is refused or its chain broken, or an evidence bundle is not verified."""
     UNREACHABLE = 5
     """The gateway or an upstream did not answer."""
     REFUSED = 6
