@@ -8,8 +8,8 @@ are called from different tasks and no nursery spans both.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import anyio
 
@@ -112,10 +112,10 @@ class HttpSession:
 
     # --- messages ---
 
-    def request(self, outbound: Outbound, relay: Relay) -> Coroutine[Any, Any, JsonObject]:
-        """Send one request, return its answer; see the port. Not a coroutine itself: that is a step for each wait."""
+    async def request(self, outbound: Outbound, relay: Relay) -> JsonObject:
+        """Send one request, return its answer; see the port."""
         self._check_open()
-        return self._request(outbound, relay)
+        return await self._request(outbound, relay)
 
     async def notify(self, method: str, params: JsonObject) -> None:
         """Send one notification; progress on nothing that was asked, and cancellations by foreign ids, end here."""
