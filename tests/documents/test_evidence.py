@@ -6,9 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import jsonschema
 import pytest
+from mcp import Client
 
+from gateway.app import Gateway
+from gateway.demo.upstream import DemoUpstream, running
+from gateway.services.audit_query import export
+from gateway.services.operator import operator
+from gateway.serving import serving
+from gateway.settings import HoldSettings, Settings, UpstreamSettings
+from intended.evidence import verify
+from intended.evidence.keys import key_of
 from tests.documents.evidence import PAGE, schema_text
 from tests.documents.live import Service, environment
 from tests.documents.rows import Row, rows_of
@@ -79,3 +89,42 @@ def test_a_bundle_has_the_schema_of_the_page(service: Service) -> None:
             jsonschema.validate(client.get(f"/v1/intent/{intent}/evidence-bundle").json(), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({}, schema)
+
+
+async def test_calls_by_mcp_are_evidence_too(tmp_path: Path) -> None:
+    """The demo's calls: one that is allowed, one denied, one that a human allows; against the whole chain."""
+    by = operator("default")
+    refund = {"amount": 900, "to": "ACME"}
+    async with running(DemoUpstream()) as url:
+        settings = Settings(
+            port=0,
+            data=tmp_path / "data",
+            state=tmp_path / "state",
+            holds=HoldSettings(leg_s=0),
+            upstreams={"default": UpstreamSettings(url=url)},
+        )
+        async with (
+            Gateway.open(settings) as gateway,
+            serving(gateway, settings) as served,
+            Client(f"{served.url}/mcp") as client,
+        ):
+            await client.call_tool("notes.search", {"q": "invoice"})
+            await client.call_tool("files.delete", {"path": "/etc/passwd"})
+            await client.call_tool("payments.refund", refund)
+            [listed] = (await gateway.known.approval_list.list(by, page=1, page_size=10)).items
+            await gateway.known.approvals.resolve(by, approval_id=listed.approval.id, approve=True, rationale="agreed")
+            await client.call_tool("payments.refund", refund)
+            decided = [one async for one in gateway._store.read("default")]
+            intents = dict.fromkeys(json.loads(one.content)["intentId"] for one in decided)
+            local = httpx.ASGITransport(gateway.operator)
+            async with httpx.AsyncClient(transport=local, base_url="http://localhost") as at:
+                asked = {"headers": {"x-tenant-id": "default"}}
+                bundles = [(await at.get(f"/intent/{one}/evidence-bundle", **asked)).content for one in intents if one]
+            lines = [line async for line in export(gateway._store, "default")]
+            keys = [key_of(one) for one in gateway.known.tokens.checkable("default")["keys"]]
+    reasons = []
+    for raw in bundles:
+        report = verify(raw, keys=keys, export=lines)
+        assert report.trusted, report.failed
+        reasons.append(json.loads(raw)["decision"]["reason"])
+    assert reasons == ["policy-allow", "policy-deny", "approved"]
