@@ -165,10 +165,10 @@ class Enforcement:
                     outcome = await self._forwarding.forward(judged, forward, presence, shield)
                 else:
                     outcome = await self._prepared(judged, forward, presence, shield, prepare)
+            return outcome
         finally:
             if entered:
                 self._in_flight.leave(principal, call.upstream)
-        return outcome
 
     async def _prepared(
         self,
