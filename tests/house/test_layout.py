@@ -1,5 +1,6 @@
 """The rooms of the house: each module has its test beside it, none grows without bound, no machine shows."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -85,6 +86,20 @@ def test_no_test_module_outgrows_its_reader() -> None:
         if (lines := len(path.read_text().splitlines())) > LINES
     }
     assert set(long) == TEST_TABLES, long
+
+
+def test_a_constant_is_given_its_value_once() -> None:
+    """The second of two replaces the first without a word: a bound then holds for what it was not made for."""
+    found = []
+    for path in modules():
+        once: set[str] = set()
+        for line in ast.parse((ROOT / path).read_text()).body:
+            targets = line.targets if isinstance(line, ast.Assign) else []
+            targets += [line.target] if isinstance(line, ast.AnnAssign) else []
+            names = [one.id for one in targets if isinstance(one, ast.Name)]
+            found += [f"{path}:{line.lineno} {name}" for name in names if name in once]
+            once.update(names)
+    assert found == []
 
 
 def test_every_package_says_what_it_is() -> None:

@@ -38,7 +38,7 @@ METHOD_TYPES = {
 CHOICES = ("accept", "decline", "cancel")
 """What a person does with a form (elicitation, `action`)."""
 
-CACHED_TOOLS = 4096
+CACHED_SETTLED = 4096
 """Pairs of tool and mapping of which it is remembered what they settle."""
 
 CACHED_TOOLS = 1024
@@ -177,7 +177,7 @@ def settled_method(method: str, taxonomy: Taxonomy, inside: tuple[str, ...]) -> 
     )
 
 
-@lru_cache(maxsize=CACHED_TOOLS)
+@lru_cache(maxsize=CACHED_SETTLED)
 def settled_tool(definition: Definition, review: Review, mappings: Mappings, inside: tuple[str, ...]) -> Settled:
     """Return what is settled of a tool under an operator's mappings."""
     mapping, stale = find_mapping(definition, mappings.rows)
