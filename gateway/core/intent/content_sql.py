@@ -84,8 +84,7 @@ NO_SQL = SqlReading()
 
 
 def read_sql(text: str, *, expected: bool) -> SqlReading:
-    """Read folded text as SQL. `expected` is True where the argument is meant for SQL, so that less proof is "
-    "needed."""
+    """Read folded text as SQL. Where the argument is meant for SQL (`expected`) less proof is needed."""
     if not expected and not begins_plausibly(text):
         return NO_SQL
     if expected and CLIENT_COMMAND.match(text):

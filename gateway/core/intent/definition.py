@@ -143,8 +143,7 @@ def schema_properties(body: JsonObject) -> Mapping[str, JsonObject]:
 
 
 def from_name(reading: Reading, words: Sequence[str], selectors: Mapping[str, Mapping[str, EffectClass]]) -> Findings:
-    """Begin with the name, and with the values that the schema lists for what decides the effect: the gravest "
-    "counts."""
+    """Begin with the name, and with the gravest value that the schema lists for what decides the effect."""
     if reading.effect is not None:
         detail = f"'{reading.verb}' speaks for {reading.effect.value}"
         found = Findings(reading.effect, reading.strength, [Evidence(source="name", detail=detail)], [])

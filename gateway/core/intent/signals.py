@@ -92,8 +92,7 @@ _READ: Final = EffectClass.READ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
-    """What is known of the tool before its arguments: its effect, its domain, and the values that decide the "
-    "effect."""
+    """What is known of the tool before its arguments: its effect, its domain, and the values that decide the effect."""
 
     effect: EffectClass
     domain: str
@@ -108,8 +107,7 @@ class Prior:
 
 @dataclass(slots=True)
 class Signals:
-    """What the arguments have shown so far. `decided` is set by a listed value that settles what the name left "
-    "open."""
+    """What the arguments have shown so far. `decided` is set by a listed value that settles what the name left open."""
 
     factors: dict[str, RiskFactor] = field(default_factory=dict)
     effect: EffectClass | None = None
@@ -384,8 +382,7 @@ def smuggles_nothing(text: str) -> bool:
 def read_paths(
     signals: Signals, folded: str, name: ArgumentName, path: str, prior: Prior, *, prose: bool, stored: bool
 ) -> None:
-    """Look for protected paths. Prose may speak of them; a whole value that is one is one, unless it is only "
-    "stored."""
+    """Look for protected paths. Prose may speak of them; a whole value that is one counts, unless it is only stored."""
     if stored or (prose and not (looks_like_path(folded) or name.place)):
         return
     kind = system_path(folded)

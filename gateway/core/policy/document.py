@@ -15,7 +15,6 @@ from gateway.core.call import INTENT_METHOD
 from gateway.core.intent.model import EffectClass
 
 __all__ = [
-    "API_VERSION",
     "CONDITION_CHARS",
     "DEFAULT_METHODS",
     "GATED_METHODS",
@@ -35,8 +34,6 @@ __all__ = [
     "duration_s",
     "nearest",
 ]
-
-API_VERSION = "intended/v1"
 
 CONDITION_CHARS = 4096
 """Length of one condition: what is longer is a program, and the engine's parser recurses over it."""
@@ -72,10 +69,10 @@ URI_METHODS = frozenset({"resources/read", "resources/subscribe", "completion/co
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
-_EXPIRES_S = (60, 7 * 86_400)
-
 MAX_WINDOW_S = 31 * 86_400
-"""The longest window of a budget."""
+"""The longest window of a budget; no account need be kept for longer (`core/retention.py`)."""
+
+_EXPIRES_S = (60, 7 * 86_400)
 """An approval that is open for less than a minute cannot be given, one for over a week is forgotten."""
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
