@@ -4,7 +4,9 @@ Nothing here allows anything. Of what was spent the ladder itself is asked: woul
 when less of it counts? So no form of a condition has to be understood, and the time told is one at which the answer is
 another, as long as nothing more is spent and nothing else changes. A call that is denied whatever was spent has none.
 
-It costs a few more looks at the rules: some ten, and only where a call was denied after its budgets had been read.
+It costs a few more looks at the rules: some ten, and only where a call was denied after its budgets had been read. Each
+look goes through the call's arguments again, so that of large ones it is only said that asking again may help, not
+when: else an agent that has spent everything could make its denials cost ten times a decision.
 """
 
 from bisect import bisect_right
@@ -22,9 +24,16 @@ from gateway.core.decide import decide
 from gateway.core.decision import Decision, Effect, Reason
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
+from gateway.core.jsonvalue import JsonValue
 from gateway.core.policy.bundle import Budget
 
 __all__ = ["Respite", "respite"]
+
+LIGHT: Final = 500
+"""Keys, items and stretches of text in the arguments of a call whose time to come back is looked for: some 5 ms."""
+
+STRETCH_CHARS: Final = 32
+"""Of text, which costs as much as a key or an item."""
 
 _BY_RULES: Final = frozenset({Reason.POLICY_DENY, Reason.NO_RULE})
 
@@ -49,7 +58,7 @@ def respite(call: Call, intent: Intent, facts: Facts, decision: Decision) -> Res
     """Return when a denied call may be asked again; None where asking again is no use, or nobody knows.
 
     It may be that less is spent then and the call is denied all the same, for what a rule makes of the hour: then there
-    is a respite without a time.
+    is a respite without a time. So there is for a call whose arguments are too large to be looked through many times.
     """
     if decision.reason is Reason.CIRCUIT_OPEN and facts.stop is not None:
         return Respite(at=facts.stop.until, now=facts.now)
@@ -65,7 +74,7 @@ def respite(call: Call, intent: Intent, facts: Facts, decision: Decision) -> Res
 
     if denied(ends[-1], facts.now):
         return None
-    if denied(ends[-1], _moment(ends[-1])):
+    if not _is_light(call) or denied(ends[-1], _moment(ends[-1])):
         return Respite(at=None, now=facts.now)
     first, last = 0, len(ends) - 1
     while first < last:
@@ -75,6 +84,21 @@ def respite(call: Call, intent: Intent, facts: Facts, decision: Decision) -> Res
         else:
             last = middle
     return Respite(at=_moment(ends[last]), now=facts.now)
+
+
+def _is_light(call: Call) -> bool:
+    """Return whether a call's arguments are small enough to be looked through some ten times."""
+    left = LIGHT
+    stack: list[JsonValue] = [call.arguments, call.answers]
+    while stack and left >= 0:
+        one = stack.pop()
+        if isinstance(one, str):
+            left -= len(one) // STRETCH_CHARS
+        elif isinstance(one, dict | list):
+            left -= len(one)
+            if left >= 0:
+                stack.extend([*one, *one.values()] if isinstance(one, dict) else one)
+    return left >= 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,13 @@ WITHIN = rule("within", when="budget.refunds + double(args.amount) <= 10.0")
 FAST = rule("fast", "deny", "count.calls >= 3")
 
 
-def call(amount: float = 1) -> Call:
-    arguments = {"amount": amount}
+def call(arguments: Any) -> Call:
     return Call(method=INTENT_METHOD, upstream="u", name="t", uri="", arguments=arguments, arguments_digest="")
 
 
-def asked(*rules: Any, refunds: Any = (), calls: Any = (), amount: float = 1, **more: Any) -> Respite | None:
+def asked(
+    *rules: Any, refunds: Any = (), calls: Any = (), amount: float = 1, arguments: Any = None, **more: Any
+) -> Respite | None:
     """Return the respite of a call; `refunds` and `calls` are (seconds ago, amount), oldest first."""
     policy = bundle(*rules, budgets={"refunds": REFUNDS, "calls": CALLS})
     accounts, budgets, counts = [], {}, {}
@@ -61,7 +62,7 @@ def asked(*rules: Any, refunds: Any = (), calls: Any = (), amount: float = 1, **
         accounts=accounts,
     )
     facts = replace(facts, **more)
-    made = call(amount)
+    made = call(arguments or {"amount": amount})
     decision = decide(made, INTENT, facts)
     assert decision.effect is Effect.DENY
     return respite(made, INTENT, facts, decision)
@@ -131,3 +132,31 @@ def test_an_open_circuit_closes_when_its_stop_says() -> None:
 def test_a_wait_is_told_in_whole_seconds_and_never_too_short(wait: float, seconds: int) -> None:
     """Who rounds down sends the agent back too early."""
     assert Respite(at=NOW + timedelta(seconds=wait), now=NOW).after_s == seconds
+
+
+LARGE = {
+    "many items": [{"a": "x"}] * 300,
+    "many keys": {f"k{number}": 1 for number in range(600)},
+    "a long text": "x" * 20_000,
+    "a long key": {"k" * 20_000: 1},
+}
+
+
+@pytest.mark.parametrize("more", LARGE.values(), ids=LARGE)
+def test_large_arguments_are_not_looked_through_again_and_again(more: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that has spent everything must not make its denials cost ten times a decision."""
+    looks = []
+
+    def look(*given: Any) -> Any:
+        looks.append(given)
+        return decide(*given)
+
+    monkeypatch.setattr("gateway.core.respite.decide", look)
+    refunds = [(seconds, 1) for seconds in range(80_000, 0, -2_000)]
+    small = asked(WITHIN, refunds=refunds)
+    assert small is not None
+    assert small.at is not None
+    assert len(looks) > 4
+    looks.clear()
+    assert asked(WITHIN, refunds=refunds, arguments={"amount": 1, "more": more}) == Respite(at=None, now=NOW)
+    assert len(looks) == 1
