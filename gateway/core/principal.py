@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_TENANT",
     "KEYLESS",
     "KEYLESS_AGENT",
+    "PLAIN_ROLES",
     "ROLE_SCOPES",
     "SYSTEM_TENANT",
     "TIER_NAMES",
@@ -75,6 +76,9 @@ ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
     Role.ADMIN: frozenset(Scope),
 }
 """What each role may do. An agent cannot approve: approving its own kind would make the human a formality."""
+
+PLAIN_ROLES: Final = frozenset({Role.VIEWER, Role.AGENT})
+"""Roles that are their scopes and no more; any other counts by itself too, for example as an approver's."""
 
 
 class TrustTier(IntEnum):

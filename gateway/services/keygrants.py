@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from gateway.core.credentials import is_tenant_id
-from gateway.core.principal import CLI_CREDENTIAL, ROLE_SCOPES, Principal, Role, Scope
+from gateway.core.principal import CLI_CREDENTIAL, PLAIN_ROLES, ROLE_SCOPES, Principal, Role, Scope
 from gateway.errors import FieldProblem, Forbidden, InvalidRequest
 
 __all__ = ["ENTERPRISE", "MAX_OVERLAP_S", "check_fields", "check_overlap", "require_within"]
@@ -20,9 +20,6 @@ MAX_NAME_CHARS: Final = 128
 MAX_PER_MINUTE: Final = 10_000_000
 MAX_OVERLAP_S: Final = 86_400
 """A day: long enough to bring a new secret everywhere, and an old one does not linger for good."""
-
-_PLAIN_ROLES: Final = frozenset({Role.VIEWER, Role.AGENT})
-"""Roles that are their scopes and no more; any other counts by itself too, for example as an approver's."""
 
 
 def check_fields(
@@ -67,7 +64,7 @@ def require_within(by: Principal, *, scopes: frozenset[Scope], role: Role | None
         msg = f"Nobody gives a key more than they have themselves; this credential lacks {', '.join(beyond)}."
         raise Forbidden(msg)
     full = by.role is Role.ADMIN and by.scopes == ROLE_SCOPES[Role.ADMIN]
-    if role is not None and role not in _PLAIN_ROLES and role is not by.role and not full:
+    if role is not None and role not in PLAIN_ROLES and role is not by.role and not full:
         msg = f"Only an admin gives a key the role `{role}`; name scopes instead."
         raise Forbidden(msg)
     if by.bound and agent != by.agent:

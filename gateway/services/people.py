@@ -34,7 +34,7 @@ from gateway.core.people import (
     read_user,
     removal,
 )
-from gateway.core.principal import ROLE_SCOPES, Principal, Role, Scope
+from gateway.core.principal import PLAIN_ROLES, ROLE_SCOPES, Principal, Role, Scope
 from gateway.errors import FieldProblem, Forbidden, InvalidRequest, NotFound, StateConflict, StoreError, Unauthenticated
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateStore
 from gateway.services.changing import Changing
@@ -372,10 +372,6 @@ def _elsewhere(table: dict[str, _One], tenant: str) -> dict[str, _One]:
     return {key: one for key, one in table.items() if one.tenant != tenant}
 
 
-_PLAIN_ROLES: Final = frozenset({Role.VIEWER, Role.AGENT})
-"""Roles that are their scopes and no more; any other counts by itself too, for example as an approver's."""
-
-
 def _require_role(by: Principal, role: Role) -> None:
     """Let nobody hand out, take away or log in to what it may not do itself. Raises Forbidden."""
     missing = ({Scope.KEYS_WRITE} | ROLE_SCOPES[role]) - by.scopes
@@ -383,6 +379,6 @@ def _require_role(by: Principal, role: Role) -> None:
         named = ", ".join(sorted(missing))
         msg = f"To manage users of the role `{role}` a credential needs their scopes too; this one lacks {named}."
         raise Forbidden(msg)
-    if by.bound or (role not in _PLAIN_ROLES and by.role not in (role, Role.ADMIN)):
+    if by.bound or (role not in PLAIN_ROLES and by.role not in (role, Role.ADMIN)):
         msg = f"Users of the role `{role}` are managed by an admin."
         raise Forbidden(msg)
