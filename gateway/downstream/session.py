@@ -71,7 +71,7 @@ class Session:
         self._clock = clock
         self._ids = ids
 
-    # --- how it is
+    # --- its state
 
     @property
     def idle(self) -> bool:

@@ -52,8 +52,8 @@ AT_ONCE: Final = 25
 """Accounts read before calls have their turn again."""
 
 
-class Stand(Protocol):
-    """Where an agent stands."""
+class KnownTier(Protocol):
+    """What is shown of an agent's trust."""
 
     @property
     def tier(self) -> TrustTier:
@@ -64,8 +64,8 @@ class Stand(Protocol):
 class AgentTiers(Protocol):
     """Where the tiers of agents are known (`services/trust.py`)."""
 
-    def shown(self, tenant: str, agent: str) -> Stand:
-        """Return an agent's tier and score, without waiting. Raises StoreError where they are not known now."""
+    def shown(self, tenant: str, agent: str) -> KnownTier:
+        """Return an agent's tier, without waiting. Raises StoreError where it is not known now."""
         ...
 
 

@@ -50,8 +50,8 @@ class Meter(Protocol):
         ...
 
 
-class Stand(Protocol):
-    """Where an agent stands."""
+class KnownTrust(Protocol):
+    """What is shown of an agent's trust."""
 
     @property
     def tier(self) -> TrustTier:
@@ -71,7 +71,7 @@ class AgentTiers(Protocol):
         """Return the agents of whom there is a record, registered or not."""
         ...
 
-    def shown(self, tenant: str, agent: str) -> Stand:
+    def shown(self, tenant: str, agent: str) -> KnownTrust:
         """Return an agent's tier and score, without waiting. Raises StoreError where they are not known now."""
         ...
 
@@ -209,8 +209,8 @@ class Metering:
         known, found = self._sources.trust, []
         registered = [one.slug for one in reversed(self._sources.agents.list(tenant))]
         for number, agent in enumerate(dict.fromkeys((*registered, *known.agents(tenant)))):
-            stand = known.shown(tenant, agent)
-            found.append(AgentTrust(agent=agent, tier=stand.tier, score=stand.score))
+            shown = known.shown(tenant, agent)
+            found.append(AgentTrust(agent=agent, tier=shown.tier, score=shown.score))
             if number % AT_ONCE == AT_ONCE - 1:
                 await anyio.lowlevel.checkpoint()
         return tuple(found)
