@@ -222,8 +222,7 @@ class Directories:
         """Make what tells other systems."""
         outbox = SqliteOutbox(data_folder(self._settings) / DATABASE)
         courier = Courier(self._settings.webhooks.allow_hosts)
-        vault = Sealer(data_key(store_options(self._settings).key_file))
-        self.webhooks = Webhooks(**self._common, reader=self._store, outbox=outbox, courier=courier, vault=vault)
+        self.webhooks = Webhooks(**self._common, reader=self._store, outbox=outbox, courier=courier, vault=self._vault)
         self.delivering = Delivering(
             webhooks=self.webhooks, outbox=outbox, courier=courier, clock=self._clock, jobs=self.jobs
         )
