@@ -19,7 +19,8 @@ from gateway.core.leases import (
     Constraint,
 )
 from gateway.errors import FieldProblem, InvalidRequest
-from gateway.services.leases import LeaseTerms, LeaseView
+from gateway.services.lease_terms import LeaseTerms
+from gateway.services.leases import LeaseView
 
 __all__ = ["LeaseAnswer", "LeaseRequest", "lease_answer", "terms_of"]
 

@@ -13,7 +13,7 @@ from gateway.core.leases import Check, Constraint
 from gateway.core.presentation import Offer
 from gateway.core.visible import visible
 from gateway.errors import FieldProblem, InvalidRequest
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 
 __all__ = ["MAX_FIELDS", "lease_form", "terms_of"]
 

@@ -47,7 +47,7 @@ from gateway.services.judged import Judged, Rows
 from gateway.services.lease_terms import LeaseTerms, obstacle, problems_with
 from gateway.services.voting import may_answer
 
-__all__ = ["ACTIVE_PER_AGENT", "Covering", "LeaseTerms", "LeaseView", "Leases", "obstacle"]
+__all__ = ["ACTIVE_PER_AGENT", "Covering", "LeaseView", "Leases"]
 
 ACTIVE_PER_AGENT: Final = 100
 """Each escalated call of the agent looks through those of its tool."""

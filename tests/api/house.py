@@ -43,7 +43,8 @@ from gateway.services.evidence_secret import EvidenceSecrets
 from gateway.services.inclusion import Inclusion
 from gateway.services.intents import Submitted
 from gateway.services.keys import Keys
-from gateway.services.leases import LeaseTerms, LeaseView
+from gateway.services.lease_terms import LeaseTerms
+from gateway.services.leases import LeaseView
 from gateway.services.links import Links
 from gateway.services.operator import operator
 from gateway.services.people import People

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.core.leases import Check, Constraint
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from tests.api.house import opened
 
 ROUTES = ["/v1/approvals/apr_1/approve", "/authority/approval"]

@@ -12,7 +12,7 @@ from gateway.core.approvals import ApprovalState
 from gateway.core.leases import Check, Constraint
 from gateway.core.principal import Principal, Role
 from gateway.errors import StoreError
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from gateway.services.operator import operator
 from tests.console.desk import BASE, FORM, TENANT, Browser, Desk, desk
 from tests.console.test_markup import Reader

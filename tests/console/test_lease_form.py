@@ -7,7 +7,7 @@ from gateway.console.markup import Html
 from gateway.core.leases import Check, Constraint
 from gateway.core.presentation import Offer
 from gateway.errors import InvalidRequest
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from tests.console.test_markup import Reader
 
 PLACES = (("/path", '"/srv/<b>"'), ("/amount", "5"), ("/temp", "-3.5"), ("/dry", "true"), ("/more", "{}"))

@@ -12,7 +12,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.leases import Check, Constraint
 from gateway.core.principal import Principal, Role
 from gateway.core.refusal import DECISION_META
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import World, tool
 

@@ -7,7 +7,7 @@ from gateway.core.decision import Reason
 from gateway.core.leases import Check, Constraint
 from gateway.core.principal import Principal, Role
 from gateway.core.submission import IntentStatus, Submission
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from tests.services.spending import POLICY, SELLER, SUM, at_once, call, reasons, runs, spent, world
 from tests.simulate.world import World
 

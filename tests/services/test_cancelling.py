@@ -13,7 +13,7 @@ from gateway.core.switches import Switch, SwitchKind
 from gateway.errors import AlreadyResolved, StateConflict
 from gateway.ports import Appended, Conflict
 from gateway.services.cancelling import Cancelling, Stopped
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from gateway.services.operator import operator
 from gateway.services.switches import Switches
 from tests.simulate.upstream import FakeUpstream

@@ -14,7 +14,7 @@ from gateway.core.leases import Check, Constraint
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.tiers import ConfiguredTiers
 from gateway.services.audit_query import decisions
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from gateway.services.recompute import recompute
 from gateway.services.trusted import Given
 from tests.services.leasing import ASK, PAY, call, ended, granted, ran, reasons, runs, used, world

@@ -14,7 +14,8 @@ from gateway.core.lease_rows import lease_key, shape_key, uses_key
 from gateway.core.leases import LeaseState
 from gateway.errors import NotFound, StoreError
 from gateway.services import leases as module
-from gateway.services.leases import Leases, LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
+from gateway.services.leases import Leases
 from gateway.store.sealing import Sealer
 from tests.services.leasing import (
     HUMAN,

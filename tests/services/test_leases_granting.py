@@ -14,7 +14,8 @@ from gateway.core.principal import Principal, Role, Scope
 from gateway.core.rows import approval_key
 from gateway.core.submission import IntentStatus, Submission
 from gateway.errors import AlreadyResolved, AuditUnavailable, Forbidden, InvalidRequest, NotFound, StateConflict
-from gateway.services.leases import ACTIVE_PER_AGENT, LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
+from gateway.services.leases import ACTIVE_PER_AGENT
 from tests.services.leasing import (
     ASK,
     HUMAN,

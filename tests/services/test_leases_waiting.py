@@ -15,7 +15,7 @@ from gateway.core.holds import HoldTerms
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.leases import Check, Constraint
 from gateway.core.rows import approval_key
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from tests.services.leasing import HUMAN, TERMS, call, draft, granted, oldest, pending, ran, reasons, runs, used, world
 from tests.simulate.world import FakeCaller, World
 

@@ -19,7 +19,7 @@ from gateway.errors import GatewayError, StoreError
 from gateway.services import retention as module
 from gateway.services.audit_query import verify
 from gateway.services.jobs import Jobs
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from gateway.services.retention import Retention
 from tests.services.submitting import BOUND, DEPLOY, HUMAN, INVOICE, KEY, OPERATOR, OTHER_KEY
 from tests.simulate.store import MemoryStore, Moment

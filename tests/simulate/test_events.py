@@ -6,7 +6,7 @@ from gateway.core.audit.entry import EntryType
 from gateway.core.events import events_of
 from gateway.core.leases import Check, Constraint
 from gateway.core.principal import Principal, Role, Scope
-from gateway.services.leases import LeaseTerms
+from gateway.services.lease_terms import LeaseTerms
 from gateway.store.sqlite.outbox import _NEEDS_EARLIER
 from tests.simulate.outbox import MemoryOutbox
 from tests.simulate.upstream import FakeUpstream
