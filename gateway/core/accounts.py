@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Final
 
-from gateway.core.budgets import BUCKETS, MAX_PLAIN_CHARS, MILLIONTHS, Tally
+from gateway.core.budgets import MILLIONTHS, Tally
 from gateway.core.decision import Effect
 from gateway.core.policy.bundle import Budget, Bundle, Match
 from gateway.core.principal import TrustTier
@@ -27,12 +26,8 @@ __all__ = [
     "counts_it",
     "declared_limits",
     "falling",
-    "hidden_key",
     "in_units",
-    "is_live",
     "limits",
-    "plain_key",
-    "whose",
 ]
 
 NOBODY: Final = ""
@@ -250,32 +245,6 @@ def falling(tally: Tally, window_s: int) -> Iterator[tuple[int, int]]:
     """
     for number, amount in tally.buckets():
         yield (number + 1) * tally.width_s + window_s, amount
-
-
-def is_live(held: bytes, now_s: int, window_s: int) -> bool:
-    """Return whether anything in a row counts now, by its newest bucket alone: whole rows are read where it matters.
-
-    Raises ValueError where that is damaged.
-    """
-    _, width_s, *_, newest = held.split(b" ")
-    end = (int(newest.partition(b":")[0]) + 1) * int(width_s)
-    width = -(-window_s // BUCKETS)
-    return -(-end // width) * width + window_s > now_s  # in a window of another length than before, as `Tally.at`
-
-
-def plain_key(budget: Budget, name: str) -> str:
-    """Return the key of the account of an agent or upstream of this name, as `core/budgets.py` has it."""
-    return hidden_key(budget, name) if len(name) > MAX_PLAIN_CHARS else f"{budget.place}:{name}"
-
-
-def hidden_key(budget: Budget, name: str) -> str:
-    """Return the key of the account of a name that is kept from records: a system as a program's intent names it."""
-    return f"{budget.place}#{sha256(name.encode()).hexdigest()}"
-
-
-def whose(budget: Budget, key: str, tenant: str) -> str:
-    """Return whose account is under a key; a name that is kept from records as `#` and its digest."""
-    return tenant if key == budget.place else key[len(budget.place) :].removeprefix(":")
 
 
 def in_units(budget: Budget, amount: int) -> float:

@@ -34,10 +34,15 @@ __all__ = [
     "account_key",
     "amount_of",
     "charges",
+    "hidden_key",
+    "is_hidden",
+    "is_live",
     "nothing_counted",
     "nothing_spent",
+    "plain_key",
     "read_tally",
     "spend",
+    "whose",
 ]
 
 BUCKETS: Final = 60
@@ -175,6 +180,17 @@ def read_tally(held: bytes | None) -> Tally:
     return _of(int(width_s), pairs)
 
 
+def is_live(held: bytes, now_s: int, window_s: int) -> bool:
+    """Return whether anything in a row counts now, by its newest bucket alone: whole rows are read where it matters.
+
+    Raises ValueError where that is damaged.
+    """
+    _, width_s, *_, newest = held.split(b" ")
+    end = (int(newest.partition(b":")[0]) + 1) * int(width_s)
+    width = -(-window_s // BUCKETS)
+    return -(-end // width) * width + window_s > now_s  # in a window of another length than before, as `Tally.at`
+
+
 def _of(width_s: int, buckets: Iterable[tuple[int, int]]) -> Tally:
     """Return the tally of some buckets in their order; those of the same number become one."""
     merged: dict[int, int] = {}
@@ -242,8 +258,28 @@ def account_key(budget: Budget, principal: Principal, call: Call) -> str:
     else:
         return budget.place
     if free or len(who) > MAX_PLAIN_CHARS:
-        return f"{budget.place}#{sha256(who.encode()).hexdigest()}"
+        return hidden_key(budget, who)
     return f"{budget.place}:{who}"
+
+
+def plain_key(budget: Budget, name: str) -> str:
+    """Return the key of the account of an agent or upstream of this name."""
+    return hidden_key(budget, name) if len(name) > MAX_PLAIN_CHARS else f"{budget.place}:{name}"
+
+
+def hidden_key(budget: Budget, name: str) -> str:
+    """Return the key of the account of a name that is kept from records: a system as a program's intent names it."""
+    return f"{budget.place}#{sha256(name.encode()).hexdigest()}"
+
+
+def is_hidden(budget: Budget, key: str) -> bool:
+    """Return whether a key has a digest in the place of a name."""
+    return key.startswith(f"{budget.place}#")
+
+
+def whose(budget: Budget, key: str, tenant: str) -> str:
+    """Return whose account is under a key; a name that is kept from records as `#` and its digest."""
+    return tenant if key == budget.place else key[len(budget.place) :].removeprefix(":")
 
 
 def spend(accounts: Sequence[Account], charged: Mapping[str, int], now: datetime) -> Spent:

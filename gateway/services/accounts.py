@@ -21,16 +21,12 @@ from gateway.core.accounts import (
     account_view,
     counts_it,
     declared_limits,
-    hidden_key,
     in_units,
-    is_live,
     limits,
-    plain_key,
-    whose,
 )
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryType, StoredEntry
-from gateway.core.budgets import Tally, read_tally
+from gateway.core.budgets import Tally, hidden_key, is_hidden, is_live, plain_key, read_tally, whose
 from gateway.core.call import INTENT_METHOD
 from gateway.core.policy.bundle import Budget, Bundle
 from gateway.core.principal import Principal, TrustTier
@@ -283,7 +279,7 @@ def _named(tenant: str, agent: str) -> str:
 
 
 def _row(tenant: str, budget: Budget, row: StateRow) -> _Row:
-    return _Row(budget, whose(budget, row.key, tenant), row.value, submitted=row.key.startswith(f"{budget.place}#"))
+    return _Row(budget, whose(budget, row.key, tenant), row.value, submitted=is_hidden(budget, row.key))
 
 
 def _is_live(budget: Budget, held: bytes | None, now: datetime) -> bool:

@@ -15,17 +15,12 @@ from gateway.core.accounts import (
     counts_it,
     declared_limits,
     falling,
-    hidden_key,
-    is_live,
     limits,
-    plain_key,
-    whose,
 )
-from gateway.core.budgets import Tally, account_key, read_tally
-from gateway.core.call import INTENT_METHOD, Call
+from gateway.core.budgets import Tally
 from gateway.core.decision import Effect
 from gateway.core.policy.bundle import Budget, Bundle
-from gateway.core.principal import Principal, TrustTier
+from gateway.core.principal import TrustTier
 from tests.core.policy.builders import bundle, rule
 
 NOON = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp())
@@ -227,41 +222,3 @@ def test_what_is_said_to_come_back_does_so_at_that_second_and_not_before(
         left -= amount
         assert spent.at(end, window_s).total == left
     assert left == 0
-
-
-@forall(
-    st.lists(st.tuples(st.integers(0, 2 * DAY), st.integers(1, 10**9)), min_size=1, max_size=5),
-    st.sampled_from([60, 90, 3600, DAY]),
-    st.sampled_from([60, 100, 3600, DAY]),
-    st.integers(0, 4 * DAY),
-)
-def test_a_row_is_live_as_long_as_anything_of_it_counts(
-    charged: list[tuple[int, int]], window_s: int, after_s: int, later: int
-) -> None:
-    """Also where the window has another length since; the newest bucket alone tells."""
-    written = tally(*[(NOON + offset, amount) for offset, amount in sorted(charged)], window_s=window_s).written()
-    now_s = NOON + 2 * DAY + later
-    assert is_live(written, now_s, after_s) is bool(read_tally(written).at(now_s, after_s).total)
-
-
-@pytest.mark.parametrize("held", [b"", b"1 60", b"1 x 5:1", b"1 60 x:1"])
-def test_a_damaged_row_is_not_taken_for_an_empty_one(held: bytes) -> None:
-    """It denies calls, so that somebody has to hear of it."""
-    with pytest.raises(ValueError, match=r".*"):
-        is_live(held, NOON, DAY)
-
-
-@pytest.mark.parametrize("name", ["shop", "s" * 129])
-@pytest.mark.parametrize("per", ["agent", "upstream", "tenant"])
-@pytest.mark.parametrize("method", ["tools/call", INTENT_METHOD])
-def test_an_account_is_looked_for_where_calls_charge_it(name: str, per: str, method: str) -> None:
-    """Two ways to a key must be one: else something is spent that nobody sees."""
-    budget = named(policies(rule("r"), b={**CALLS, "per": per}), "b")
-    call = Call(method=method, upstream=name, name="t", uri="", arguments={}, arguments_digest="")
-    key = account_key(budget, Principal(tenant="acme", agent=name, credential=""), call)
-    hidden = per == "upstream" and method == INTENT_METHOD
-    expected = budget.place if per == "tenant" else (hidden_key if hidden else plain_key)(budget, name)
-    assert key == expected
-    told = whose(budget, key, "acme")
-    assert told == ("acme" if per == "tenant" else name if not hidden and name == "shop" else told)
-    assert told.startswith("#") is (per != "tenant" and (hidden or name != "shop"))

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.accounts import plain_key
-from gateway.core.budgets import Account, Tally
+from gateway.core.budgets import Account, Tally, plain_key
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide
 from gateway.core.decision import Effect, Reason, Stop, Thresholds
