@@ -10,11 +10,12 @@ Owns the procedure. What a bundle says is `core/evidence.py`'s, where proofs com
 Whatever of this cannot be had, there is no bundle. Arguments are in it only as the bodies have them, redacted.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+import anyio.lowlevel
 import orjson
 
 from gateway.core.audit.body import timestamp
@@ -57,6 +58,13 @@ NOT_POSSIBLE: Final = "not possible"
 
 ATTEMPTS: Final = 3
 """At a moment in which no entry is added to the intent between two reads."""
+
+MOST: Final = 10_000
+"""Entries of one bundle, some 30 MB. An agent that asks for the same call again and again makes its intent as long as
+it likes, and the canonical form is made in one go."""
+
+BREATH: Final = 25
+"""Entries looked at in one go, some 5 ms: the loop has calls to answer meanwhile."""
 
 _OF_A_LEASE: Final = frozenset({EntryType.LEASE_GRANTED, EntryType.LEASE_ENDED})
 
@@ -103,13 +111,17 @@ class Evidence:
         Raises:
             Forbidden: the principal may not read the audit.
             NotFound: there is no such intent.
-            Unavailable: the chain does not hold, or the secret does not open.
+            Unavailable: the chain does not hold, the secret does not open, or there are too many entries for a bundle.
             SigningError: the tenant's key cannot sign.
             StoreError: something could not be read, or the first secret or key not be recorded.
         """
         require_scope(principal, Scope.AUDIT_READ)
         tenant = principal.tenant
-        _standing(await self._reader.by_intent(tenant, intent_id))  # of no intent there is nothing to make
+        before = await self._reader.by_intent(tenant, intent_id)
+        if len(before) > MOST:
+            msg = f"The intent has {len(before)} entries, and a bundle holds {MOST}; `intended audit export` has them."
+            raise Unavailable(msg)
+        await _standing(before)  # of no intent there is nothing to make
         # Either may be made now, in an entry of its own: before the checkpoint, so that this bundle covers it.
         secret = await self._secrets.current(tenant)
         key = await self._tokens.key_for_evidence(tenant)
@@ -117,19 +129,19 @@ class Evidence:
         made = timestamp(self._clock.now())
         checkpoint = checkpoint_statement(tenant, proven.checkpoint, made=made)
         checkpoint[SIGNATURE] = await self._tokens.attest(key, canonical(checkpoint), type_=CHECKPOINT_TYPE)
-        status, decision = _standing(entries)
+        status, decision = await _standing(entries)
         told = Told(
             tenant=tenant,
             intent_id=intent_id,
             made=made,
             issuer=self._issued.issuer,
             version=self._issued.version,
-            status=status,
+            status=status.value,  # as plain text: of anything else the canonical form takes 50 times as long
             complete=status is not IntentStatus.PENDING,
             decision=decision,
-            entries=[_proved(one, proven) for one in entries],
-            cited=[_proved(one, proven) for one in cited],
-            recomputed=[await self._again(one) for one in map(decided, entries) if one is not None],
+            entries=[_proved(one, proven) async for one in _in_turns(entries)],
+            cited=[_proved(one, proven) async for one in _in_turns(cited)],
+            recomputed=[await self._again(one) for one in await _decisions(entries)],
             checkpoint=checkpoint,
             secret_id=secret.id,
             key=key.public,
@@ -158,7 +170,7 @@ class Evidence:
     async def _cited(self, tenant: str, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
         """Return the entries of the leases that decisions rest on, but those that are the intent's own."""
         own = {one.seq for one in entries}
-        decisions = [one for one in map(decided, entries) if one is not None]
+        decisions = await _decisions(entries)
         leases = {one.body["facts"]["lease"]["id"] for one in decisions if "lease" in one.body["facts"]}
         found: dict[int, StoredEntry] = {}
         for lease in sorted(leases):
@@ -181,6 +193,7 @@ class Evidence:
 
     async def _again(self, recorded: RecordedDecision) -> JsonObject:
         """Make a decision again and say how it compares, and what it was made from."""
+        await anyio.lowlevel.checkpoint()  # with large arguments one takes some ms
         called = (recorded.evaluation_input or {}).get("call", {})
         pin = str(called.get("pin", ""))
         found = recompute(
@@ -204,9 +217,21 @@ class Evidence:
         return {**told, "from": "conditions", "differences": different, "result": DIFFERENT if different else SAME}
 
 
-def _standing(entries: Sequence[StoredEntry]) -> tuple[IntentStatus, JsonObject]:
+async def _in_turns(entries: Sequence[StoredEntry]) -> AsyncIterator[StoredEntry]:
+    """Yield entries, and let others have their turn between many."""
+    for number, entry in enumerate(entries, start=1):
+        yield entry
+        if number % BREATH == 0:
+            await anyio.lowlevel.checkpoint()
+
+
+async def _decisions(entries: Sequence[StoredEntry]) -> list[RecordedDecision]:
+    return [one async for entry in _in_turns(entries) if (one := decided(entry)) is not None]
+
+
+async def _standing(entries: Sequence[StoredEntry]) -> tuple[IntentStatus, JsonObject]:
     """Return the status of the intent and its last decision, in short. Raises NotFound."""
-    every = [shown(one) for one in entries]
+    every = [shown(one) async for one in _in_turns(entries)]
     record, last = record_of(every), first_decided(every[::-1])
     if record is None or last is None:
         raise NotFound("There is no such intent.")

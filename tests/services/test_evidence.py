@@ -1,8 +1,11 @@
 """A bundle is whole, proved and signed, or there is none."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 
@@ -313,3 +316,86 @@ async def test_nothing_is_handed_out_that_is_not_signed() -> None:
     made.world.store._rows["default", "evidence-secret"] = StateRow(key=row.key, version=row.version, value=b"{}")
     with pytest.raises(StoreError):
         await made.service.bundle(AUDITOR, record.id)
+
+
+async def again(world: World, intent_id: str, times: int) -> None:
+    """Append the decision of an intent again, as an agent does that repeats an escalated call."""
+    decided = (await world.store.by_intent("default", intent_id))[0]
+    told = orjson.loads(decided.content)
+    for number in range(times):
+        draft = EntryDraft(
+            tenant="default",
+            id=f"evt_again_{number}",
+            type=EntryType.CALL_DECIDED,
+            time=told["time"],
+            intent_id=intent_id,
+            agent=told["agent"],
+            upstream=told["upstream"],
+            tool=told["tool"],
+            effect=told["effect"],
+            reasons=tuple(told["reasons"]),
+            policy_digest=told["policyDigest"],
+            risk=told["risk"],
+            confidence=told["confidence"],
+            args_digest=told["argsDigest"],
+            body=decided.body,
+            evaluation_input=decided.evaluation_input,
+        )
+        await world.store.append(draft)
+
+
+async def test_a_long_intent_lets_calls_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent makes its intent as long as it likes; whoever audits it must not stop the gateway with that."""
+    made = Made(World(policy=DENY))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    await again(made.world, record.id, 3 * module.BREATH)
+    turns = 0
+    seen: dict[str, list[int]] = {"shown": [], "decided": [], "entry_shown": [], "recompute": []}
+
+    def counted(name: str) -> Any:
+        plain = getattr(module, name)
+
+        def look(*given: Any, **more: Any) -> Any:
+            seen[name].append(turns)
+            return plain(*given, **more)
+
+        return look
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    for name in seen:
+        monkeypatch.setattr(module, name, counted(name))
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        await made.bundle(record.id)
+        group.cancel_scope.cancel()
+    for name, at in seen.items():
+        assert max(Counter(at).values()) <= 2 * module.BREATH, name  # the end of one go, the beginning of the next
+
+
+async def test_a_bundle_has_no_more_entries_than_can_be_signed_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond that the chain's export has them."""
+    monkeypatch.setattr(module, "MOST", 3)
+    made = Made(World(policy=DENY))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    await again(made.world, record.id, 2)
+    assert (await made.bundle(record.id))["entryCount"] == 3
+    await again(made.world, record.id, 1)
+    with pytest.raises(Unavailable, match=r"4 entries, and a bundle holds 3"):
+        await made.service.bundle(AUDITOR, record.id)
+
+
+async def test_a_bundle_is_plain_json_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of anything else, such as an enumeration's text, the canonical form takes 50 times as long on the event loop."""
+
+    def slowly(value: Any) -> bytes:
+        raise AssertionError
+
+    monkeypatch.setattr("gateway.core.audit.canonical.rfc8785.dumps", slowly)
+    made = Made(World(policy=ASK))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    assert (await made.bundle(record.id))["status"] == "pending"
