@@ -35,4 +35,4 @@ async def test_what_was_known_is_known_again_after_a_restart(tmp_path: Path) -> 
         assert [one.name for one in known.people.users(by)] == ["Ada"]
         assert known.thresholds.get("acme").version == table.version + 1
         assert known.tokens.jwks("acme") == published
-        assert (await known.trust_changes.view("acme", "billing-agent")).frozen
+        assert (await known.trust_changes.view("acme", "billing-agent")).row.frozen

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import orjson
@@ -80,9 +80,10 @@ class TrustRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustView(TrustRow):
+class TrustView:
     """Everything that there is to say of an agent's trust. `raised` and `lowered` moved the score last."""
 
+    row: TrustRow
     failures_in_row: int
     counts: dict[str, int]
     raised: Sequence[Cited]
@@ -217,7 +218,7 @@ class TrustChanges:
         """Return a page of the agents that have acted, by name, and how many there are. Raises StoreError."""
         agents = sorted(self._trust.agents(tenant))
         first = (page - 1) * page_size
-        return [TrustRow(**self._told(tenant, agent)) for agent in agents[first : first + page_size]], len(agents)
+        return [self._row(tenant, agent) for agent in agents[first : first + page_size]], len(agents)
 
     async def view(self, tenant: str, name: str) -> TrustView:
         """Return everything about an agent's trust.
@@ -228,39 +229,38 @@ class TrustChanges:
         """
         agent = self._agent(tenant, name)
         version = await self._trust.version(tenant, agent)
-        told = self._told(tenant, agent)
+        row = self._row(tenant, agent)
         record = self._record(tenant, agent)
-        pinned = self._trust.pinned(tenant, agent)
         terms = self._trust.terms
         now = self._clock.now()
         return TrustView(
-            **told,
+            row=row,
             failures_in_row=record.failures_in_row,
             counts={kind.name.lower(): record.counts[kind] for kind in EvidenceKind},
             raised=record.good,
             lowered=record.worst,
-            needs=() if pinned is not None else needs(record, now, ceiling=terms.ceiling, start=terms.start),
+            needs=() if row.pinned else needs(record, now, ceiling=terms.ceiling, start=terms.start),
             version=version,
         )
 
-    def _told(self, tenant: str, agent: str) -> dict[str, Any]:
+    def _row(self, tenant: str, agent: str) -> TrustRow:
         """Return what a list tells of an agent, by its slug. Raises StoreError."""
         shown = self._trust.shown(tenant, agent)
         record = self._record(tenant, agent)
         pinned = self._trust.pinned(tenant, agent)
         terms = self._trust.terms
-        return {
-            "agent": agent,
-            "id": self._named(tenant, agent)[0],
-            "tier": shown.tier,
-            "recorded": shown.tier if pinned is not None else terms.start if record.tier is None else record.tier,
-            "score": shown.score,
-            "pinned": pinned is not None,
-            "frozen": record.frozen,
-            "ceiling": max(terms.ceiling, terms.start) if record.ceiling is None else record.ceiling,
-            "own_ceiling": record.ceiling is not None,
-            "since": datetime.fromordinal(record.since).date().isoformat() if record.since else "",
-        }
+        return TrustRow(
+            agent=agent,
+            id=self._named(tenant, agent)[0],
+            tier=shown.tier,
+            recorded=shown.tier if pinned is not None else terms.start if record.tier is None else record.tier,
+            score=shown.score,
+            pinned=pinned is not None,
+            frozen=record.frozen,
+            ceiling=max(terms.ceiling, terms.start) if record.ceiling is None else record.ceiling,
+            own_ceiling=record.ceiling is not None,
+            since=datetime.fromordinal(record.since).date().isoformat() if record.since else "",
+        )
 
     def _record(self, tenant: str, agent: str) -> Record:
         held = self._trust.held(tenant, agent)

@@ -13,7 +13,7 @@ from gateway.errors import AgentNotFound, Forbidden, InvalidRequest, StateConfli
 from gateway.services import trust_changes as module
 from gateway.services.operator import operator
 from gateway.services.trust import TrustTerms
-from gateway.services.trust_changes import Control, TrustRow
+from gateway.services.trust_changes import Control
 from tests.simulate.store import Moment
 from tests.simulate.trusting import ADMIN, Life
 
@@ -158,14 +158,14 @@ async def test_a_frozen_agent_is_not_promoted_and_may_fall() -> None:
     life = Life()
     await life.days(6, settle=True)
     frozen = await life.changes.change(ADMIN, "bot", FREEZE, reason="an audit")
-    assert (frozen.frozen, frozen.tier, frozen.version) == (True, TrustTier.T1, 2)
+    assert (frozen.row.frozen, frozen.row.tier, frozen.version) == (True, TrustTier.T1, 2)
     await life.days(30, settle=True)
     assert await life.tier() == TrustTier.T1
     for _ in range(12):
         await life.denied(risk=100)
     assert await life.tier() == TrustTier.T0
     again = await life.changes.change(ADMIN, "bot", Control(frozen=False), reason="it was not")
-    assert not again.frozen
+    assert not again.row.frozen
 
 
 async def test_each_word_of_a_human_s_is_on_record_with_who_and_why() -> None:
@@ -174,7 +174,7 @@ async def test_each_word_of_a_human_s_is_on_record_with_who_and_why() -> None:
     await life.did()
     both = Control(frozen=True, ceiling=TrustTier.T4)
     view = await life.changes.change(ADMIN, "bot", both, reason="key=hunter2hunter2 reviewed")
-    assert (view.ceiling, view.own_ceiling, view.frozen) == (TrustTier.T4, True, True)
+    assert (view.row.ceiling, view.row.own_ceiling, view.row.frozen) == (TrustTier.T4, True, True)
     await life.changes.change(ADMIN, "bot", both, reason="again")
     first, second = life.told()
     assert (first.reasons, second.reasons) == (("frozen",), ("ceiling", "T4"))
@@ -182,7 +182,7 @@ async def test_each_word_of_a_human_s_is_on_record_with_who_and_why() -> None:
     assert (body["by"], body["human"], body["ceiling"], body["previousCeiling"]) == ("key_1", "usr_1", "T4", "")
     assert "reason" in body
     back = await life.changes.change(ADMIN, "bot", Control(unset=True), reason="over")
-    assert (back.ceiling, back.own_ceiling) == (TrustTier.T2, False)
+    assert (back.row.ceiling, back.row.own_ceiling) == (TrustTier.T2, False)
     last = life.told()[-1]
     assert last.reasons == ("ceiling",)
     assert orjson.loads(last.body)["previousCeiling"] == "T4"
@@ -193,7 +193,7 @@ async def test_a_ceiling_below_the_tier_takes_effect_at_once() -> None:
     life = Life()
     await life.days(6, settle=True)
     view = await life.changes.change(ADMIN, "bot", Control(ceiling=TrustTier.T0), reason="careful")
-    assert (view.tier, view.recorded) == (TrustTier.T0, TrustTier.T1)
+    assert (view.row.tier, view.row.recorded) == (TrustTier.T0, TrustTier.T1)
     assert await life.tier() == TrustTier.T0
     await life.changes.settle()
     assert life.told()[-1].reasons[:2] == ("capped", "T0")
@@ -221,7 +221,7 @@ async def test_the_operator_is_no_agent_of_the_same_name() -> None:
     life = Life()
     await life.agents.register(ADMIN, name="cli")
     view = await life.changes.change(operator("acme"), "cli", FREEZE, reason="an audit")
-    assert view.frozen
+    assert view.row.frozen
 
 
 @pytest.mark.parametrize(("wanted", "reason", "field"), [(FREEZE, " ", "reason"), (Control(), "why", "frozen")])
@@ -242,7 +242,7 @@ async def test_a_pinned_agent_is_the_configuration_s() -> None:
     with pytest.raises(StateConflict, match="configuration"):
         await life.changes.change(ADMIN, "bot", FREEZE, reason="why")
     view = await life.changes.view("acme", "bot")
-    assert (view.pinned, view.tier, view.recorded, view.needs) == (True, TrustTier.T3, TrustTier.T3, ())
+    assert (view.row.pinned, view.row.tier, view.row.recorded, view.needs) == (True, TrustTier.T3, TrustTier.T3, ())
 
 
 async def test_an_unknown_agent_is_not_found() -> None:
@@ -251,14 +251,14 @@ async def test_an_unknown_agent_is_not_found() -> None:
     await life.did(tenant="other")
     with pytest.raises(AgentNotFound):
         await life.changes.view("acme", "bot")
-    assert (await life.changes.view("other", "bot")).id == "bot"
+    assert (await life.changes.view("other", "bot")).row.id == "bot"
 
 
 async def test_an_agent_that_is_a_key_is_known_by_the_keys_id() -> None:
     """`intended keys list` shows that; the slug under which it acts is nowhere else to be read."""
     life = Life()
     await life.did(agent="key-01jabc")
-    assert (await life.changes.view("acme", "key_01JABC")).agent == "key-01jabc"
+    assert (await life.changes.view("acme", "key_01JABC")).row.agent == "key-01jabc"
 
 
 async def test_a_change_may_name_the_version_that_was_looked_at() -> None:
@@ -291,7 +291,7 @@ async def test_what_cannot_be_made_durable_is_not_said() -> None:
     life.store.down = "full"
     with pytest.raises(StoreError):
         await life.changes.change(ADMIN, "bot", FREEZE, reason="why")
-    assert not (await life.changes.view("acme", "bot")).frozen
+    assert not (await life.changes.view("acme", "bot")).row.frozen
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -303,8 +303,13 @@ async def test_a_view_says_what_there_is_and_what_is_missing() -> None:
     await life.did()
     await life.did("tool-error")
     view = await life.changes.view("acme", "bot")
-    assert (view.tier, view.recorded, view.frozen, view.pinned) == (TrustTier.T0, TrustTier.T0, False, False)
-    assert (view.since, view.failures_in_row) == ("2026-11-22", 1)
+    assert (view.row.tier, view.row.recorded, view.row.frozen, view.row.pinned) == (
+        TrustTier.T0,
+        TrustTier.T0,
+        False,
+        False,
+    )
+    assert (view.row.since, view.failures_in_row) == ("2026-11-22", 1)
     assert {name: count for name, count in view.counts.items() if count} == {"executed": 1, "failed": 1}
     assert [seq for seq, _ in view.raised] == [1]
     assert {need.what for need in view.needs if not need.met} >= {"days at this tier", "separate days"}
@@ -316,9 +321,9 @@ async def test_a_registered_agent_without_a_past_has_a_view() -> None:
     life = Life(terms=TrustTerms(start=TrustTier.T1))
     agent = await life.agents.register(ADMIN, name="Bot")
     view = await life.changes.view("acme", agent.id)
-    assert (view.id, view.tier, view.since, view.version) == (agent.id, TrustTier.T1, "", 0)
+    assert (view.row.id, view.row.tier, view.row.since, view.version) == (agent.id, TrustTier.T1, "", 0)
     frozen = await life.changes.change(ADMIN, "bot", FREEZE, reason="from the start")
-    assert (frozen.frozen, frozen.version, frozen.tier) == (True, 1, TrustTier.T1)
+    assert (frozen.row.frozen, frozen.version, frozen.row.tier) == (True, 1, TrustTier.T1)
 
 
 async def test_every_agent_that_has_acted_is_listed() -> None:
@@ -334,7 +339,6 @@ async def test_every_agent_that_has_acted_is_listed() -> None:
     assert (total, [(one.agent, one.id) for one in found]) == (3, [("ant", "ant"), ("bot", agent.id)])
     assert [(one.tier.name, one.pinned, one.frozen) for one in found] == [("T3", True, False), ("T1", False, True)]
     [cat], _ = life.changes.rows("acme", page=2, page_size=2)
-    view = await life.changes.view("acme", "cat")
-    assert cat == TrustRow(**{name: getattr(view, name) for name in TrustRow.__slots__})
+    assert cat == (await life.changes.view("acme", "cat")).row
     assert (cat.tier, cat.since) == (TrustTier.T0, life.clock.now().date().isoformat())
     assert life.changes.rows("globex", page=1, page_size=2) == ([], 0)

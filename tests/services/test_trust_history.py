@@ -33,7 +33,7 @@ async def test_the_score_is_drawn_day_by_day_to_today() -> None:
     scores = [one.score for one in found.points]
     assert scores[:6] == sorted(scores[:6])
     assert scores[-1] < scores[5]
-    assert scores[-1] == (await life.changes.view("acme", "bot")).score
+    assert scores[-1] == (await life.changes.view("acme", "bot")).row.score
 
 
 async def test_a_long_past_is_drawn_in_as_many_points_as_fit() -> None:

@@ -145,10 +145,10 @@ async def get_agent_trust(call: Call, id: str) -> JsonObject:
 async def get_agent_trust_history(call: Call, id: str) -> JsonObject:
     """Made from the agent's entries when asked."""
     view = await call.services.trust.view(call.principal.tenant, id)
-    past = await call.services.trust_history.of(call.principal.tenant, view.agent)
+    past = await call.services.trust_history.of(call.principal.tenant, view.row.agent)
     return {
-        "agentId": view.id,
-        "agent": view.agent,
+        "agentId": view.row.id,
+        "agent": view.row.agent,
         "points": [{"day": one.day, "score": one.score, "tier": one.tier.name} for one in past.points],
         "moves": [_move(one) for one in past.moves],
     }
@@ -194,8 +194,8 @@ def _row(call: Call, row: TrustRow) -> JsonObject:
 def _view(call: Call, view: TrustView) -> JsonObject:
     call.answer_headers["etag"] = f'"{view.version}"'
     return {
-        **_row(call, view),
-        "recorded": view.recorded.name,
+        **_row(call, view.row),
+        "recorded": view.row.recorded.name,
         "failuresInRow": view.failures_in_row,
         "counts": view.counts,
         "raisedBy": [{"seq": seq, "id": entry} for seq, entry in view.raised],
