@@ -175,7 +175,7 @@ class Evidence:
         found: dict[int, StoredEntry] = {}
         for lease in sorted(leases):
             granted_in = await self._intent_of(tenant, lease)
-            for entry in await self._reader.by_intent(tenant, granted_in):
+            async for entry in _in_turns(await self._reader.by_intent(tenant, granted_in)):
                 told = shown(entry)
                 if told["type"] in _OF_A_LEASE and told["body"]["leaseId"] == lease and entry.seq not in own:
                     found[entry.seq] = entry
