@@ -133,7 +133,7 @@ class LimitSettings(Section):
     body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
     """One message; the MCP SDK's own limit."""
     depth: Annotated[int, Field(ge=4, le=64)] = 32
-    """Nesting of one message; the policy engine crashes at thousands (research/building-blocks.md 1.2)."""
+    """Nesting of one message; the policy engine crashes at thousands."""
     keys: Annotated[int, Field(ge=16, le=1_000_000)] = 20_000
     """Object keys and array items of one message, all together; policy evaluation stops at 10,000 iterations."""
     id_chars: Annotated[int, Field(ge=16, le=4096)] = 256
@@ -151,7 +151,7 @@ class LimitSettings(Section):
     sessions_per_agent: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Handshake sessions of one agent."""
     session_idle_s: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
-    """A handshake session without a request for so long is ended (design: 30 minutes)."""
+    """A handshake session without a request for so long is ended."""
     event_buffer_bytes: Annotated[int, Field(ge=1024, le=256 * 1024 * 1024)] = 1024 * 1024
     """Events kept per session for a stream that is resumed."""
     event_buffer_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
@@ -366,7 +366,7 @@ class Settings(Section):
     from other addresses than loopback; and there must be keys, since a proxy brings strangers to loopback too."""
     unsafe_allow_unauthenticated: bool = False
     """Bind an address that other machines reach although there is no key, or no TLS: without a key anyone there is
-    agent `local`. For a container whose network reaches one agent only (contract, 1: keyless mode is loopback only)."""
+    agent `local`. For a container whose network reaches one agent only. Without this, keyless mode is loopback only."""
     drain_s: Annotated[float, Field(ge=0, le=600)] = 20.0
     """How long calls in flight may take to end after SIGTERM. Below the 30 s that orchestrators wait before SIGKILL."""
     tiers: TierSettings = TierSettings()
