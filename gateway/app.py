@@ -39,6 +39,7 @@ from gateway.parts import (
     policy_path,
     recorded,
     store_options,
+    why_unstartable,
 )
 from gateway.policyfiles.directory import PolicyDirectory
 from gateway.ports import Appended, OpenCall
@@ -198,13 +199,16 @@ class Gateway:
         )
 
     async def unreachable(self) -> AsyncIterator[tuple[str, str]]:
-        """Yield each HTTP upstream that does not answer, or not as MCP does, and why. It may yet: nothing is refused.
+        """Yield each upstream that does not answer, or not as MCP does, and why. It may yet: nothing is refused.
 
-        A stdio upstream is not asked: that would start its process before an agent wants it. Nor is a handshake made
-        that no agent wants, so a wrong path is told from an older server by its status alone.
+        A stdio upstream is not asked, since that would start its process before an agent wants it; its command is
+        looked for. Nor is a handshake made that no agent wants, so a wrong path is told from an older server by its
+        status alone.
         """
         for name, settings in self._settings.upstreams.items():
             if settings.url is None:
+                if why := why_unstartable(name, settings):
+                    yield name, why
                 continue
             try:
                 with anyio.fail_after(REACH_S):

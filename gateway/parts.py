@@ -31,6 +31,8 @@ from gateway.settings import Settings, UpstreamSettings
 from gateway.store.sealing import data_key
 from gateway.store.sqlite.store import StoreOptions
 from gateway.upstream.http import HttpUpstream
+from gateway.upstream.process import Command
+from gateway.upstream.process import why_unstartable as why_command_unstartable
 from gateway.upstream.stdio import StdioUpstream
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ __all__ = [
     "state_folder",
     "store_options",
     "trust_terms",
+    "why_unstartable",
 ]
 
 APP = "intended"
@@ -83,6 +86,13 @@ def make_upstream(name: str, settings: UpstreamSettings) -> Upstream:
     return StdioUpstream(
         name, settings.command, settings.args, settings.env, settings.cwd, max_line_bytes=settings.max_answer_bytes
     )
+
+
+def why_unstartable(name: str, settings: UpstreamSettings) -> str:
+    """Say why the command of a stdio upstream would not be found; empty where it would. Nothing is started."""
+    program = settings.command or ""
+    why = why_command_unstartable(Command(program=program, env=settings.env, cwd=settings.cwd))
+    return f"upstream {name}: {why}" if why else ""
 
 
 def describe(upstream: UpstreamSettings) -> str:

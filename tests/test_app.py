@@ -1,5 +1,6 @@
 """The composition root: what a start refuses, what it records, what it closes."""
 
+import sys
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -114,13 +115,15 @@ async def test_upstreams_that_do_not_answer_are_named_and_stdio_ones_are_not_sta
             "good": UpstreamSettings(url=url),
             "path": UpstreamSettings(url=url.replace("/mcp", "/nothing")),
             "gone": URL,
-            "stdio": UpstreamSettings(command="no-such-command"),
+            "python": UpstreamSettings(command=sys.executable, args=["-c", "pass"]),
+            "typo": UpstreamSettings(command="no-such-command"),
         }
         async with Gateway.open(settings_in(tmp_path, upstreams=upstreams)) as gateway:
             found = {name: why async for name, why in gateway.unreachable()}
-    assert list(found) == ["path", "gone"]
+    assert list(found) == ["path", "gone", "typo"]
     assert found["path"] == "upstream path answered HTTP 404; is the path of its URL right?"
     assert "127.0.0.1:9" in found["gone"]
+    assert found["typo"].startswith("upstream typo: its command was not found")
 
 
 async def test_a_reload_is_recorded_once_the_store_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

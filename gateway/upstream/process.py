@@ -17,6 +17,7 @@ asyncio and not anyio: a `SubprocessProtocol` hands over output as it comes, and
 
 import asyncio
 import os
+import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ import anyio
 
 from gateway.errors import UpstreamUnreachable
 
-__all__ = ["ChildProcess", "Command", "start"]
+__all__ = ["ChildProcess", "Command", "start", "why_unstartable"]
 
 GRACE_S: Final = 2.0
 """What a child gets to end by itself, and again after SIGTERM; the official SDK's figure."""
@@ -40,6 +41,8 @@ STDERR_BYTES: Final = 8 * 1024
 """The end of standard error that is kept, for an operator."""
 MAX_UNREAD_INPUT: Final = 8 * 1024 * 1024
 """What a child may leave unread of its standard input before messages are refused: two messages of the largest size."""
+NO_COMMAND: Final = "its command was not found; install it, or give its full path"
+NO_FOLDER: Final = "its folder (`cwd`) does not exist"
 INHERITED: Final = ("PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR")
 """Of the gateway's own environment; its other variables may hold secrets of others."""
 
@@ -188,8 +191,8 @@ async def start(
 ) -> ChildProcess:
     """Start a child. Raises UpstreamUnreachable where the command cannot be run."""
     loop = asyncio.get_running_loop()
-    if command.cwd is not None and not command.cwd.is_dir():
-        raise _cannot_start(f"{label}: its folder (`cwd`) does not exist", f"the folder is {command.cwd}")
+    if _no_folder(command):
+        raise _cannot_start(f"{label}: {NO_FOLDER}", f"the folder is {command.cwd}")
     try:
         _, child = await loop.subprocess_exec(
             lambda: ChildProcess(output, ended),
@@ -200,13 +203,30 @@ async def start(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        text = f"{label}: its command was not found; install it, or give its full path"
-        raise _cannot_start(text, f"the command is {command.program!r}") from error
+        raise _cannot_start(f"{label}: {NO_COMMAND}", f"the command is {command.program!r}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its arguments or environment cannot be used"
         text = f"{label}: its command cannot be run: {reason}"
         raise _cannot_start(text, f"the command is {command.program!r}") from error
     return child
+
+
+def why_unstartable(command: Command) -> str:
+    """Say, to an operator, why `start` would not find what to run; empty where it would. Nothing is started."""
+    if _no_folder(command):
+        return f"{NO_FOLDER}; the folder is {command.cwd}"
+    program, path = command.program, command.environment().get("PATH")
+    if os.path.dirname(program):  # then PATH is not searched, and the child is in its folder before it looks
+        program = os.path.join(command.cwd or "", program)
+    if shutil.which(program, path=path):
+        return ""
+    there = shutil.which(program, mode=os.F_OK, path=path)
+    why = "its command cannot be run: no permission to execute it" if there else NO_COMMAND
+    return f"{why}; the command is {command.program!r}"
+
+
+def _no_folder(command: Command) -> bool:
+    return command.cwd is not None and not command.cwd.is_dir()
 
 
 def _cannot_start(text: str, detail: str) -> UpstreamUnreachable:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from gateway.core.jsonvalue import JsonObject
 from gateway.errors import UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Outbound
+from gateway.upstream.process import Command, why_unstartable
 from gateway.upstream.stdio import StdioUpstream
 from tests.simulate.relay import RecordingRelay
 from tests.upstream.puppets import PARAMS, PUPPET, alive, puppet, running, say, until
@@ -42,6 +44,24 @@ async def test_a_folder_that_does_not_exist_is_named() -> None:
             await upstream.connect(version="2025-11-25", params=PARAMS, relay=RecordingRelay())
         assert caught.value.__notes__ == ["the folder is /no/such/folder"]
         assert "/no/such/folder" not in str(caught.value), "agents are told the text"
+
+
+def test_what_would_not_be_found_is_told_without_a_start(tmp_path: Path) -> None:
+    """An operator learns it when the gateway starts; a command that is there is never blamed."""
+    tool = tmp_path / "bin" / "tool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\n")
+    path = {"PATH": str(tool.parent)}
+
+    def why(program: str, cwd: Path | None = None, env: Mapping[str, str] = path) -> str:
+        return why_unstartable(Command(program=program, env=env, cwd=cwd))
+
+    assert why("tool") == "its command cannot be run: no permission to execute it; the command is 'tool'"
+    tool.chmod(0o755)
+    assert [why("tool"), why(str(tool)), why("bin/tool", tmp_path)] == ["", "", ""]
+    assert why("bin/tool", tool.parent).startswith("its command was not found")
+    assert why("tool", env={"PATH": str(tmp_path)}).endswith("the command is 'tool'")
+    assert why("tool", tmp_path / "gone") == f"its folder (`cwd`) does not exist; the folder is {tmp_path / 'gone'}"
 
 
 async def test_a_child_that_ignores_its_end_is_killed_with_all_that_it_started(
