@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Administration",
-    "Place",
     "address",
     "administer",
     "agent_segment",
@@ -53,9 +52,6 @@ WAIT_S: Final = 5.0
 """For another process to let the store go, or to answer: another command, or a gateway that is just starting."""
 
 AGAIN_S: Final = 0.1
-
-LOCK: Final = "lock"
-"""The file in a data folder that whoever opens a store takes first."""
 
 PAGE_ITEMS: Final = 100
 """The most that a page of a list may have."""
@@ -184,6 +180,7 @@ async def _client(settings: "Settings", *, begins: bool) -> "AsyncIterator[httpx
                 break
             # Only here: asking a running gateway needs nothing of it, and takes a third of the time.
             from gateway.app import Gateway
+            from gateway.store.sqlite.files import LOCK
             from gateway.store.sqlite.store import DATABASE
 
             if not (folder / DATABASE).exists():  # else a mistyped folder looks like a gateway that did as it was told

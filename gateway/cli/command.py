@@ -15,6 +15,7 @@ from gateway.cli import options
 from gateway.cli.exits import Exit
 from gateway.cli.options import Place, Where
 from gateway.cli.wording import reword
+from gateway.core.principal import DEFAULT_TENANT
 from gateway.errors import RequestError
 
 __all__ = ["SAME", "Group", "group", "placed"]
@@ -101,7 +102,7 @@ def placed(act: Callable[..., None]) -> Callable[..., None]:
     [(taken, kind)] = [(one.name, one.annotation) for one in own if one.annotation in (Where, Place)]
     shared = [_option(name, annotation, None) for name, annotation in _WHERE]
     if kind is Place:
-        shared.insert(0, _option("tenant", options.Tenant, options.DEFAULT_TENANT))
+        shared.insert(0, _option("tenant", options.Tenant, DEFAULT_TENANT))
     rest = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own if one.name != taken]
     last = [one for one in rest if one.name == "output"]
     parameters = [*(one for one in rest if one.name != "output"), *shared, *last]

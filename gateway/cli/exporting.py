@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from gateway.cli.administration import duration
-from gateway.cli.options import DEFAULT_TENANT
 from gateway.cli.output import say, warn
+from gateway.core.principal import DEFAULT_TENANT
 from gateway.errors import NotFound
 
 if TYPE_CHECKING:

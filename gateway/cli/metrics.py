@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import options
 from gateway.cli.administration import Administration, administer
 from gateway.cli.command import placed
 from gateway.cli.options import Place, Where
 from gateway.cli.output import say, visible
+from gateway.core.principal import DEFAULT_TENANT
 from gateway.errors import Unavailable
 
 __all__ = ["metrics"]
@@ -26,7 +26,7 @@ def metrics(
     async def act(gateway: Administration) -> str:
         return await gateway.text("/metrics")
 
-    place = Place(tenant=options.DEFAULT_TENANT, data=where.data, state=where.state, config=where.config)
+    place = Place(tenant=DEFAULT_TENANT, data=where.data, state=where.state, config=where.config)
     _require_running(place)
     shown = [line for line in administer(place, act).splitlines() if _name(line).startswith(prefix)]
     for line in shown:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 __all__ = [
-    "DEFAULT_TENANT",
     "Agent",
     "AllowHost",
     "AllowOrigin",
@@ -43,8 +42,6 @@ __all__ = [
     "command_of",
     "settle",
 ]
-
-DEFAULT_TENANT = "default"
 
 
 def _tenant(text: str) -> str:

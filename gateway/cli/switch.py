@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 import typer
 
-from gateway.cli import options
 from gateway.cli.administration import administer, agent_segment, segment, show
 from gateway.cli.command import group, placed
 from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, say, warn
+from gateway.core.principal import DEFAULT_TENANT
 from gateway.errors import GatewayError
 
 __all__ = ["app"]
@@ -68,12 +68,12 @@ def throw(
 ) -> None:
     """Stop it: nothing passes once this returns."""
     name, place = _meant(kind, name, place)
-    if place.tenant != options.DEFAULT_TENANT:
+    if place.tenant != DEFAULT_TENANT:
         _warn_of_strangers(place)
     thrown = administer(place, lambda gateway: gateway.put(f"/switches/{kind}/{name}", {"reason": reason}), begins=True)
     show([thrown], output, COLUMNS)
     folder = "" if place.data is None else f" --data {quote(str(place.data))}"
-    where = "" if kind is Kind.tenant or place.tenant == options.DEFAULT_TENANT else f" --tenant {place.tenant}"
+    where = "" if kind is Kind.tenant or place.tenant == DEFAULT_TENANT else f" --tenant {place.tenant}"
     release = f"intended switch release {kind} {thrown['name']}{where}{folder} --reason ..."
     say(f"{kind} {thrown['name']} is stopped; `{release}` lets it go")
 
@@ -123,7 +123,7 @@ async def _strangers(place: Place) -> Sequence[str] | None:
 def _meant(kind: Kind, name: str | None, place: Place) -> tuple[str, Place]:
     """Return the name that is meant, as one segment of a path, and where. Raises BadParameter and NotFound."""
     if kind is Kind.tenant:
-        if name is not None and place.tenant not in (options.DEFAULT_TENANT, name):
+        if name is not None and place.tenant not in (DEFAULT_TENANT, name):
             message = f"is {name}, but --tenant says {place.tenant}; leave one of them out"
             raise typer.BadParameter(message, param_hint="NAME")
         return segment(name or place.tenant), replace(place, tenant=name or place.tenant)

@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from gateway.admin.application import OperatorApp
 from gateway.app import Gateway
 from gateway.cli import administration
-from gateway.cli.administration import Administration, Place, address, administer, duration, moment, show, show_one
+from gateway.cli.administration import Administration, address, administer, duration, moment, show, show_one
+from gateway.cli.options import Place
 from gateway.cli.output import Format
 from gateway.errors import (
     Forbidden,

@@ -14,7 +14,10 @@ from pathlib import Path
 
 from gateway.errors import StoreInUse, StoreRefused
 
-__all__ = ["FolderLock", "StoreFiles", "private_folder"]
+__all__ = ["LOCK", "FolderLock", "StoreFiles", "private_folder"]
+
+LOCK = "lock"
+"""The file in a data folder that whoever opens a store takes first."""
 
 _Stamp = tuple[int, int, int, int, int]
 
@@ -44,7 +47,7 @@ class FolderLock:
             StoreInUse: another process holds it.
             StoreRefused: the folder cannot be written.
         """
-        path = folder / "lock"
+        path = folder / LOCK
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
