@@ -155,7 +155,7 @@ class LimitSettings(Section):
     event_buffer_bytes: Annotated[int, Field(ge=1024, le=256 * 1024 * 1024)] = 1024 * 1024
     """Events kept per session for a stream that is resumed."""
     event_buffer_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
-    """How long they are kept."""
+    """How long such events are kept."""
     calls_per_agent: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Calls of one agent in flight at once; more are refused as busy."""
     calls_per_upstream: Annotated[int, Field(ge=1, le=100_000)] = 1024
@@ -191,8 +191,8 @@ class ApprovalSettings(Section):
     """What is kept of approvals, leases and submitted intents beside the chain once they are closed."""
 
     keep_closed_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """How long their rows stay in the store after that. Nothing is forgotten with them: what they said is in the chain,
-    from which it is shown and answered as before."""
+    """How long rows of closed approvals, ended leases and submitted intents stay in the store. Nothing is forgotten
+    with them: what they said is in the chain, from which it is shown and answered as before."""
 
 
 class LeaseSettings(Section):
