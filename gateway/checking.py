@@ -14,6 +14,7 @@ import anyio
 
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.pinning import pin_tool
+from gateway.core.policy.bundle import Bundle
 from gateway.core.wire import invalid_x_mcp_header
 from gateway.errors import (
     CanonicalError,
@@ -30,7 +31,7 @@ from gateway.ports import Outbound, Upstream, UpstreamSupport
 from gateway.ports.silence import SilentRelay
 from gateway.records import database_path, reading, verify_chains
 from gateway.services.keys import any_key
-from gateway.services.policy_check import explain_bundle
+from gateway.services.policy_check import explain_bundle, warn_of_unfit
 from gateway.settings import Settings, UpstreamSettings
 from gateway.upstream.probing import discover, initialize_params
 
@@ -59,10 +60,12 @@ async def check(settings: Settings) -> Findings:
     """Look at settings, policies, tracing, store and upstreams, in this order. Raises nothing that is a finding."""
     findings = Findings()
     await _check_address(settings, findings)
-    _check_policies(settings, findings)
+    bundle = _check_policies(settings, findings)
     _check_tracing(settings, findings)
     await _check_store(settings, findings)
-    await _check_upstreams(settings.upstreams, findings)
+    listed = await _check_upstreams(settings.upstreams, findings)
+    if bundle is not None and listed is not None:
+        findings.notes.extend(warn_of_unfit(bundle, listed))
     return findings
 
 
@@ -95,13 +98,14 @@ async def _keyed(settings: Settings) -> bool:
         return False
 
 
-def _check_policies(settings: Settings, findings: Findings) -> None:
+def _check_policies(settings: Settings, findings: Findings) -> Bundle | None:
     try:
         bundle = load_bundle(policy_path(settings), taxonomy=TAXONOMY)
     except ConfigurationError as error:
         findings.problems.extend(error.problems)
-    else:
-        findings.notes.extend(explain_bundle(bundle))
+        return None
+    findings.notes.extend(explain_bundle(bundle))
+    return bundle
 
 
 def _check_tracing(settings: Settings, findings: Findings) -> None:
@@ -156,8 +160,13 @@ async def _check_store(settings: Settings, findings: Findings) -> None:
 # --- upstreams --------------------------------------------------------------------------------------------------------
 
 
-async def _check_upstreams(upstreams: Mapping[str, UpstreamSettings], findings: Findings) -> None:
-    """Ask every upstream what it has, all at the same time; tell it in the order of configuration."""
+async def _check_upstreams(
+    upstreams: Mapping[str, UpstreamSettings], findings: Findings
+) -> Mapping[str, Sequence[str]] | None:
+    """Ask every upstream what it has, all at the same time; tell it in the order of configuration.
+
+    Returns the names of their tools; None where not all are known.
+    """
     found: dict[str, Found | Problem] = {}
 
     async def ask(name: str, settings: UpstreamSettings) -> None:
@@ -167,6 +176,7 @@ async def _check_upstreams(upstreams: Mapping[str, UpstreamSettings], findings: 
         for name, settings in upstreams.items():
             group.start_soon(ask, name, settings)
     owners: dict[str, str] = {}
+    listed: dict[str, Sequence[str]] = {}
     for name in upstreams:
         told = found[name]
         if isinstance(told, Problem):
@@ -176,12 +186,14 @@ async def _check_upstreams(upstreams: Mapping[str, UpstreamSettings], findings: 
         versions = ", ".join((*support.handshake, *support.modern))
         findings.notes.append(f"upstream {name}: {len(tools)} tools, {len(uris)} resources, speaks {versions}")
         findings.problems.extend(_tool_problems(name, tools))
+        listed[name] = [tool["name"] for tool in tools if isinstance(tool.get("name"), str)]
         for uri in uris:
             owner = owners.setdefault(uri, name)
             if owner != name:
                 findings.notes.append(f"upstream {name}: {uri} is hidden on /mcp by the same URI of {owner}")
     if not upstreams:
         findings.notes.append("no upstream is configured: nothing would be protected")
+    return listed if upstreams and len(listed) == len(upstreams) else None
 
 
 async def _ask(name: str, settings: UpstreamSettings) -> Found | Problem:

@@ -123,6 +123,20 @@ async def test_a_policy_problem_has_its_line(tmp_path: Path) -> None:
     assert (problem.line, problem.field) == (4, "rules.0.effect")
 
 
+async def test_a_rule_for_a_tool_that_nobody_lists_is_told_where_all_lists_are_known(tmp_path: Path) -> None:
+    """With an upstream that does not answer, its tool may be the one that is meant."""
+    text = "apiVersion: intended/v1\npolicySet: p\nrules:\n  - {id: a, effect: deny, match: {tools: [x.good]}}\n"
+    (tmp_path / "p.yaml").write_text(text)
+    async with serving({"tools": [GOOD]}) as url:
+        upstreams = {"x": UpstreamSettings(url=url)}
+        known = await check(settings_in(tmp_path, policies=tmp_path / "p.yaml", upstreams=upstreams))
+        upstreams["gone"] = UpstreamSettings(url="http://127.0.0.1:9/mcp")
+        partly = await check(settings_in(tmp_path, policies=tmp_path / "p.yaml", upstreams=upstreams))
+    warning = "warning: rule 'a' fits no tool of these upstreams: `tools` has names as a server lists them"
+    assert known.notes[-1] == warning
+    assert warning not in partly.notes
+
+
 async def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     """Before a client's handshake fails."""
     (tmp_path / "c.pem").write_text("not a certificate")

@@ -42,7 +42,7 @@ def check(
     findings = anyio.run(look, options.settle(flags, config).settings)
     if output is Format.TABLE:
         for note in findings.notes:
-            print(f"ok  {note}")
+            print(note if note.startswith("warning: ") else f"ok  {note}")
         problems([*findings.problems, *findings.unreachable])
         found = len(findings.problems) + len(findings.unreachable)
         say(f"{found} problem{'' if found == 1 else 's'}" if found else "everything that a gateway needs is there")

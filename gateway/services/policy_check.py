@@ -4,7 +4,7 @@ Owns how a case becomes a call with its facts, and the report. The judgement is 
 `decide` are handed in, so that a case passes here exactly if the gateway would decide so.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.core.audit.canonical import digest
@@ -14,12 +14,12 @@ from gateway.core.decision import Decision, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent, IntentContext, RiskFactor
 from gateway.core.pinning import pin_tool
-from gateway.core.policy.bundle import Bundle
+from gateway.core.policy.bundle import Bundle, Match
 from gateway.core.policy.cases import CallDocument, CaseDocument, CaseSuite, IntentDocument
 from gateway.core.principal import DEFAULT_TENANT, Principal, TrustTier
 from gateway.errors import CanonicalError
 
-__all__ = ["CaseResult", "FileReport", "Judge", "check_cases", "explain_bundle", "render"]
+__all__ = ["CaseResult", "FileReport", "Judge", "check_cases", "explain_bundle", "render", "warn_of_unfit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,23 @@ def explain_bundle(bundle: Bundle) -> Iterator[str]:
     spread = ", ".join(f"{count} {effect.lower()}" for effect, count in counts.items())
     yield f"bundle {bundle.digest[:12]}: {spread}, {len(bundle.mappings)} mappings, {len(bundle.budgets)} budgets"
     yield from (f"warning: {warning}" for warning in bundle.warnings)
+
+
+def warn_of_unfit(bundle: Bundle, listed: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Yield a warning for each rule and budget of tool calls that fits none of the tools listed, by upstream.
+
+    No fault: it may be for intents, whose action is matched as a tool is, or for a tool to come.
+    """
+    rules = [(f"rule '{rule.matched.id}'", rule.match, rule.methods) for rule in bundle.rules]
+    for what, match, methods in [*rules, *((f"budget '{one.name}'", one.match, one.methods) for one in bundle.budgets)]:
+        if "tools/call" in methods and not any(_fits(match, upstream, names) for upstream, names in listed.items()):
+            yield f"warning: {what} fits no tool of these upstreams: `tools` has names as a server lists them"
+
+
+def _fits(match: Match, upstream: str, names: Collection[str]) -> bool:
+    if match.upstreams is not None and not match.upstreams.match(upstream):
+        return False
+    return match.tools is None or any(match.tools.match(name) for name in names)
 
 
 def _check_suite(suite: CaseSuite, judge: Judge) -> FileReport:

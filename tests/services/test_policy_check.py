@@ -13,7 +13,7 @@ from gateway.core.intent.model import EffectClass, Intent, IntentContext, RiskFa
 from gateway.core.policy.bundle import Bundle
 from gateway.core.policy.cases import CaseDocument, CaseSuite
 from gateway.core.principal import TrustTier
-from gateway.services.policy_check import FileReport, Judge, check_cases, explain_bundle, render
+from gateway.services.policy_check import FileReport, Judge, check_cases, explain_bundle, render, warn_of_unfit
 from tests.core.policy.builders import bundle, rule
 
 POLICIES = bundle(rule("reads", when="intent.effect == 'read'"), rule("big", "escalate", "args.n > 10"))
@@ -227,6 +227,24 @@ def test_what_check_says_of_sound_policies() -> None:
         "warning: p.yaml: Careful.",
     ]
     assert next(explain_bundle(bundle(rule()))) == "policy p.yaml: 1 rule, sha256 000000000000"
+
+
+def test_what_fits_no_listed_tool_is_warned_of() -> None:
+    """A deny rule with a mistyped tool denies nothing, and a budget counts nothing: nobody would notice."""
+    fitting = {"any": {}, "glob": {"tools": ["pay.*"]}, "there": {"upstreams": ["git*"]}, "url": {"methods": ["*"]}}
+    typed = {"prefixed": {"tools": ["shop.pay.refund"]}, "elsewhere": {"tools": ["pay.*"], "upstreams": ["github"]}}
+    prompts = rule("prompts", match={"methods": ["prompts/get"], "tools": ["hello"]})
+    policies = bundle(
+        *(rule(id, match=match) for id, match in {**fitting, **typed}.items()),
+        prompts,
+        budgets={"calls": {"count": "calls", "per": "agent", "window": "1m", "match": {"upstreams": ["nowhere"]}}},
+    )
+    told = list(warn_of_unfit(policies, {"shop": ["pay.refund"], "github": []}))
+    assert [warning.split(" fits ")[0] for warning in told] == [
+        "warning: rule 'prefixed'",
+        "warning: rule 'elsewhere'",
+        "warning: budget 'calls'",
+    ]
 
 
 def test_the_judge_is_given_the_bundle_of_its_file() -> None:
