@@ -44,6 +44,9 @@ LOOKED_AT: Final = 5_000
 
 PAGE: Final = 500
 
+ROWS: Final = 500
+"""Rows read in one go, a millisecond or two: there may be as many as systems that programs ever named."""
+
 AT_ONCE: Final = 25
 """Accounts read before calls have their turn again."""
 
@@ -214,9 +217,7 @@ class Accounts:
         """Return the accounts of one budget; the one that is named, or the tenant's, be anything spent of it or not."""
         tenant, name = look.tenant, _meant(look, budget)
         if not name:
-            rows = await self._state.scan(tenant, budget.place)
-            live = [one for one in rows if _is_live(budget, one.value, look.now)]
-            return [_row(tenant, budget, one) for one in live] or [_Row(budget, NOBODY, None)]
+            return await self._live(look, budget) or [_Row(budget, NOBODY, None)]
         key = budget.place if budget.per == "tenant" else plain_key(budget, name)
         plain = _Row(budget, name, await self._held(tenant, key))
         if budget.per != "upstream":
@@ -226,6 +227,17 @@ class Accounts:
         if not _is_live(budget, hidden.held, look.now):
             return [plain]
         return [plain, hidden] if _is_live(budget, plain.held, look.now) else [hidden]
+
+    async def _live(self, look: _Look, budget: Budget) -> Sequence[_Row]:
+        """Return the accounts of which something counts. Rows stay for weeks, and programs make them by naming systems."""
+        live: list[_Row] = []
+        after = ""
+        while True:
+            rows = await self._state.page(look.tenant, budget.place, after=after, limit=ROWS)
+            live += [_row(look.tenant, budget, one) for one in rows if _is_live(budget, one.value, look.now)]
+            if len(rows) < ROWS:
+                return live
+            after = rows[-1].key
 
     async def _held(self, tenant: str, key: str) -> bytes | None:
         row = await self._state.get(tenant, key)

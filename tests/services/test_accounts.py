@@ -194,6 +194,31 @@ async def test_many_accounts_let_calls_go_on(monkeypatch: pytest.MonkeyPatch) ->
     assert len(await house.list()) == 5 + 3
 
 
+async def test_rows_are_read_in_parts_though_nothing_of_them_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each system that a program names leaves a row for weeks: all at once they would hold up every call."""
+    monkeypatch.setattr(module, "ROWS", 3)
+    house = House()
+    now_s = int(house.world.clock.now().timestamp())
+    for number in range(8):
+        at = now_s if number in (2, 7) else now_s - 86_400
+        await house.put(f"budget:sent:count:upstream#{number:064}", b"1 60 %d:1" % (at // 60))
+    parts: list[int] = []
+    real = house.world.store.page
+
+    async def page(*place: Any, **more: Any) -> Any:
+        rows = await real(*place, **more)
+        parts.append(len(rows))
+        return rows
+
+    async def scan(*place: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(house.world.store, "page", page)
+    monkeypatch.setattr(house.world.store, "scan", scan)
+    assert [one.whose[-1] for one in await house.accounts.fullest("default") if one.submitted] == ["2", "7"]
+    assert [part for part in parts if part] == [3, 3, 2]
+
+
 # --- one account ------------------------------------------------------------------------------------------------------
 
 
