@@ -229,7 +229,7 @@ class Accounts:
         return [plain, hidden] if _is_live(budget, plain.held, look.now) else [hidden]
 
     async def _live(self, look: _Look, budget: Budget) -> Sequence[_Row]:
-        """Return the accounts of which something counts. Rows stay for weeks, and programs make them by naming systems."""
+        """Return the accounts of which something counts. Rows stay for weeks, and programs make them by naming any."""
         live: list[_Row] = []
         after = ""
         while True:
