@@ -33,6 +33,7 @@ from gateway.parts import (
     data_folder,
     describe,
     front_limits,
+    make_authority,
     make_spans,
     make_upstreams,
     mounts,
@@ -43,6 +44,7 @@ from gateway.parts import (
 )
 from gateway.policyfiles.directory import PolicyDirectory
 from gateway.ports import Appended, OpenCall
+from gateway.services.asking import Asking
 from gateway.services.authority import Authority
 from gateway.services.catalog import Catalog
 from gateway.services.dispatch import Dispatch
@@ -123,6 +125,7 @@ class Gateway:
         self._policies = PolicyDirectory(self._policy_path, taxonomy=TAXONOMY, on_change=self._policies_changed)
         self._spans = make_spans(settings)
         self._upstreams = make_upstreams(settings, self._spans)
+        self._authority = make_authority(settings, self._clock)
         self._in_doubt: Sequence[OpenCall] = ()
         self._store: SqliteStore
         self._tasks: TaskGroup | None = None
@@ -226,6 +229,8 @@ class Gateway:
         settings = self._settings
         if self._spans is not None:
             stack.push_async_callback(self._spans.aclose)
+        if self._authority is not None:
+            await stack.enter_async_context(self._authority)
         store = await open_store(store_options(settings), self._clock, unclaimed=self._disown)
         stack.push_async_callback(store.aclose)
         self._store = store
@@ -240,7 +245,13 @@ class Gateway:
         self._in_doubt = await close_open_calls(store, store, self._clock, self._ids)
         self._lifecycle = Lifecycle(audit=store, clock=self._clock, ids=self._ids)
         self._refusals = Refusals(audit=store, clock=self._clock, ids=self._ids)
-        self._readiness = Readiness(audit=store, policies=self._policies, trust=known.trust, tokens=known.tokens)
+        self._readiness = Readiness(
+            audit=store,
+            policies=self._policies,
+            trust=known.trust,
+            tokens=known.tokens,
+            authority=self._authority,
+        )
         self._facts = FactSource(
             policies=self._policies,
             state=store,
@@ -283,6 +294,8 @@ class Gateway:
         stack.callback(self._end_tasks, tasks)
         tasks.start_soon(self._policies.run)
         known.start(tasks)
+        if self._authority is not None:
+            tasks.start_soon(self._authority.run)
         await stack.enter_async_context(self._front.running())
 
     def _enforcement(self, store: SqliteStore) -> Enforcement:
@@ -301,7 +314,13 @@ class Gateway:
             desk=self.known.desk,
             running=self.known.running,
             amounts=amounts(settings),
+            asking=self._asking(store),
         )
+
+    def _asking(self, store: SqliteStore) -> Asking | None:
+        if self._authority is None:
+            return None
+        return Asking(authority=self._authority, state=store, ids=self._ids, tenant=self._settings.authority.tenant)
 
     def _dispatch(self, store: SqliteStore, enforcement: Enforcement) -> Dispatch:
         settings = self._settings
@@ -315,7 +334,12 @@ class Gateway:
             catalog=Catalog(audit=store, state=store, clock=self._clock, ids=self._ids),
             facts=self._facts,
             refusals=self._refusals,
-            authority=Authority(tokens=self.known.tokens, audiences=audiences(settings), ttl_s=settings.tokens.ttl_s),
+            authority=Authority(
+                tokens=self.known.tokens,
+                audiences=audiences(settings),
+                ttl_s=settings.tokens.ttl_s,
+                remote=self._authority is not None,
+            ),
             holds=self.known.holds,
             links=self.known.links,
         )

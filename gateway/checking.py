@@ -25,7 +25,15 @@ from gateway.errors import (
     UpstreamBroken,
     UpstreamError,
 )
-from gateway.parts import data_folder, describe, make_upstream, policy_path, require_tracing, state_folder
+from gateway.parts import (
+    data_folder,
+    describe,
+    make_authority,
+    make_upstream,
+    policy_path,
+    require_tracing,
+    state_folder,
+)
 from gateway.policyfiles.files import load_bundle
 from gateway.ports import Outbound, Upstream, UpstreamSupport
 from gateway.ports.silence import SilentRelay
@@ -33,6 +41,7 @@ from gateway.records import database_path, reading, verify_chains
 from gateway.services.keys import any_key
 from gateway.services.policy_check import explain_bundle, warn_of_unfit
 from gateway.settings import Settings, UpstreamSettings
+from gateway.telemetry.clock import SystemClock
 from gateway.upstream.probing import discover, initialize_params
 
 __all__ = ["Findings", "check"]
@@ -57,13 +66,14 @@ class Findings:
 
 
 async def check(settings: Settings) -> Findings:
-    """Look at settings, policies, tracing, store and upstreams, in this order. Raises nothing that is a finding."""
+    """Look at settings, policies, tracing, store, upstreams, authority, in this order. A finding is never raised."""
     findings = Findings()
     await _check_address(settings, findings)
     bundle = _check_policies(settings, findings)
     _check_tracing(settings, findings)
     await _check_store(settings, findings)
     listed = await _check_upstreams(settings.upstreams, findings)
+    await _check_authority(settings, findings)
     if bundle is not None and listed is not None:
         findings.notes.extend(warn_of_unfit(bundle, listed))
     return findings
@@ -155,6 +165,32 @@ async def _check_store(settings: Settings, findings: Findings) -> None:
                 remedy="see `intended audit verify`; keep this folder as it is and restore a backup beside it",
             )
         )
+
+
+async def _check_authority(settings: Settings, findings: Findings) -> None:
+    """See that the remote authority answers, and takes the key for its tenant and for intents."""
+    try:
+        authority = make_authority(settings, SystemClock())
+    except ConfigurationError as error:
+        findings.problems.extend(error.problems)
+        return
+    if authority is None:
+        return
+    async with authority:
+        problem = await authority.examine()
+    chosen = settings.authority
+    if not problem:
+        findings.notes.append(f"authority {chosen.url}: takes the key for tenant {chosen.tenant}")
+        return
+    findings.unreachable.append(
+        Problem(
+            source=f"authority {chosen.url}",
+            field="authority",
+            message=problem,
+            remedy="start it, or correct authority.url; the key must be of the tenant in authority.tenant"
+            f" ({chosen.tenant}), with the scopes intents:write and intents:read. Until then every call is denied",
+        )
+    )
 
 
 # --- upstreams --------------------------------------------------------------------------------------------------------

@@ -56,25 +56,22 @@ def create_intended_gateway(
     of tenant `tenant_id`, and forwarded only if it is allowed. If it cannot be decided or recorded, it is denied.
 
     Whoever connects without a credential is the agent `agent` of that tenant: the program that embeds the gateway
-    vouches for it. `api_key` is that agent's too, for a client that sends one; a wrong key is refused. It is compared,
-    never stored and never sent. As with every loopback port, other programs of this machine can connect as well.
+    vouches for it. `api_key` is that agent's too, for a client that sends one; a wrong key is refused. It is compared
+    and never stored. As with every loopback port, other programs of this machine can connect as well.
+
+    With `authority`, the URL of an Intended service, each call that `policies` do not deny is asked about there as one
+    of the agent `agent`, with `api_key` as the key; it is sent nowhere else, and without `authority` nowhere at all.
+    The stricter answer counts, and where none can be had the call is denied (docs/remote.md).
 
     `upstream` is the URL of a Streamable HTTP server, or a mapping of names to URLs. `policies` is a file or a folder,
     by default the shipped policy; `tier` is the agent's trust tier. The audit store lies in `data` (and a copy of the
     chain's head in `state`), by default in folders of the user's own for this tenant and upstream, where it stays.
 
     Raises:
-        ConfigurationError: an argument cannot be used; `authority` among them: to ask a remote service for decisions
-            is not supported, and ignoring it would leave its policies unasked.
+        ConfigurationError: an argument cannot be used.
         StoreRefused: the store must not be opened, for example because another process has it open.
         TimeoutError: it did not start in time.
     """
-    if authority is not None:
-        raise _unusable(
-            "authority",
-            "a gateway that asks a remote service for its decisions is not supported",
-            "leave it out: this gateway decides by `policies`; or ask the remote service with IntendedClient",
-        )
     if not api_key or not api_key.strip():
         raise _unusable("api_key", "it is empty", "name the key that stands for the agent")
     if not is_tenant_id(tenant_id):
@@ -91,6 +88,7 @@ def create_intended_gateway(
         data=Path(data) if data is not None else platformdirs.user_data_path(APP) / folder,
         state=Path(state) if state is not None else platformdirs.user_state_path(APP) / folder,
         tiers={"agents": {f"{tenant_id}/{agent}": tier}},
+        **({} if authority is None else {"authority": {"url": authority, "key": api_key, "tenant": tenant_id}}),
     )
     principal = Principal(
         tenant=tenant_id, agent=agent, credential="embedded", scopes=frozenset({Scope.MCP_CALL}), bound=True

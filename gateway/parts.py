@@ -24,7 +24,8 @@ from gateway.core.worth import Amounts, amounts_of
 from gateway.downstream.bounds import FrontLimits
 from gateway.errors import ConfigurationError, Problem
 from gateway.policyfiles.shipped import shipped_policy
-from gateway.ports import Mount, Spans, Upstream
+from gateway.ports import Clock, Mount, Spans, Upstream
+from gateway.remote.authority import HttpAuthority
 from gateway.services.tracing import TracedUpstream
 from gateway.services.trust import TrustTerms
 from gateway.settings import Settings, UpstreamSettings
@@ -48,6 +49,7 @@ __all__ = [
     "front_limits",
     "hold_terms",
     "lease_bounds",
+    "make_authority",
     "make_spans",
     "make_upstream",
     "make_upstreams",
@@ -65,6 +67,9 @@ __all__ = [
 ]
 
 APP = "intended"
+
+MAX_KEY_BYTES = 4096
+"""Of the file with the authority's key; a longer one is cut, and then no key."""
 
 
 def make_upstream(name: str, settings: UpstreamSettings) -> Upstream:
@@ -152,6 +157,47 @@ def make_spans(settings: Settings) -> "OtelSpans | None":
 
     processor = console_processor() if tracing.exporter == "console" else otlp_processor(tracing.endpoint)
     return OtelSpans(processor, version=__version__, sample=tracing.sample)
+
+
+def make_authority(settings: Settings, clock: Clock) -> HttpAuthority | None:
+    """Return the remote authority that is to be asked, None where none is. Raises ConfigurationError without a key."""
+    chosen = settings.authority
+    if chosen.url is None:
+        return None
+    return HttpAuthority(
+        chosen.url,
+        key=_authority_key(settings),
+        tenant=chosen.tenant,
+        issuer=chosen.issuer,
+        timeout_s=chosen.timeout_s,
+        monotonic=clock.monotonic,
+    )
+
+
+def _authority_key(settings: Settings) -> str:
+    """Return the key for the remote authority. Raises ConfigurationError."""
+    chosen = settings.authority
+    message, key = "there is no key for the authority", ""
+    try:
+        if chosen.key_file is not None:
+            with chosen.key_file.open("rb") as file:
+                key = file.read(MAX_KEY_BYTES).decode("ascii").strip()
+            message = f"{chosen.key_file} holds no key"
+        elif chosen.key is not None:
+            key = chosen.key.get_secret_value().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{chosen.key_file} cannot be read ({type(error).__name__})"
+    if key and key.isascii() and key.isprintable() and " " not in key:
+        return key
+    raise ConfigurationError(
+        Problem(
+            source="settings",
+            field="authority.key" if chosen.key_file is None else "authority.key_file",
+            message=message if not key else "the key for the authority is no key: it is one word of visible ASCII",
+            remedy="put the key into the variable INTENDED_API_KEY, or into a file that `authority.key_file` names;"
+            " `intended keys create --role agent` makes one at the authority",
+        )
+    )
 
 
 def require_tracing() -> None:

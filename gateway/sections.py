@@ -1,24 +1,101 @@
-"""Sections of the settings that say what the gateway tells: its log, traces, metrics, and what intents are worth.
+"""Sections of the settings: whom the gateway asks; and what it tells, its log, traces, metrics, and intents' worth.
 
 Owns these, and what every section is. The whole is `settings.py`, which is where they are read from.
 """
 
 import ipaddress
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from gateway.core.credentials import is_tenant_id
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.policy.document import nearest
 
-__all__ = ["LogSettings", "MetricsSettings", "Section", "TracingSettings", "ValueSettings", "is_loopback"]
+__all__ = [
+    "AuthoritySettings",
+    "LogSettings",
+    "MetricsSettings",
+    "Section",
+    "TracingSettings",
+    "ValueSettings",
+    "is_loopback",
+]
 
 
 class Section(BaseModel):
     """A part of the settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class AuthoritySettings(Section):
+    """A remote Intended service that is asked about every call which this gateway would not deny. The stricter answer
+    counts, and without an answer the call is denied."""
+
+    url: Annotated[str, Field(max_length=2048)] | None = None
+    """Its address, as `https://intended.example.org`; https, or http on this machine. None: nobody is asked."""
+    key: SecretStr | None = None
+    """The API key there, with the scopes intents:write and intents:read. None: that of `key_file`, else the variable
+    INTENDED_API_KEY."""
+    key_file: Path | None = None
+    """A file that holds the key."""
+    tenant: str = "default"
+    """The tenant there that the key belongs to, and whose tokens are taken."""
+    issuer: Annotated[str, Field(min_length=1, max_length=2048)] = "intended-gateway"
+    """The `iss` of its tokens: the setting `tokens.issuer` there."""
+    timeout_s: Annotated[float, Field(ge=0.05, le=30)] = 2.0
+    """From a question to its whole answer. A call waits so long for an authority that hangs, and is then denied."""
+
+    @field_validator("url")
+    @classmethod
+    def safe(cls, value: str | None) -> str | None:
+        """Refuse what would send the key in the clear, or somewhere that nobody meant."""
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            msg = "write a URL, as https://intended.example.org: no query, no fragment"
+            raise ValueError(msg)
+        if parts.username is not None or parts.password is not None:
+            msg = "no user belongs into this URL; the key is `authority.key`"
+            raise ValueError(msg)
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            msg = "the key and every decision would travel in the clear: use https"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("tenant")
+    @classmethod
+    def of_a_tenant(cls, value: str) -> str:
+        """Refuse what no tenant is called."""
+        if not is_tenant_id(value):
+            msg = "is no tenant id: at most 63 letters, digits, `-` and `_`"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def used(self) -> "AuthoritySettings":
+        """Refuse a key that is for nobody, and two keys."""
+        if self.url is None and (self.key is not None or self.key_file is not None):
+            msg = "a key does nothing without `url`"
+            raise ValueError(msg)
+        if self.key is not None and self.key_file is not None:
+            msg = "name `key` or `key_file`, not both"
+            raise ValueError(msg)
+        return self
 
 
 Amount = Annotated[

@@ -25,11 +25,20 @@ from gateway.core.leases import MAX_MINUTES, MAX_USES
 from gateway.core.principal import TrustTier
 from gateway.core.tokens import MAX_TTL_S
 from gateway.errors import ConfigurationError, Problem
-from gateway.sections import LogSettings, MetricsSettings, Section, TracingSettings, ValueSettings, is_loopback
+from gateway.sections import (
+    AuthoritySettings,
+    LogSettings,
+    MetricsSettings,
+    Section,
+    TracingSettings,
+    ValueSettings,
+    is_loopback,
+)
 
 __all__ = [
     "ApprovalSettings",
     "AuditSettings",
+    "AuthoritySettings",
     "BreakerSettings",
     "HoldSettings",
     "LeaseSettings",
@@ -378,6 +387,7 @@ class Settings(Section):
     leases: LeaseSettings = LeaseSettings()
     audit: AuditSettings = AuditSettings()
     tokens: TokenSettings = TokenSettings()
+    authority: AuthoritySettings = AuthoritySettings()
     webhooks: WebhookSettings = WebhookSettings()
     metrics: MetricsSettings = MetricsSettings()
     value: ValueSettings = ValueSettings()

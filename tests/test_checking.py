@@ -22,6 +22,7 @@ from gateway.checking import Findings, check
 from gateway.demo.upstream import DemoUpstream, on_loopback, running
 from gateway.records import database_path
 from gateway.settings import Settings, UpstreamSettings
+from tests.remote.service import Service, answered
 
 
 def settings_in(folder: Path, **changes: Any) -> Settings:
@@ -262,3 +263,18 @@ async def test_tracing_without_its_extra_is_a_problem(
         monkeypatch.setitem(sys.modules, "gateway.telemetry.tracing", None)
     findings = await check(settings_in(tmp_path, tracing={"exporter": "otlp"}))
     assert ("intended-mcp-gateway[tracing]" in messages(findings)) is not installed
+
+
+async def test_a_remote_authority_is_asked_whether_it_takes_the_key(tmp_path: Path) -> None:
+    """Before an agent finds out that everything is denied."""
+    given = {"url": "http://127.0.0.1:1", "key": "mrt_live_a", "tenant": "acme"}
+    findings = await check(settings_in(tmp_path, authority=given))
+    assert "it was not reached" in messages(findings)
+    assert "acme" in messages(findings)
+    service = Service(answer=lambda one, method, *asked: answered({}, 404 if method == "GET" else 400))
+    async with on_loopback(service) as url:
+        findings = await check(settings_in(tmp_path, authority={**given, "url": url}))
+    assert f"authority {url}: takes the key for tenant acme" in findings.notes
+    assert findings.unreachable == []
+    findings = await check(settings_in(tmp_path, authority={"url": url}))
+    assert "INTENDED_API_KEY" in messages(findings)

@@ -123,7 +123,8 @@ def test_what_waits_is_approved_at_the_command_line(
 @pytest.mark.parametrize(
     ("change", "argument"),
     [
-        ({"authority": "https://intended.example"}, "authority"),
+        ({"authority": "http://intended.example"}, "authority"),
+        ({"authority": "https://user:secret@intended.example"}, "authority"),
         ({"api_key": " "}, "api_key"),
         ({"tenant_id": "a/b"}, "tenant_id"),
         ({"agent": "My Agent"}, "agent"),
@@ -137,7 +138,7 @@ def test_what_waits_is_approved_at_the_command_line(
 def test_what_cannot_be_done_is_refused_before_anything_runs(
     tmp_path: Path, change: dict[str, Any], argument: str
 ) -> None:
-    """A remote authority most of all: to decide here instead would leave its policies unasked."""
+    """A remote authority over plain HTTP most of all: whoever is on the way would decide."""
     values: dict[str, Any] = {"upstream": "http://127.0.0.1:9/mcp", **change}
     with pytest.raises(ConfigurationError) as caught:
         create(tmp_path, values.pop("upstream"), **values)

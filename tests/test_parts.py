@@ -17,6 +17,7 @@ from gateway.parts import (
     data_folder,
     describe,
     hold_terms,
+    make_authority,
     make_spans,
     make_upstream,
     make_upstreams,
@@ -29,9 +30,11 @@ from gateway.parts import (
 )
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Mount
+from gateway.remote.authority import HttpAuthority
 from gateway.services.tracing import TracedUpstream
 from gateway.settings import HoldSettings, Settings, TokenSettings, TracingSettings, UpstreamSettings, ValueSettings
 from gateway.upstream.http import HttpUpstream
+from tests.simulate.world import FakeClock
 
 URL = UpstreamSettings(url="http://127.0.0.1:9/mcp")
 
@@ -187,3 +190,36 @@ def test_spans_tell_the_host_of_an_upstream_and_nothing_else_of_its_url(
     """Some servers have their key in it."""
     http = {} if upstream.url is None else {"network.transport": "tcp", "network.protocol.name": "http"}
     assert place_of(upstream) == http | place
+
+
+def authority(tmp_path: Path, **given: Any) -> HttpAuthority | None:
+    return make_authority(settings_in(tmp_path, authority={"url": "http://127.0.0.1:9", **given}), FakeClock())
+
+
+async def test_an_authority_is_asked_with_the_key_from_its_setting_or_file(tmp_path: Path) -> None:
+    """Without an address there is none."""
+    (tmp_path / "key").write_text("mrt_live_b\n")
+    assert make_authority(settings_in(tmp_path), FakeClock()) is None
+    for given, key in (({"key": "mrt_live_a"}, "mrt_live_a"), ({"key_file": tmp_path / "key"}, "mrt_live_b")):
+        made = authority(tmp_path, **given)
+        assert made is not None
+        async with made:
+            assert made._exchange._proof["authorization"] == f"Bearer {key}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read"), (b"", "holds no key"), (b"two words", "is no key"), (b"\xff", "cannot be read")],
+    ids=str,
+)
+def test_an_authority_without_a_key_is_refused_with_a_remedy(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    """It would deny everything."""
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        authority(tmp_path, key_file=tmp_path / "key")
+    assert caught.value.problems[0].field == "authority.key_file"
+    with pytest.raises(ConfigurationError, match="INTENDED_API_KEY"):
+        authority(tmp_path)

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from gateway.sections import MetricsSettings, TracingSettings, ValueSettings
+from gateway.sections import AuthoritySettings, MetricsSettings, TracingSettings, ValueSettings
 
 
 @pytest.mark.parametrize("amount", ["99.00", 99.1, 0, 1_000_000_000])
@@ -58,3 +58,35 @@ def test_the_port_for_metrics_is_for_this_machine(host: str) -> None:
     with pytest.raises(ValidationError, match="must be a loopback address"):
         MetricsSettings(port=9100, host=host)
     assert MetricsSettings(port=9100, host="::1").host == "::1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"url": "http://intended.example"},
+        {"url": "ftp://intended.example"},
+        {"url": "https://"},
+        {"url": "intended.example"},
+        {"url": "https://intended.example/?tenant=acme"},
+        {"url": "https://intended.example/#x"},
+        {"url": "https://user:secret@intended.example"},
+        {"url": "https://intended.example", "tenant": "a/b"},
+        {"url": "https://intended.example", "key": "k", "key_file": "f"},
+        {"url": "https://intended.example", "timeout_s": 0},
+        {"url": "https://intended.example", "timeout_s": 31},
+        {"key": "k"},
+        {"key_file": "f"},
+    ],
+    ids=str,
+)
+def test_an_authority_is_asked_safely_or_not_at_all(given: dict[str, object]) -> None:
+    """The key would travel in the clear, to somewhere that nobody meant, or for nothing."""
+    with pytest.raises(ValidationError) as caught:
+        AuthoritySettings.model_validate(given)
+    assert "secret" not in str(caught.value.errors(include_url=False, include_input=False))
+
+
+@pytest.mark.parametrize("url", ["https://intended.example/base/", "http://127.0.0.1:8787", "http://[::1]:1", None])
+def test_an_authority_is_a_url(url: str | None) -> None:
+    """https, or http on this machine."""
+    assert AuthoritySettings(url=url).url == url

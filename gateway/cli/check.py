@@ -22,12 +22,13 @@ def check(
         typer.Argument(metavar="UPSTREAM", help="As for `run`: instead of the configured ones.", show_default=False),
     ] = None,
     policies: options.Policies = None,
+    authority: options.Authority = None,
     data_dir: options.Data = None,
     state: options.State = None,
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Try settings, policies, store and upstreams: exit 0, 3 or 5."""
+    """Try all that a gateway needs: exit 0, 3 or 5."""
     import anyio
 
     from gateway.checking import check as look
@@ -38,6 +39,7 @@ def check(
         policies=policies,
         data=data_dir,
         state=state,
+        authority=authority,
     )
     findings = anyio.run(look, options.settle(flags, config).settings)
     if output is Format.TABLE:

@@ -18,6 +18,7 @@ __all__ = [
     "Agent",
     "AllowHost",
     "AllowOrigin",
+    "Authority",
     "BehindProxy",
     "Config",
     "Data",
@@ -91,6 +92,13 @@ Unsafe = Annotated[
     bool, typer.Option("--unsafe-allow-unauthenticated", help="Without keys, let anyone who reaches --host be `local`.")
 ]
 
+Authority = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="A remote Intended service to ask about every call; its key is in INTENDED_API_KEY."
+    ),
+]
+
 COMMAND = "gateway.command"
 """Where `UpstreamCommand` leaves what stood after `--`."""
 
@@ -134,6 +142,7 @@ class Flags:
     behind_tls_proxy: bool = False
     unsafe: bool = False
     log_format: str | None = None
+    authority: str | None = None
 
 
 def settle(flags: Flags, config: Path | None = None) -> "Resolved":
@@ -189,6 +198,8 @@ def _layer(flags: Flags) -> "Layer":
             layer.put((name,), value, Origin(source=FLAG_OF[name]))
     if flags.log_format is not None:
         layer.put(("log", "format"), flags.log_format, Origin(source="--log-format"))
+    if flags.authority is not None:
+        layer.put(("authority", "url"), flags.authority, Origin(source="--authority"))
     for text in flags.tier:
         agent, equals, tier = text.rpartition("=")
         if not equals or not agent:

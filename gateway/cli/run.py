@@ -33,6 +33,7 @@ def run(
     allow_host: options.AllowHost = None,
     allow_origin: options.AllowOrigin = None,
     tier: options.Tier = None,
+    authority: options.Authority = None,
     log_format: options.LogFormat = None,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
@@ -60,6 +61,7 @@ def run(
         behind_tls_proxy=behind_tls_proxy,
         unsafe=unsafe_allow_unauthenticated,
         log_format=log_format,
+        authority=authority,
     )
     settings = options.settle(flags, config).settings
     if not settings.upstreams:

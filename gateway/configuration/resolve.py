@@ -18,7 +18,10 @@ from gateway.core.policy.document import nearest
 from gateway.errors import ConfigurationError, Problem
 from gateway.settings import Settings
 
-__all__ = ["DEFAULT", "DEFAULT_FILE", "Resolved", "resolve"]
+__all__ = ["API_KEY_VARIABLE", "DEFAULT", "DEFAULT_FILE", "Resolved", "resolve"]
+
+API_KEY_VARIABLE = "INTENDED_API_KEY"
+"""The SDK's variable: the key for a remote authority, where one is asked and no other key is set."""
 
 DEFAULT = Origin(source="default")
 
@@ -55,6 +58,7 @@ def resolve(flags: Layer, *, environ: Mapping[str, str], config: Path | None = N
     from_environment, wrong = read_environment(environ, SHAPE)
     problems += wrong
     merged = merge([flags, from_environment, from_file])
+    _take_api_key(merged, environ)
     try:
         settings = Settings.model_validate(merged.values)
     except ValidationError as error:
@@ -62,6 +66,14 @@ def resolve(flags: Layer, *, environ: Mapping[str, str], config: Path | None = N
     if problems:
         raise ConfigurationError(*problems)
     return Resolved(settings=settings, origins=merged.origins, file=file)
+
+
+def _take_api_key(merged: Layer, environ: Mapping[str, str]) -> None:
+    """Take the key for a remote authority from the variable that clients use, too."""
+    key = environ.get(API_KEY_VARIABLE)
+    written = merged.values.get("authority")
+    if key and isinstance(written, dict) and written.get("url") and not written.keys() & {"key", "key_file"}:
+        merged.put(("authority", "key"), key, Origin(source=API_KEY_VARIABLE))
 
 
 def _file(config: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -22,6 +22,9 @@ elsewhere on the ladder:
 14. the agent's circuit is open                  → DENY  circuit-open      (before 1)
 15. a lease covers all that escalates            → ALLOW  leased           (as 12)
 16. what it adds to a budget is no such number   → DENY  budget            (in place of every ALLOW and ESCALATE)
+17. the remote authority gave no usable answer   → DENY  authority-unavailable   (last; as 18 and 19)
+18. the remote authority denies                  → DENY  authority-deny
+19. the remote authority asks for a human        → ESCALATE  authority-escalate  (in place of an ALLOW only)
 
 There is no rung for a missing fact: whoever gathers facts and lacks one must not get here. An escalate rule needs no
 allow rule beside it: it is the operator's word that a human may allow the call (design, section 4, "Policies").
@@ -41,8 +44,9 @@ from gateway.core.policy.bundle import Bundle, Plan
 from gateway.core.policy.evaluate import could_pass, evaluate, plan
 from gateway.core.policy.model import Evaluation, PolicyInput
 from gateway.core.principal import TrustTier
+from gateway.core.remote import Remote
 
-__all__ = ["decide", "hides", "is_hidden", "policy_input", "refuse"]
+__all__ = ["decide", "hides", "is_hidden", "policy_input", "refuse", "with_authority"]
 
 NO_POLICY = ""
 """The policy set of a decision that no rule made."""
@@ -69,9 +73,9 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
         decision = _with_lease(decision, facts.lease, intent, facts.tier)
     elif facts.approval is not None:
         decision = _with_yes(decision, facts.approval)
-    if not planned.charged or decision.charges or decision.effect is Effect.DENY:
-        return decision
-    return _charged(decision, facts, given, planned)
+    if planned.charged and not decision.charges and decision.effect is not Effect.DENY:
+        decision = _charged(decision, facts, given, planned)
+    return decision if facts.remote is None else with_authority(decision, facts.remote)
 
 
 def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
@@ -125,6 +129,29 @@ def hides(call: Call, *, bundle: Bundle, agent: str, tier: TrustTier, any_uri: b
         agent=agent,
         tier=tier,
     )
+
+
+def with_authority(decision: Decision, remote: Remote) -> Decision:
+    """Rungs 17 to 19. Of the two answers the stricter one counts: a remote authority takes away, and gives nothing."""
+    milder = remote.effect is Effect.ALLOW or decision.effect is Effect.DENY
+    if milder or remote.effect is decision.effect:
+        return decision
+    return replace(
+        decision,
+        effect=remote.effect,
+        reason=remote.reason,
+        rung=_RUNGS_OF_AUTHORITY[remote.reason],
+        explanation=remote.explanation,
+        approval=None,
+        charges={},
+    )
+
+
+_RUNGS_OF_AUTHORITY: Mapping[Reason, int] = {
+    Reason.AUTHORITY_UNAVAILABLE: 17,
+    Reason.AUTHORITY_DENY: 18,
+    Reason.AUTHORITY_ESCALATE: 19,
+}
 
 
 def _judge_definition(call: Call, facts: Facts) -> Decision | None:

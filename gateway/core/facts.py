@@ -15,6 +15,7 @@ from gateway.core.decision import Stop, Thresholds
 from gateway.core.leases import Leased
 from gateway.core.policy.compile import Bundle
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.remote import Remote
 from gateway.core.value import value
 
 __all__ = ["Facts", "Grounds"]
@@ -41,7 +42,8 @@ class Facts:
     `novel` is True where this agent was never allowed this tool before. `restriction` is what the agent declared for
     itself, None where it declared nothing. `approval` is a human's yes to this very call, where there is one, `lease`
     one to calls of its shape. `stop` is what forbids everything, whatever the call. `failures_in_row` counts the
-    agent's failed and denied calls since its last that went well. `grounds` say what an earned tier rests on. `expects`
+    agent's failed and denied calls since its last that went well. `remote` is what a remote authority said, where one
+    was asked; that is done after all else. `grounds` say what an earned tier rests on. `expects`
     are the state rows that were read and must not have changed when the decision is recorded, `accounts` those of the
     budgets, which a decision to allow rests on and adds to. These are read last, when it is known what the call is
     for (`services/budgets.py`).
@@ -65,6 +67,7 @@ class Facts:
     accounts: Sequence[Account] = ()
     grounds: Grounds | None = None
     lease: Leased | None = None
+    remote: Remote | None = None
 
     def spent(self, accounts: Sequence[Account], *, budgets: Mapping[str, float], counts: Mapping[str, int]) -> "Facts":
         """Return the facts with what was spent of budgets. Field by field: `replace` takes twice as long."""
@@ -87,4 +90,5 @@ class Facts:
             accounts=accounts,
             grounds=self.grounds,
             lease=self.lease,
+            remote=self.remote,
         )

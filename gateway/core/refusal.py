@@ -180,7 +180,7 @@ def _advice(refusal: Refusal) -> str:
 
 _ALLOWED: Final = "Tell the user, or use a tool or arguments that the policy allows."
 
-_PASSING: Final = frozenset({Reason.CIRCUIT_OPEN, Reason.BUSY, Reason.CONTENTION})
+_PASSING: Final = frozenset({Reason.CIRCUIT_OPEN, Reason.BUSY, Reason.CONTENTION, Reason.AUTHORITY_UNAVAILABLE})
 """Denials that pass by themselves, whatever the rules say."""
 
 _AFTER: Final = {
@@ -188,5 +188,6 @@ _AFTER: Final = {
     str(Reason.CIRCUIT_OPEN): "Do not repeat this call before then. Tell the user what fails.",
     str(Reason.BUSY): "Do not repeat this call before others have ended.",
     str(Reason.CONTENTION): "Do not repeat this call at once.",
+    str(Reason.AUTHORITY_UNAVAILABLE): "Do not repeat this call at once; nothing is allowed until it answers again.",
 }
 """What to do where no policy has denied, so that there is nothing else that it would allow."""

@@ -49,6 +49,7 @@ from gateway.ports.world import (
     Clock,
     Ids,
     PolicySource,
+    RemoteAuthority,
     SealedKey,
     TokenSigner,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "RecordIndex",
     "RecordShelf",
     "Relay",
+    "RemoteAuthority",
     "SealedKey",
     "Span",
     "Spans",

@@ -1,4 +1,4 @@
-"""What the services need beyond a store: time, names, the policies in force, signatures."""
+"""What the services need beyond a store: time, names, the policies in force, signatures, somebody else's decisions."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -7,8 +7,9 @@ from typing import Protocol
 
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.compile import Bundle
+from gateway.core.remote import Question, Told
 
-__all__ = ["Clock", "Ids", "PolicySource", "SealedKey", "TokenSigner"]
+__all__ = ["Clock", "Ids", "PolicySource", "RemoteAuthority", "SealedKey", "TokenSigner"]
 
 
 class Clock(Protocol):
@@ -89,4 +90,19 @@ class TokenSigner(Protocol):
 
     def forget(self, kid: str) -> None:
         """Drop a private key from memory; one that is not held is no error."""
+        ...
+
+
+class RemoteAuthority(Protocol):
+    """Another gateway that decides too. Neither method raises, or takes longer than its deadline."""
+
+    async def ask(self, question: Question) -> Told:
+        """Put a question, once: it is not repeated, whatever comes back. An ALLOW has a token that was checked."""
+        ...
+
+    async def recall(self, question: Question, intent_id: str) -> Told:
+        """Say where an intent stands that the authority let wait; after a human's yes, with its token, once.
+
+        `question` is what the token must be for.
+        """
         ...

@@ -21,7 +21,11 @@ class Authority:
     A call to any other upstream costs no signature.
     """
 
-    def __init__(self, *, tokens: Tokens | None, audiences: Mapping[str, str], ttl_s: int) -> None:
+    def __init__(
+        self, *, tokens: Tokens | None, audiences: Mapping[str, str], ttl_s: int, remote: bool = False
+    ) -> None:
+        """`remote`: a remote authority is asked about each call, and it is its token that is forwarded."""
+        self._remote = remote
         self._tokens = tokens
         self._audiences = audiences
         self._ttl_s = ttl_s
@@ -32,6 +36,8 @@ class Authority:
 
     async def token(self, judged: Judged) -> str:
         """Return the token of an allowed call. Raises SigningError; the call must then not be forwarded."""
+        if self._remote:
+            return _told(judged)
         if self._tokens is None:
             raise SigningError("this gateway issues none")
         call = judged.call
@@ -50,6 +56,15 @@ class Authority:
                 answers_digest=_digest_of_answers(call),
             )
         )
+
+
+def _told(judged: Judged) -> str:
+    """Return the token that the remote authority gave for the call. Raises SigningError where it is for less."""
+    if judged.call.answers:
+        raise SigningError("the remote authority's tokens do not cover answers to questions")
+    if judged.asked is None or not judged.asked.told.token:
+        raise SigningError("the remote authority gave none")
+    return judged.asked.told.token
 
 
 def _digest_of_answers(call: Call) -> str:

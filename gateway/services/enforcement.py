@@ -34,12 +34,14 @@ from gateway.core.respite import respite
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
+from gateway.services.asking import ASKED_THERE, Asking
 from gateway.services.budgets import OVERTAKEN, is_account
 from gateway.services.facts import FactSource, seen_key
 from gateway.services.forwarding import Forward, Forwarding, Prepare, heard
 from gateway.services.inflight import InFlight
 from gateway.services.judged import (
     NO_ROWS,
+    Asked,
     Completion,
     Desk,
     Held,
@@ -74,7 +76,6 @@ __all__ = [
 ATTEMPTS = 3
 """How often a call starts again because what its decision rested on changed meanwhile (design, section 3)."""
 
-
 _ALLOW: Final = Effect.ALLOW
 _ESCALATE: Final = Effect.ESCALATE
 _DENY: Final = Effect.DENY
@@ -108,8 +109,9 @@ class Enforcement:
         running: Running,
         desk: Desk | None = None,
         amounts: Amounts = NO_AMOUNTS,
+        asking: Asking | None = None,
     ) -> None:
-        """Without a `desk` an escalated call ends there: nobody can say yes to it.
+        """Without a `desk` an escalated call ends there: nobody can say yes to it. Without `asking` nobody is asked.
 
         `running` is where switches find the calls that are at their upstreams.
         """
@@ -122,6 +124,7 @@ class Enforcement:
         self._show_arguments = show_arguments
         self._observer = observer
         self._desk = desk
+        self._asking = asking
         self._forwarding = Forwarding(
             audit=audit,
             clock=clock,
@@ -266,11 +269,13 @@ class Enforcement:
     ) -> Judged:
         """Return the judgement once it is durable. Raises StoreError where it is not."""
         attempt = overtaken = 0
+        asked: Asked | None = None
         while True:
             attempt += 1
             begun = self._clock.monotonic()
             refusal = _BUSY if busy else _CONTENTION if attempt > ATTEMPTS else None
-            judged = await self._considered(principal, call, intent_id, approval, refusal)
+            judged = await self._considered(principal, call, intent_id, approval, refusal, asked, first=not continues)
+            asked = judged.asked
             own = NO_ROWS
             if judged.decision.effect is _ESCALATE and self._desk is not None:
                 judged, found = await self._hold(self._desk, replace(judged, continues=continues))
@@ -304,8 +309,11 @@ class Enforcement:
         intent_id: str,
         approval: Granted | None,
         refusal: tuple[Reason, str] | None,
+        asked: Asked | None,
+        *,
+        first: bool,
     ) -> Judged:
-        """Gather the facts and decide; where there is a `refusal`, that is the decision."""
+        """Gather the facts and decide; where there is a `refusal`, that is the decision. `asked`: a moment ago."""
         facts = await self._facts.gather(principal, call)
         if approval is not None:
             facts = replace(facts, approval=approval)
@@ -316,15 +324,19 @@ class Enforcement:
             if facts.bundle.budgets:
                 facts = await self._facts.budgets.read(call, intent, facts)
             decision = decide(call, intent, facts)
-        return Judged(
+        judged = Judged(
             principal=principal, call=call, intent_id=intent_id, intent=intent, decision=decision, facts=facts
         )
+        if self._asking is None:
+            return judged
+        return await self._asking.considered(judged, asked, first=first and approval is None)
 
     async def _reconsidered(self, judged: Judged, facts: Facts) -> Judged:
         """Decide again with what a human has said; budgets are read anew, for others went on meanwhile."""
         if facts.bundle.budgets:
             facts = await self._facts.budgets.read(judged.call, judged.intent, facts)
-        return replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
+        judged = replace(judged, facts=facts, decision=decide(judged.call, judged.intent, facts))
+        return judged if self._asking is None else await self._asking.confirmed(judged)
 
     async def _append(self, judged: Judged, rows: Rows, *, again: bool) -> tuple[float, Appended | Conflict]:
         """Append the decision, with what it spends of its budgets; also return when it was ready to be appended."""
@@ -351,6 +363,8 @@ class Enforcement:
         The rows are None where it has to start again: others have spent meanwhile what its lease would have let it
         have.
         """
+        if judged.decision.rung == ASKED_THERE:
+            return judged, NO_ROWS
         held = await desk.hold(judged)
         judged = replace(judged, intent_id=held.intent_id)
         if held.over:
@@ -369,7 +383,8 @@ class Enforcement:
             return replace(judged, approval_id=approval_id, use=held.use), held.rows
         if held.use is not None:
             desk.over(held.use, None)
-        if effect is Effect.DENY:  # others have spent what was left: what the human has said may be used later
+        if effect is Effect.DENY or judged.decision.rung == ASKED_THERE:
+            # Others have spent what was left, or the authority has its own say: what the human said may be used later.
             return judged, NO_ROWS
         if held.yes is None:
             return judged, None
@@ -401,6 +416,8 @@ class Enforcement:
         allowed = decision.effect is _ALLOW
         first = seen_key(judged.principal, call) if allowed and facts.novel else ""
         upstream, target = shown_place(call)
+        if judged.asked is not None:
+            rows += judged.asked.rows
         body, whole = decided(
             call,
             judged.intent,

@@ -149,7 +149,8 @@ class Holds:
         deadline = anyio.current_time() + (waiting.leg_s if patient else 0)
         try:
             before = ""
-            while outcome.kind in _WAITS and outcome.approval_id != before:
+            # Without an approval it waits for a human elsewhere, at the remote authority.
+            while outcome.kind in _WAITS and outcome.approval_id not in ("", before):
                 before = outcome.approval_id
                 outcome = await self._on_one(waiting, outcome, deadline)
         except StoreError as error:
@@ -225,7 +226,7 @@ class Holds:
 
     def state(self, waiting: Waiting, inbound: Inbound, outcome: Outcome) -> str:
         """Return the sealed state with which the agent comes back for the next leg; empty where there is none."""
-        if waiting.number >= waiting.legs or self._stopping or outcome.kind not in _WAITS:
+        if waiting.number >= waiting.legs or self._stopping or outcome.kind not in _WAITS or not outcome.approval_id:
             return ""
         principal, call = waiting.principal, waiting.call
         leg = Leg(

@@ -18,11 +18,24 @@ from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.leases import Leased
 from gateway.core.principal import Principal
+from gateway.core.remote import Told
 from gateway.core.respite import Respite
 from gateway.core.rows import HeldApproval
 from gateway.core.value import value
 
-__all__ = ["NO_ROWS", "Completion", "Desk", "Held", "Judged", "Outcome", "OutcomeKind", "Presence", "Rows", "Use"]
+__all__ = [
+    "NO_ROWS",
+    "Asked",
+    "Completion",
+    "Desk",
+    "Held",
+    "Judged",
+    "Outcome",
+    "OutcomeKind",
+    "Presence",
+    "Rows",
+    "Use",
+]
 
 
 class Presence(Protocol):
@@ -129,8 +142,8 @@ class Judged:
 
     `continues` is the approval that it has waited for, where it goes on after that. With `use` it goes on with a
     human's yes. With `again` there is no decision: the same call has been executed, or is being, and
-    this tells what became of it. `begun` is what was begun while the decision was being made durable, for whoever asked
-    for that.
+    this tells what became of it. `asked` is what a remote authority said, where one was asked. `begun` is what was
+    begun while the decision was being made durable, for whoever asked for that.
     """
 
     principal: Principal
@@ -144,6 +157,7 @@ class Judged:
     use: Use | None = None
     again: "Callable[[Principal, Call], Awaitable[Outcome]] | None" = None
     begun: "Awaitable[str] | None" = None
+    asked: "Asked | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +177,14 @@ class Rows:
 
 
 NO_ROWS = Rows()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a remote authority said of a call, and what is written with the decision that rests on it."""
+
+    told: Told
+    rows: Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

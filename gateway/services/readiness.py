@@ -44,8 +44,16 @@ class Readiness:
     """Looks at what a decision needs. An upstream that is down is no reason to be unready: its calls fail clearly."""
 
     def __init__(
-        self, *, audit: AuditLog, policies: PolicySource, trust: PartlyReady | None = None, tokens: Ready | None = None
+        self,
+        *,
+        audit: AuditLog,
+        policies: PolicySource,
+        trust: PartlyReady | None = None,
+        tokens: Ready | None = None,
+        authority: Ready | None = None,
     ) -> None:
+        """`authority` is the remote one, where one is asked; else there is no such check."""
+        self._authority = authority
         self._audit = audit
         self._policies = policies
         self._trust = trust
@@ -62,7 +70,8 @@ class Readiness:
         Policy files that cannot be loaded make the gateway unready though it goes on deciding by the last good ones.
         Signing keys that do not open make it unready too, though calls that need no token go on, and so do chains that
         are being read again after appends that failed. One tenant's chain that cannot be read only degrades it: that
-        tenant's calls are refused, and those of others must not be turned away for it.
+        tenant's calls are refused, and those of others must not be turned away for it. While a remote authority gives
+        no answers every call is denied, which makes the gateway unready, too.
         """
         partly = "" if self._trust is None else self._trust.degraded()
         checks = {
@@ -72,6 +81,8 @@ class Readiness:
             "tokens": (self._tokens.ready() if self._tokens is not None else "") or OK,
             "draining": "the gateway is stopping" if self._draining else OK,
         }
+        if self._authority is not None:
+            checks["authority"] = self._authority.ready() or OK
         wrong = {name for name, check in checks.items() if check != OK}
         ready = wrong <= ({"trust"} if partly else frozenset())
         return Report(decides="audit" not in wrong, ready=ready, degraded=ready and bool(wrong), checks=checks)

@@ -22,6 +22,7 @@ from gateway.core.leases import read_leased
 from gateway.core.pinning import pin_tool
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
+from gateway.core.remote import read_remote
 from gateway.services.audit_query import RecordedDecision
 
 __all__ = ["Recomputation", "recompute"]
@@ -71,6 +72,7 @@ def recompute(
         approval=_approval(given),
         stop=_stop(given),
         lease=read_leased(given["lease"]) if "lease" in given else None,
+        remote=read_remote(given["remote"]) if "remote" in given else None,
     )
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=facts.novel), taxonomy)
     decision = decide(call, intent, facts)

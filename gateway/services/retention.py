@@ -22,6 +22,7 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.lease_rows import LEASES, read_lease, uses_key
 from gateway.core.outcomes import OUTCOMES, StoredOutcome, read_outcome
 from gateway.core.policy.bundle import ACCOUNTS
+from gateway.core.remote import REMOTE, read_pending
 from gateway.core.retention import (
     APPROVAL,
     LEASE,
@@ -120,6 +121,7 @@ class Retention:
             ("idempotency-key", IDEMPOTENCY, self._idempotency),
             ("outcome", OUTCOMES, self._outcomes),
             ("account", ACCOUNTS, self._accounts),
+            ("remote-intent", REMOTE, self._remote),
         )
 
     async def run(self) -> None:
@@ -254,6 +256,13 @@ class Retention:
         found = _Slice()
         for row in rows:
             if account_is_dead(row.value, self._now()):
+                found.remove(row)
+        return found
+
+    async def _remote(self, tenant: str, rows: Sequence[StateRow]) -> _Slice:
+        found, now = _Slice(), timestamp(self._now())
+        for row in rows:
+            if read_pending(row.value).until <= now:
                 found.remove(row)
         return found
 

@@ -67,6 +67,8 @@ class RequireAuthority:
     `keys` is a JWKS URL or anything that implements `Keys`. `upstream` is this server's id in the gateway's
     configuration, `audience` the `authority_audience` there (by default the id too). `used` must be shared by all
     processes that serve the audience; the default is for one process.
+    With `intents` the tokens are those of a service that the gateway asks (its setting `authority.url`): for an intent
+    whose action is the tool, on the system `upstream`. `keys` are then the service's; who may submit intents gets them.
     Everything else passes: `initialize`, lists, reads. Guard what those must not show in some other way.
     """
 
@@ -81,6 +83,7 @@ class RequireAuthority:
         issuer: str = DEFAULT_ISSUER,
         used: UsedIds | None = None,
         reporter: Reporter | None = None,
+        intents: bool = False,
         body_bytes: int = BODY_BYTES,
         leeway_s: float = LEEWAY_S,
         now: Callable[[], float] = time.time,
@@ -95,6 +98,7 @@ class RequireAuthority:
         self._issuer = issuer
         self._used = MemoryUsedIds(now=now) if used is None else used
         self._reporter = reporter
+        self._intents = intents
         self._body_bytes = body_bytes
         self._leeway_s = leeway_s
         self._now = now
@@ -149,8 +153,7 @@ class RequireAuthority:
                 used=self._used,
                 arguments=params.get("arguments"),
                 answers=params.get("inputResponses"),
-                upstream=self._upstream,
-                tool=tool,
+                **self._target(tool),
                 issuer=self._issuer,
                 leeway_s=self._leeway_s,
                 now=self._now,
@@ -158,6 +161,12 @@ class RequireAuthority:
         except AuthorityError as error:
             self._report(error, tool)
             raise
+
+    def _target(self, tool: str) -> dict[str, str]:
+        """Return what the token must be for."""
+        if self._intents:
+            return {"action": tool, "system": self._upstream}
+        return {"upstream": self._upstream, "tool": tool}
 
     def _report(self, error: AuthorityError, tool: str) -> None:
         _log.warning("refused a call of %.100r: %s: %s", tool, error.reason, error)

@@ -82,6 +82,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
         behind_tls_proxy=True,
         unsafe=True,
         log_format="json",
+        authority="https://intended.example",
     )
     settings = resolved.settings
     assert (settings.host, settings.port, settings.policies) == ("localhost", 0, tmp_path / "p")
@@ -91,6 +92,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
     assert (settings.tls_certificate, settings.tls_key) == (tmp_path / "c", tmp_path / "k")
     assert (settings.behind_tls_proxy, settings.unsafe_allow_unauthenticated) == (True, True)
     assert settings.log.format == "json"
+    assert settings.authority.url == "https://intended.example"
     assert str(resolved.origin(("allowed_hosts",))) == "--allow-host"
 
 

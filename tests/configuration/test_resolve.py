@@ -177,3 +177,20 @@ def test_what_fits_no_single_place_is_still_told(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, "tls_certificate: a.pem\n")
     assert "belong together" in problem.message
     assert problem.remedy
+
+
+def test_the_key_of_clients_is_the_authority_s_where_none_is_set(tmp_path: Path) -> None:
+    """One variable for SDK and sidecar; it is no setting, and does nothing where no authority is asked."""
+    environ = {"INTENDED_API_KEY": "mrt_live_a"}
+    url = "authority:\n  url: https://intended.example\n"
+    resolved = resolve(Layer(), environ=environ, config=written(tmp_path, url))
+    assert resolved.settings.authority.key is not None
+    assert resolved.settings.authority.key.get_secret_value() == "mrt_live_a"
+    assert origin(resolved, "authority", "key") == "INTENDED_API_KEY"
+    own = resolve(Layer(), environ=environ, config=written(tmp_path, f"{url}  key: mrt_live_b\n"))
+    assert own.settings.authority.key is not None
+    assert own.settings.authority.key.get_secret_value() == "mrt_live_b"
+    from_file = resolve(Layer(), environ=environ, config=written(tmp_path, f"{url}  key_file: key\n"))
+    assert from_file.settings.authority.key is None
+    assert from_file.settings.authority.key_file == tmp_path / "key"
+    assert resolve(Layer(), environ=environ, config=written(tmp_path, "port: 1\n")).settings.authority.key is None

@@ -15,6 +15,7 @@ from gateway.core.intent.model import EffectClass, Intent, RiskFactor
 from gateway.core.leases import Leased
 from gateway.core.pinning import pin_tool
 from gateway.core.principal import TrustTier
+from gateway.core.remote import Remote
 from tests.simulate.world import LOCAL, bundle
 
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
@@ -373,3 +374,39 @@ def test_conditions_read_whether_it_is_the_first_use_and_how_often_it_failed() -
     assert decide(CALL, INTENT, given).reason is Reason.POLICY_ALLOW
     assert decide(CALL, INTENT, replace(given, novel=True)).reason is Reason.POLICY_ESCALATE
     assert decide(CALL, INTENT, replace(given, failures_in_row=5)).reason is Reason.POLICY_DENY
+
+
+THERE_ALLOWS = Remote(effect=Effect.ALLOW, reason=Reason.AUTHORITY_ALLOW, explanation="fine")
+THERE_DENIES = Remote(effect=Effect.DENY, reason=Reason.AUTHORITY_DENY, explanation="Not there.")
+THERE_ASKS = Remote(effect=Effect.ESCALATE, reason=Reason.AUTHORITY_ESCALATE, explanation="Look.")
+THERE_AWAY = Remote(effect=Effect.DENY, reason=Reason.AUTHORITY_UNAVAILABLE, explanation="It is away.")
+
+
+@pytest.mark.parametrize(
+    ("rules", "remote", "rung"),
+    [
+        ([ALLOW], THERE_ALLOWS, 8),
+        ([ALLOW], THERE_AWAY, 17),
+        ([ALLOW], THERE_DENIES, 18),
+        ([ALLOW], THERE_ASKS, 19),
+        ([ESCALATE], THERE_ALLOWS, 7),
+        ([ESCALATE], THERE_AWAY, 17),
+        ([ESCALATE], THERE_DENIES, 18),
+        ([ESCALATE], THERE_ASKS, 7),
+        ([DENY], THERE_ALLOWS, 5),
+        ([DENY], THERE_AWAY, 5),
+        ([DENY], THERE_ASKS, 5),
+    ],
+)
+def test_of_a_remote_authority_s_answer_and_ours_the_stricter_one_counts(
+    rules: list[str], remote: Remote, rung: int
+) -> None:
+    """It takes away and gives nothing; a human is asked here only for what asks for one here."""
+    decision = decide(CALL, INTENT, replace(facts(*rules), remote=remote))
+    assert decision.rung == rung
+    own = decide(CALL, INTENT, facts(*rules))
+    strict = list(Effect)
+    assert strict.index(decision.effect) == max(strict.index(own.effect), strict.index(remote.effect))
+    if rung >= 17:
+        assert (decision.reason, decision.explanation, decision.approval) == (remote.reason, remote.explanation, None)
+        assert decision.charges == {}

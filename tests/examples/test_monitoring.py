@@ -62,7 +62,7 @@ VALUES = {
     "type": frozenset(map(str, EntryType)),
     "job": frozenset({"intended-gateway"}),
     "jobName": frozenset({"webhook-delivery", "approvals-expiry", "policy-reload"}),
-    "check": frozenset({"audit", "policies", "trust", "tokens", "draining"}),
+    "check": frozenset({"audit", "policies", "trust", "tokens", "authority", "draining"}),
 }
 """What labels with a closed list of values can be; a tenant is checked where it is the gateway's own."""
 

@@ -25,7 +25,15 @@ def test_every_table_is_there() -> None:
 
 
 NO_DENIAL = frozenset(
-    {Reason.POLICY_ALLOW, Reason.POLICY_ESCALATE, Reason.TIER_ESCALATE, Reason.APPROVED, Reason.LEASED}
+    {
+        Reason.POLICY_ALLOW,
+        Reason.POLICY_ESCALATE,
+        Reason.TIER_ESCALATE,
+        Reason.APPROVED,
+        Reason.LEASED,
+        Reason.AUTHORITY_ALLOW,
+        Reason.AUTHORITY_ESCALATE,
+    }
 )
 
 

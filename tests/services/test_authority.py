@@ -1,6 +1,7 @@
 """The token of a forwarded call: only where an upstream asks for it, and bound to exactly what was decided."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,11 +12,13 @@ from gateway.core.jsonvalue import JsonObject
 from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.errors import SigningError
 from gateway.ports import UpstreamSupport
-from gateway.services.authority import NO_AUTHORITY
+from gateway.services.authority import NO_AUTHORITY, Authority
 from gateway.services.party import Reply
 from tests.golden.tokens_by_hand import unb64, verify
+from tests.services.calling import READ, Other
+from tests.services.remotely import FakeAuthority
 from tests.simulate.upstream import FakeUpstream, Received
-from tests.simulate.world import ALLOW_ALL, World, tool
+from tests.simulate.world import ALLOW_ALL, LOCAL, FakeCaller, World, tool
 
 ECHO = tool("echo")
 ESCALATE = ALLOW_ALL + "  - {id: ask, effect: escalate, match: {methods: [tools/call]}, reason: ask}\n"
@@ -154,3 +157,29 @@ async def test_a_gateway_that_asks_for_none_signs_nothing() -> None:
     await world.call("payments__echo", {})
     with pytest.raises(SigningError, match="issues none"):
         await NO_AUTHORITY.token(world.judged[-1])
+
+
+@BOTH
+async def test_where_a_remote_authority_is_asked_it_is_its_token_that_is_forwarded(call: Callable) -> None:
+    """One of our own would speak for a decision that is not ours alone."""
+    world = World(
+        upstreams=[FakeUpstream("payments", tools=[ECHO])], audiences={"payments": "p"}, remote=FakeAuthority()
+    )
+    await call(world, "echo", {"amount": 12.5})
+    [sent] = world.upstream("payments").calls()
+    assert (sent.params["_meta"][AUTHORITY_META], dict(sent.headers)[AUTHORITY_HEADER]) == ("a.b.c", "a.b.c")
+    assert world.tokens.jwks("default")["keys"] == []
+
+
+async def test_a_token_that_does_not_cover_all_of_a_call_is_not_forwarded() -> None:
+    """What answers an upstream's questions is in no token of a remote authority; without a question there is none."""
+    authority = Authority(tokens=None, audiences={"default": "d"}, ttl_s=60, remote=True)
+    world = World(remote=FakeAuthority())
+    outcome = await world.enforcement.call(LOCAL, replace(READ, answers={"q": "x"}), Other(world), FakeCaller())
+    assert outcome.message
+    [judged] = world.judged
+    with pytest.raises(SigningError, match="do not cover answers"):
+        await authority.token(judged)
+    assert await authority.token(replace(judged, call=READ)) == "a.b.c"
+    with pytest.raises(SigningError, match="gave none"):
+        await authority.token(replace(judged, call=READ, asked=None))

@@ -10,11 +10,13 @@ from gateway.core.call import Call
 from gateway.core.decision import Effect, Reason
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import TrustTier
+from gateway.core.remote import Told
 from gateway.errors import AuditUnavailable
 from gateway.ports import Conflict
 from gateway.services.enforcement import Completion, OutcomeKind
 from gateway.services.judged import NO_ROWS, Judged, Rows
 from tests.services.calling import ASK, OPERATOR, READ, Other, approved, opened_and_closed, take
+from tests.services.remotely import ALLOWED, WAITS, FakeAuthority
 from tests.simulate.store import Moment
 from tests.simulate.world import LOCAL, FakeCaller, World
 
@@ -352,3 +354,26 @@ async def test_a_yes_that_could_not_be_used_leaves_no_attempt_behind(failing: bo
                 for _ in range(3):
                     tasks.start_soon(take, world, other)
     assert (other.reached, world.desk._attempts) == (0 if failing else 1, {})
+
+
+@pytest.mark.parametrize(("says", "kind"), [(ALLOWED, OutcomeKind.ANSWERED), (WAITS, OutcomeKind.ESCALATED)], ids=str)
+async def test_a_remote_authority_is_asked_before_anything_is_forwarded(says: Told, kind: OutcomeKind) -> None:
+    """And what it says is written with the decision; its human is asked there, so that nothing is opened here."""
+    world = World(remote=FakeAuthority(says))
+    other = Other(world)
+    outcome = await take(world, other)
+    assert (outcome.kind, outcome.approval_id) == (kind, "")
+    assert other.reached == (kind is OutcomeKind.ANSWERED)
+    [put] = [put for put in world.entries()[0].puts if put.key.startswith("remote:")] or [None]
+    assert (put is None) == (says is ALLOWED)
+
+
+async def test_a_yes_is_used_only_where_a_remote_authority_has_nothing_against_it() -> None:
+    """A call that two humans have to allow is not done for one of them."""
+    authority = FakeAuthority(WAITS)
+    world = World(policy=ASK, remote=authority)
+    other = Other(world)
+    await approved(world, other)
+    assert ((await take(world, other)).reason, other.reached) == (Reason.AUTHORITY_ESCALATE, 0)
+    authority.stands = ALLOWED
+    assert ((await take(world, other)).kind, other.reached) == (OutcomeKind.ANSWERED, 1)

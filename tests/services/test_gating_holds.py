@@ -10,6 +10,8 @@ from gateway.core.refusal import DECISION_META
 from gateway.core.tokens import AUTHORITY_HEADER, AUTHORITY_META
 from gateway.services.links import Links
 from tests.services.gated import ECHO, ONLY_SAFE, text_of
+from tests.services.remotely import ALLOWED, FakeAuthority
+from tests.services.remotely import WAITS as REMOTELY
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import FakeCaller, World
 
@@ -159,3 +161,34 @@ async def test_a_handshake_client_opens_the_page_while_its_call_waits() -> None:
     assert (method, asked["mode"]) == ("elicitation/create", "url")
     assert asked["url"] == f"https://gate.test/approve/{asked['elicitationId']}"
     assert text_of(reply.message).startswith("Waiting for a human")
+
+
+@pytest.mark.parametrize("mode", ["modern", "handshake"])
+async def test_a_held_call_whose_yes_is_not_enough_is_told_whom_it_waits_for_now(mode: str) -> None:
+    """A remote authority asks for its own human; here there is nothing more to hold it for."""
+    authority = FakeAuthority(REMOTELY)
+    world = World(
+        upstreams=[FakeUpstream(tools=[ECHO])],
+        policy=ONLY_SAFE,
+        holds=HoldTerms(leg_s=0.01, hold_s=0.01),
+        remote=authority,
+    )
+    params: JsonObject = {"name": "echo", "arguments": {"text": "big"}}
+    conversation = await world.conversation() if mode == "handshake" else None
+
+    async def call() -> JsonObject:
+        if conversation is not None:
+            return (await world.handle(conversation, "tools/call", params)).message
+        return (await world.modern("tools/call", params)).message
+
+    first = (await call())["result"]
+    if "requestState" in first:
+        params["requestState"] = first["requestState"]
+    await answer_to(world, approve=True)
+    told = (await call())["result"]
+    assert (told["_meta"][DECISION_META]["outcome"], "requestState" in told) == ("pending", False)
+    assert "apr_there" in text_of({"result": told})
+    params.pop("requestState", None)
+    authority.stands = ALLOWED
+    assert text_of(await call()) == "echo ran"
+    assert len(world.upstream().calls()) == 1

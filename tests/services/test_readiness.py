@@ -77,3 +77,19 @@ def test_a_draining_gateway_is_unready() -> None:
     readiness = Readiness(audit=world.store, policies=world.policies)
     readiness.drain()
     assert (readiness.report().decides, readiness.report().ready) == (True, False)
+
+
+def test_a_remote_authority_that_gives_no_answers_makes_it_unready() -> None:
+    """Every call is denied meanwhile; without one there is no such check."""
+
+    class Remote:
+        problem = "it is away"
+
+        def ready(self) -> str:
+            return self.problem
+
+    world, remote = World(), Remote()
+    readiness = Readiness(audit=world.store, policies=world.policies, authority=remote)
+    assert (readiness.report().ready, readiness.report().checks["authority"]) == (False, "it is away")
+    remote.problem = ""
+    assert (readiness.report().ready, readiness.report().checks["authority"]) == (True, "ok")

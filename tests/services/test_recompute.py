@@ -8,11 +8,13 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, Role, Scope
+from gateway.core.remote import Told, fact_of
 from gateway.core.submission import Submission
 from gateway.core.switches import SwitchKind
 from gateway.services.audit_query import RecordedDecision, decisions
 from gateway.services.operator import operator
 from gateway.services.recompute import Recomputation, recompute
+from tests.services.remotely import ALLOWED, DENIED, WAITS, FakeAuthority
 from tests.simulate.upstream import FakeUpstream
 from tests.simulate.world import ALLOW_ALL, World, bundle, tool
 
@@ -154,4 +156,13 @@ async def test_a_call_that_was_switched_off_is_recomputed_as_such() -> None:
     await world.switches.throw(operator("default"), SwitchKind.AGENT, "local", reason="amok")
     decision = await recorded(world, {"q": "short"})
     assert decision.body["decision"]["rung"] == 13
+    assert again(world, decision).same
+
+
+@pytest.mark.parametrize("says", [ALLOWED, DENIED, WAITS], ids=str)
+async def test_what_a_remote_authority_said_is_recomputed_from_the_record(says: Told) -> None:
+    """Nobody has to ask it again."""
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])], remote=FakeAuthority(says))
+    decision = await recorded(world, {"q": "x"})
+    assert decision.entry["effect"] == fact_of(says).effect
     assert again(world, decision).same

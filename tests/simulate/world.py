@@ -26,10 +26,11 @@ from gateway.core.tiers import ConfiguredTiers
 from gateway.core.trust.failing import OWN, Failing
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
-from gateway.ports import Mount, Page, Spans
+from gateway.ports import Mount, Page, RemoteAuthority, Spans
 from gateway.services.agents import Agents
 from gateway.services.approval_list import ApprovalList
 from gateway.services.approvals import Approvals
+from gateway.services.asking import Asking
 from gateway.services.authority import Authority
 from gateway.services.breaker import Breakers
 from gateway.services.cancelling import Cancelling
@@ -200,6 +201,7 @@ class World:
         spans: Spans | None = None,
         arguments_in_spans: bool = False,
         keep_closed_days: int = 30,
+        remote: RemoteAuthority | None = None,
     ) -> None:
         """`audiences` names the upstreams whose calls carry a token, with its audience; without `holds` none waits."""
         self.upstreams: Mapping[str, FakeUpstream] = {one.id: one for one in upstreams or [FakeUpstream()]}
@@ -269,6 +271,7 @@ class World:
             desk=self.desk,
             amounts=amounts,
             running=self.running,
+            asking=None if remote is None else Asking(authority=remote, state=self.store, ids=self.ids, tenant="acme"),
         )
         self.catalog = Catalog(audit=self.store, state=self.store, clock=self.clock, ids=self.ids)
         self.refusals = Refusals(audit=self.store, clock=self.clock, ids=self.ids)
@@ -306,7 +309,9 @@ class World:
             catalog=self.catalog,
             facts=self.facts,
             refusals=self.refusals,
-            authority=Authority(tokens=self.tokens, audiences=audiences, ttl_s=120) if audiences else None,
+            authority=Authority(tokens=self.tokens, audiences=audiences, ttl_s=120, remote=remote is not None)
+            if audiences
+            else None,
             holds=None if holds is None else self.holds,
         )
         self.mount = Mount(upstreams=tuple(self.upstreams), prefixed=len(self.upstreams) > 1)

@@ -228,4 +228,6 @@ def _facts(facts: Facts) -> orjson.Fragment:
         rested_on["stop"] = {"reason": facts.stop.reason, "explanation": facts.stop.explanation}
     if facts.lease is not None:
         rested_on["lease"] = facts.lease.written()
+    if facts.remote is not None:
+        rested_on["remote"] = facts.remote.written()
     return orjson.Fragment(orjson.dumps(rested_on))

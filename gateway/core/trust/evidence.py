@@ -131,9 +131,11 @@ _DENIED: Mapping[str, EvidenceKind] = {
     Reason.UNKNOWN_TOOL: EvidenceKind.SLIPPED,
     Reason.SCHEMA: EvidenceKind.SLIPPED,
     Reason.REJECTED: EvidenceKind.SLIPPED,
+    Reason.AUTHORITY_DENY: EvidenceKind.SLIPPED,
 }
-"""Reason of a DENY → evidence. The others are not the agent's doing: what the gateway could not read, record or
-evaluate, what others' calls or a human's switch brought about, or what nobody answered in time."""
+"""Reason of a DENY → evidence. What a remote authority denies it weighs itself, in a record of its own. The others are
+not the agent's doing: what the gateway could not read, record or evaluate, what others' calls or a human's switch
+brought about, or what nobody answered in time."""
 
 _RESOLVED: Mapping[str, EvidenceKind] = {"approved": EvidenceKind.APPROVED, "denied": EvidenceKind.REJECTED}
 """State of a resolved approval → evidence. One yes of several, and none in time, say nothing yet."""

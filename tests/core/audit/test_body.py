@@ -21,13 +21,14 @@ from gateway.core.audit.body import (
 )
 from gateway.core.call import Call, Told
 from gateway.core.decide import decide
-from gateway.core.decision import Reason, Stop
+from gateway.core.decision import Effect, Reason, Stop
 from gateway.core.facts import Grounds
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.leases import Leased
 from gateway.core.pinning import pin_tool
 from gateway.core.principal import TrustTier
+from gateway.core.remote import Remote, read_remote
 from gateway.core.trust.model import VERSION
 from tests.core.test_decide import ALLOW, facts
 
@@ -202,3 +203,12 @@ def test_a_decision_names_its_trace_where_there_is_one() -> None:
     traced, _ = decided(CALL, intent, decision, given, show_arguments=False, trace="4bf9")
     plain, _ = decided(CALL, intent, decision, given, show_arguments=False)
     assert orjson.loads(traced) == orjson.loads(plain) | {"trace": "4bf9"}
+
+
+def test_what_a_remote_authority_said_is_part_of_what_was_rested_on() -> None:
+    """A verdict is recomputed from it; the token itself is nowhere."""
+    remote = Remote(effect=Effect.ALLOW, reason=Reason.AUTHORITY_ALLOW, explanation="fine", token_id="tok_1")
+    given = replace(facts(ALLOW), remote=remote)
+    told = orjson.loads(evaluation_input(CALL, given))["facts"]["remote"]
+    assert read_remote(told) == remote
+    assert "remote" not in orjson.loads(evaluation_input(CALL, facts(ALLOW)))["facts"]

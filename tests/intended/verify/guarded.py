@@ -76,6 +76,7 @@ class Guarded:
     used: Any = None
     audience: str = ""
     body_bytes: int = 100_000
+    intents: bool = False
     now: float = NOW
     seen: list[tuple[Any, bytes]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
@@ -91,6 +92,7 @@ class Guarded:
             used=self.used,
             reporter=self.refusals.append,
             body_bytes=self.body_bytes,
+            intents=self.intents,
             now=lambda: self.now,
         )
 

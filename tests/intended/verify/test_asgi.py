@@ -8,7 +8,7 @@ import pytest
 
 from intended.verify import Reason, RequireAuthority, StaticKeys
 from intended.verify.asgi import SCOPE_KEY
-from tests.intended.verify.guarded import ARGUMENTS, JWKS, NOW, Guarded, token
+from tests.intended.verify.guarded import ARGUMENTS, GONE, JWKS, NOW, Guarded, token
 
 
 @pytest.fixture
@@ -241,3 +241,16 @@ async def test_a_url_of_keys_and_a_memory_of_ids_are_the_defaults() -> None:
     keys = "http://127.0.0.1:1/jwks.json"
     server.app = RequireAuthority(server._behind, keys=keys, tenant="acme", upstream="payments")
     assert ((await server.call(token())).status, server.ran) == (503, 0)
+
+
+async def test_a_server_behind_a_gateway_that_asks_takes_tokens_of_intents_and_no_others() -> None:
+    """For the tool on this system, with these arguments; and a server that was not told so takes none of them."""
+    by_intent = {"upstream": GONE, "tool": GONE, "action": "transfer", "system": "payments"}
+    server = Guarded(intents=True)
+    assert (await server.call(token(**by_intent))).status == 200
+    assert (await server.call(token(**by_intent), tool="refund")).status == 403
+    assert (await server.call(token(**by_intent, jti="b"), arguments={"amount": 1})).status == 403
+    assert (await server.call(token(**by_intent | {"system": "notes", "jti": "c"}))).status == 403
+    assert (await server.call(token(jti="d"))).status == 403
+    assert server.ran == 1
+    assert (await Guarded().call(token(**by_intent))).status == 403
