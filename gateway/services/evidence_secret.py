@@ -15,7 +15,7 @@ from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Scope
-from gateway.errors import StateConflict, StoreError, Unavailable
+from gateway.errors import Forbidden, StateConflict, StoreError, Unavailable
 from gateway.ports import AuditLog, Clock, Conflict, Ids, StateStore, Vault
 from gateway.services.authentication import require_scope
 
@@ -84,7 +84,7 @@ class EvidenceSecrets:
 
         Raises Forbidden, StateConflict (it was shown before), Unavailable and StoreError.
         """
-        require_scope(by, Scope.KEYS_WRITE)
+        _require(by)
         secret = await self.current(by.tenant)
         row = await self._read(by.tenant)
         if row is None or row.id != secret.id:
@@ -101,7 +101,7 @@ class EvidenceSecrets:
 
         Raises Forbidden, StateConflict and StoreError.
         """
-        require_scope(by, Scope.KEYS_WRITE)
+        _require(by)
         before = await self._read(by.tenant)
         row, text = self._made(by.tenant, shown=True, version=0 if before is None else before.version)
         told = {**_who(by), "replaces": "" if before is None else before.id}
@@ -149,6 +149,13 @@ class EvidenceSecrets:
         with anyio.CancelScope(shield=True):  # bounded by the append's own deadline
             conflict = isinstance(await self._audit.append(draft), Conflict)
         return not conflict
+
+
+def _require(by: Principal) -> None:
+    """Let no agent have the secret: with it bundles of its own acts are made that nobody can tell from true ones."""
+    require_scope(by, Scope.KEYS_WRITE)
+    if by.bound:
+        raise Forbidden("A credential that is bound to an agent gets no evidence secret, whatever its role.")
 
 
 def _overtaken() -> StateConflict:

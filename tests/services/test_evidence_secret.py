@@ -1,5 +1,7 @@
 """The evidence secret: made once, shown once, and never there in the clear."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -165,3 +167,16 @@ async def test_a_change_meanwhile_is_a_conflict() -> None:
     store.blind = 2
     with pytest.raises(StateConflict, match="repeat"):
         await one.show(ADMIN)
+
+
+async def test_no_agent_gets_the_secret_whatever_its_role() -> None:
+    """With it an agent would make evidence of its own acts, and keep the humans from having it: it is shown once."""
+    store = MemoryStore()
+    one = secrets(store)
+    await one.current("acme")
+    agent = replace(ADMIN, agent="me", credential="key_1", bound=True)
+    for act in (one.show, one.rotate):
+        with pytest.raises(Forbidden, match="bound to an agent"):
+            await act(agent)
+    assert len(store.drafts) == 1
+    assert (await one.show(ADMIN)).text
