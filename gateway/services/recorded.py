@@ -21,7 +21,8 @@ PAGE_ENTRIES: Final = 20
 PAGES: Final = 25
 """Of each kind: 500 starts and reloads, or 500 sights of an upstream's tools."""
 KEPT: Final = 8
-"""Compiled policies of the past that are kept."""
+"""Compiled policies of the past that are kept, and definitions: the decisions of one intent rest on the same few, and
+there may be thousands of them, each with a search through up to 1,000 entries."""
 
 Compile = Callable[[Sequence[JsonObject]], Awaitable[Bundle | None]]
 
@@ -34,6 +35,7 @@ class Recorded:
         self._policies = policies
         self._compiled = compiled
         self._bundles: dict[str, Bundle | None] = {}
+        self._definitions: dict[tuple[str, str], JsonObject | None] = {}
 
     async def bundle(self, digest: str) -> Bundle | None:
         """Return the policies of that digest; None where they are not on record. Raises StoreError."""
@@ -52,6 +54,14 @@ class Recorded:
 
     async def definition(self, upstream: str, pin: str) -> JsonObject | None:
         """Return the tool definition of that pin; None where it is not on record. Raises StoreError."""
+        place = (upstream, pin)
+        if place not in self._definitions:
+            if len(self._definitions) >= KEPT:
+                self._definitions.clear()
+            self._definitions[place] = await self._defined(upstream, pin)
+        return self._definitions[place]
+
+    async def _defined(self, upstream: str, pin: str) -> JsonObject | None:
         for kind in (EntryType.TOOL_PINNED, EntryType.TOOL_CHANGED):
             found = await self._find(
                 EntryFilter(type=kind, upstream=upstream),

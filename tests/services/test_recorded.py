@@ -85,6 +85,27 @@ async def test_a_definition_is_found_by_its_pin_whether_new_or_changed() -> None
     assert await made.looked.definition("mail", "p1") is None
 
 
+async def test_a_definition_is_searched_once_also_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An intent may have thousands of decisions, all on the same definition; and few are kept."""
+    made = Made()
+    await made.entry(EntryType.TOOL_CHANGED, {"pin": "p1", "definition": {"name": "a"}}, upstream="files")
+    searches: list[str] = []
+    real = made.looked._find
+
+    async def find(wanted: Any, look: Any) -> Any:
+        searches.append(wanted.type)
+        return await real(wanted, look)
+
+    monkeypatch.setattr(made.looked, "_find", find)
+    for _ in range(3):
+        assert await made.looked.definition("files", "p1") == {"name": "a"}
+        assert await made.looked.definition("files", "never") is None
+    assert len(searches) == 4
+    for number in range(KEPT):
+        await made.looked.definition("files", f"no-{number}")
+    assert len(made.looked._definitions) <= KEPT
+
+
 async def test_the_search_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies further back is for the command that reads everything."""
     monkeypatch.setattr(module, "PAGE_ENTRIES", 2)
