@@ -120,7 +120,11 @@ async def _id_of(gateway: Administration, key: str) -> str:
     """Return the id of the key that is meant. Raises NotFound and StateConflict."""
     if key.startswith("key_"):
         return key
-    found = [one["id"] for one in (await gateway.get("/keys"))["keys"] if one["name"] == key and not one["revokedAt"]]
+    named = [one for one in (await gateway.get("/keys"))["keys"] if one["name"] == key]
+    found = [one["id"] for one in named if not one["revokedAt"]]
+    if named and not found:
+        msg = f"The key '{key}' is revoked already, for good; `intended keys create {key}` makes another one."
+        raise StateConflict(msg)
     if not found:
         msg = f"There is no key '{key}' in tenant {gateway.tenant}; `intended keys list` shows those that there are."
         raise NotFound(msg)
@@ -136,7 +140,9 @@ def _tell(key: dict[str, Any], settings: "Settings", output: Format) -> None:
         data(key, output)
         return
     print(key["key"])
-    who = f"agent {key['agent']} only" if key["agent"] else "any agent by REST, an agent of its own on MCP"
+    calls = "mcp:call" in key["scopes"]
+    unbound = f"any agent by REST, {'an agent of its own' if calls else 'nobody'} on MCP"
+    who = f"agent {key['agent']} only" if key["agent"] else unbound
     end = f", until {key['expires']}" if key["expires"] else ""
     say(
         f"key {key['id']} ({key['name']}) of tenant {key['tenantId']}: {who}; {key['perMinute']} requests a minute{end}"
@@ -145,7 +151,7 @@ def _tell(key: dict[str, Any], settings: "Settings", output: Format) -> None:
         say(f"the old secret is good until {key['oldSecretUntil']}")
     say("It is shown this once and kept nowhere. With it in $INTENDED_AGENT_KEY:")
     header = '--header "Authorization: Bearer $INTENDED_AGENT_KEY"'
-    if "mcp:call" in key["scopes"]:
+    if calls:
         say(f"  claude mcp add --transport http intended {address(settings)}/mcp {header}")
     if "agents:read" in key["scopes"]:
         say(f"  curl {header} {address(settings)}/v1/agents")

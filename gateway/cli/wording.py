@@ -15,7 +15,7 @@ __all__ = ["reword", "spoken_place"]
 _FIELDS: Final = {
     "lease": "--for, --uses, --let",
     "lease.constraints": "--let",
-    "lease.minutes": "--for",
+    "lease.minutes": "--for (minutes)",
     "lease.uses": "--uses",
     "overlapSeconds": "--overlap",
     "rationale": "--reason",

@@ -75,7 +75,7 @@ def test_an_unbound_key_that_calls_no_tools_is_told_as_such(tmp_path: Path, monk
     made = CREATED | {"agent": None, "scopes": ["audit:read"], "expires": "2030-01-01T00:00:00.000Z"}
     with desk(monkeypatch, made):
         done = command(tmp_path, "keys", "create", "ci")
-    assert "any agent by REST" in done.stderr
+    assert "any agent by REST, nobody on MCP" in done.stderr
     assert "until 2030-01-01T00:00:00.000Z" in done.stderr
     assert "claude" not in done.stderr
     assert "curl" not in done.stderr
@@ -87,6 +87,15 @@ def test_keys_are_listed_without_their_secrets(tmp_path: Path, monkeypatch: pyte
         assert command(tmp_path, "keys", "list").stdout == "key_1\tci\tbilling-agent\tagent\tactive\t\t\n"
         assert json.loads(command(tmp_path, "keys", "list", "-o", "json").stdout) == [KEY]
     assert asked.asked[0] == Asked(method="GET", path="/keys")
+
+
+def test_a_name_whose_key_is_revoked_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the list: to say that there is none would send an operator looking for another tenant."""
+    with desk(monkeypatch, {"keys": [REVOKED]}) as asked:
+        done = command(tmp_path, "keys", "revoke", "ci")
+    assert isinstance(done.exception, StateConflict)
+    assert "'ci' is revoked already" in str(done.exception)
+    assert [one.method for one in asked.asked] == ["GET"]
 
 
 REVOKED = KEY | {"status": "revoked", "revokedAt": "2026-11-22T12:00:00.000Z"}

@@ -31,7 +31,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, folder: Path, status: int, message:
         (("keys", "rotate", "key_1"), "overlapSeconds: is too much", "--overlap: is too much"),
         (("agents", "register", "x"), "intentTypes.1: is none", "--intent-type (number 2): is none"),
         (("thresholds", "set", "T1=1:2"), "tiers.T1.denyFrom: is low", "TIER=ALLOW:DENY T1.denyFrom: is low"),
-        (("approvals", "approve", "a", "--for", "1m"), "lease.minutes: must be 1 to 5", "--for: must be 1 to 5"),
+        (
+            ("approvals", "approve", "a", "--for", "1m"),
+            "lease.minutes: must be 1 to 5",
+            "--for (minutes): must be 1 to 5",
+        ),
         (("approvals", "approve", "a"), "lease.uses: must be 1 to 5", "--uses: must be 1 to 5"),
         (
             ("approvals", "approve", "a"),
