@@ -1,8 +1,9 @@
 """Approvals: a human's yes or no to one escalated intent, of either front.
 
-Owns who may resolve one, that each resolution is durable before it takes effect, and that exactly one of two wins. An
-approval is opened in the transaction of the decision that asks for it, and its yes is used up in that of the act which
-it allows. The states are `core/approvals.py`'s, what is kept `core/rows.py`'s.
+Owns that each resolution is durable before it takes effect, and that exactly one of two wins. An approval is opened in
+the transaction of the decision that asks for it, and its yes is used up in that of the act which it allows. Who may
+resolve one is `voting.py`'s, where calls wait for it `desk.py`'s and `holding.py`'s; the states are
+`core/approvals.py`'s, what is kept `core/rows.py`'s.
 """
 
 from collections.abc import Callable, Iterable
@@ -79,7 +80,7 @@ _STATUS: Final = {
 
 
 class Approvals:
-    """The approvals of every tenant, and the desk at which escalated calls wait for them."""
+    """The approvals of every tenant: opened, looked at, answered, expired."""
 
     def __init__(
         self,
