@@ -279,6 +279,7 @@ class Enforcement:
             own = NO_ROWS
             if judged.decision.effect is _ESCALATE and self._desk is not None:
                 judged, found = await self._hold(self._desk, replace(judged, continues=continues))
+                asked = judged.asked
                 if judged.again is not None:
                     return judged
                 if found is None:

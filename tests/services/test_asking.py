@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.decision import Effect, Reason
-from gateway.core.remote import Told, read_pending, remote_key, unavailable
+from gateway.core.remote import Question, Told, read_pending, remote_key, unavailable
 from gateway.core.rows import call_key
 from gateway.core.submission import Submission
 from gateway.services.asking import REFUSED_FOR, WAITS_FOR
@@ -328,4 +328,28 @@ async def test_what_no_call_waits_for_any_more_goes_with_its_time() -> None:
     assert remembered(world) == "int_there"
     world.clock.advance(WAITS_FOR.total_seconds() + 1)
     await world.retention.round()
+    assert remembered(world) == ""
+
+
+async def test_a_token_that_a_yes_here_made_us_fetch_is_not_lost_where_the_decision_starts_again() -> None:
+    """The authority gives it once; a second look there would find it used, and the yes of its human gone."""
+    authority = FakeAuthority(WAITS)
+    world = world_of(authority, ASK)
+    other = Other(world)
+    await approved(world, other)
+    real, attempts = world.facts.gather, []
+
+    async def recall(question: Question, intent_id: str) -> Told:
+        authority.recalled.append(intent_id)
+        return ALLOWED if len(authority.recalled) == 1 else OVER
+
+    async def gather(*args: Any) -> Any:
+        facts = await real(*args)
+        attempts.append(1)
+        return replace(facts, expects=(Expect(key="x", version=7),)) if len(attempts) < 2 else facts
+
+    world.facts.gather = gather  # type: ignore[method-assign]
+    authority.recall = recall  # type: ignore[method-assign]
+    assert (await take(world, other)).kind is OutcomeKind.ANSWERED
+    assert (authority.recalled, other.reached, len(attempts)) == (["int_there"], 1, 2)
     assert remembered(world) == ""
