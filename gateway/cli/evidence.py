@@ -83,7 +83,7 @@ def show(place: Place, output: FormatOption = Format.TABLE) -> None:
 
     After that only a rotation gives one.
     """
-    _tell(administer(place, lambda gateway: gateway.post("/evidence/secret/show", {}), begins=True), output)
+    _tell(administer(place, lambda gateway: gateway.post("/evidence/secret/show", {})), output)
 
 
 @secret.command("rotate")

@@ -67,6 +67,7 @@ class EvidenceSecrets:
 
         Raises:
             Unavailable: it does not open.
+            StateConflict: others change it at this moment.
             StoreError: it could not be read or made durable.
         """
         for _ in range(ATTEMPTS):

@@ -110,7 +110,7 @@ BEGINNING = {"keys create", "agents register", "users create"}
 
 FIRST_ACTS = BEGINNING | {
     *("webhooks create", "switch throw", "thresholds set", "tokens rotate", "store accept-head"),
-    *("evidence secret show", "evidence secret rotate"),
+    "evidence secret rotate",
 }
 """What may be the first act of a gateway, so that it makes a store where none is."""
 
