@@ -112,6 +112,8 @@ class UpstreamCommand(TyperCommand):
             cut = args.index("--")
             ctx.meta[COMMAND] = args[cut + 1 :]
             args = args[:cut]
+        elif args and not args[0].startswith("-") and "://" not in args[0]:
+            raise _no_url(args[0], ctx)  # else Click would find fault with the options of the server's command
         return super().parse_args(ctx, args)
 
 
@@ -225,6 +227,15 @@ FLAG_OF = {
 }
 
 
+def _no_url(text: str, ctx: typer.Context | None = None) -> typer.BadParameter:
+    return typer.BadParameter(
+        f"'{text}' is neither an http(s) URL nor NAME=URL; to start a stdio server write `--` before its"
+        " command: intended run -- npx -y SERVER",
+        ctx=ctx,
+        param_hint="UPSTREAM",
+    )
+
+
 def _upstreams(flags: Flags) -> dict[str, dict[str, object]]:
     """Read `URL`, `NAME=URL …` or `-- COMMAND ARGS…`. A single URL or command is upstream `default`."""
     hint = "UPSTREAM"
@@ -237,11 +248,7 @@ def _upstreams(flags: Flags) -> dict[str, dict[str, object]]:
         named = NAMED.fullmatch(text)
         name, url = (named[1], named[2]) if named else ("default", text)
         if not url.startswith(("http://", "https://")):
-            raise typer.BadParameter(
-                f"'{text}' is neither an http(s) URL nor NAME=URL; to start a stdio server write `--` before its"
-                " command: intended run -- npx -y SERVER",
-                param_hint=hint,
-            )
+            raise _no_url(text)
         if named is None and len(flags.upstreams) > 1:
             raise typer.BadParameter("several upstreams need names: NAME=URL NAME=URL", param_hint=hint)
         if name in found:

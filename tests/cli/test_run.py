@@ -163,6 +163,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
     ("arguments", "status", "message"),
     [
         ([], 2, "nothing to protect"),
+        (["npx"], 2, "write `--` before its command"),
         (["http://127.0.0.1:9/mcp", "--host", "0.0.0.0"], 3, "--unsafe-allow-unauthenticated"),
         (["http://127.0.0.1:9/mcp", "--policies", "none.yaml"], 3, "none.yaml: cannot be read"),
         (["http://127.0.0.1:9/mcp", "--config", "none.yaml"], 3, "none.yaml: cannot be read"),
@@ -184,6 +185,16 @@ def test_what_cannot_be_run_is_explained(
     else:
         assert result.exit_code == status
         assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_command_without_its_dashes_is_told_where_they_belong(command: str) -> None:
+    """Not that `-y` is no option of the gateway: it is one of npx."""
+    result = CliRunner().invoke(app, [command, "npx", "-y", "server"])
+    assert result.exit_code == 2
+    assert "'npx' is neither" in (said := " ".join(result.stderr.split()))
+    assert "write `--` before its command" in said
+    assert "No such option" not in said
 
 
 def test_a_stdio_command_reaches_the_settings(tmp_path: Path) -> None:
