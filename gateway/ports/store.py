@@ -147,8 +147,14 @@ class AuditReader(Protocol):
         """Return the last `count` entries, oldest first."""
         ...
 
-    async def by_intent(self, tenant: str, intent_id: str) -> Sequence[StoredEntry]:
-        """Return the entries of one intent, oldest first."""
+    async def by_intent(
+        self, tenant: str, intent_id: str, *, inputs: bool = True, seq: int | None = None
+    ) -> Sequence[StoredEntry]:
+        """Return the entries of one intent, oldest first; with `seq` that one only.
+
+        Without `inputs` the evaluation inputs are not read: each may be as large as a message, and an agent that asks
+        for the same call again and again has thousands of them in one intent.
+        """
         ...
 
     async def open_calls(self) -> Sequence[OpenCall]:

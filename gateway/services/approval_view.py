@@ -142,7 +142,7 @@ class ApprovalViews:
     async def _asked(self, held: HeldApproval, *, exact: bool) -> _Asked:
         """Return the call that waits: exact while it is kept and may be seen, else as the audit shows it."""
         one = held.approval
-        found = [shown(entry) for entry in await self._reader.by_intent(one.tenant, one.intent_id)]
+        found = [shown(entry) for entry in await self._reader.by_intent(one.tenant, one.intent_id, inputs=False)]
         decided = [entry for entry in found if entry["type"] == EntryType.CALL_DECIDED]
         entry = next((entry for entry in reversed(decided) if entry["effect"] == Effect.ESCALATE), None)
         if entry is None:

@@ -112,16 +112,17 @@ class Evidence:
             Forbidden: the principal may not read the audit.
             NotFound: there is no such intent.
             Unavailable: the chain does not hold, the secret does not open, or there are too many entries for a bundle.
+            StateConflict: the secret changed at this moment.
             SigningError: the tenant's key cannot sign.
             StoreError: something could not be read, or the first secret or key not be recorded.
         """
         require_scope(principal, Scope.AUDIT_READ)
         tenant = principal.tenant
-        before = await self._reader.by_intent(tenant, intent_id)
+        before = await self._reader.by_intent(tenant, intent_id, inputs=False)
         if len(before) > MOST:
             msg = f"The intent has {len(before)} entries, and a bundle holds {MOST}; `intended audit export` has them."
             raise Unavailable(msg)
-        await _standing(before)  # of no intent there is nothing to make
+        await _summed_up(before)  # of no intent there is nothing to make
         # Either may be made now, in an entry of its own: before the checkpoint, so that this bundle covers it.
         secret = await self._secrets.current(tenant)
         key = await self._tokens.key_for_evidence(tenant)
@@ -129,7 +130,7 @@ class Evidence:
         made = timestamp(self._clock.now())
         checkpoint = checkpoint_statement(tenant, proven.checkpoint, made=made)
         checkpoint[SIGNATURE] = await self._tokens.attest(key, canonical(checkpoint), type_=CHECKPOINT_TYPE)
-        status, decision = await _standing(entries)
+        status, decision = await _summed_up(entries)
         told = Told(
             tenant=tenant,
             intent_id=intent_id,
@@ -141,7 +142,7 @@ class Evidence:
             decision=decision,
             entries=[_proved(one, proven) async for one in _in_turns(entries)],
             cited=[_proved(one, proven) async for one in _in_turns(cited)],
-            recomputed=[await self._again(one) for one in await _decisions(entries)],
+            recomputed=[await self._again(tenant, intent_id, one.seq) for one in await _decisions(entries)],
             checkpoint=checkpoint,
             secret_id=secret.id,
             key=key.public,
@@ -158,10 +159,10 @@ class Evidence:
         One that was appended after they were read and before the checkpoint would be missing from both.
         """
         for _ in range(ATTEMPTS):
-            entries = await self._reader.by_intent(tenant, intent_id)
+            entries = await self._reader.by_intent(tenant, intent_id, inputs=False)
             cited = await self._cited(tenant, entries)
             proven = await self._inclusion.prove(tenant, [one.seq for one in (*entries, *cited)])
-            now = await self._reader.by_intent(tenant, intent_id)
+            now = await self._reader.by_intent(tenant, intent_id, inputs=False)
             covered = [one.seq for one in now if one.seq <= proven.checkpoint.size]
             if covered == [one.seq for one in entries]:
                 return entries, cited, proven
@@ -175,7 +176,7 @@ class Evidence:
         found: dict[int, StoredEntry] = {}
         for lease in sorted(leases):
             granted_in = await self._intent_of(tenant, lease)
-            async for entry in _in_turns(await self._reader.by_intent(tenant, granted_in)):
+            async for entry in _in_turns(await self._reader.by_intent(tenant, granted_in, inputs=False)):
                 told = shown(entry)
                 if told["type"] in _OF_A_LEASE and told["body"]["leaseId"] == lease and entry.seq not in own:
                     found[entry.seq] = entry
@@ -191,9 +192,10 @@ class Evidence:
             return ""
         return read_kept_lease(tenant, held.kept)[0].intent_id
 
-    async def _again(self, recorded: RecordedDecision) -> JsonObject:
+    async def _again(self, tenant: str, intent_id: str, seq: int) -> JsonObject:
         """Make a decision again and say how it compares, and what it was made from."""
         await anyio.lowlevel.checkpoint()  # with large arguments one takes some ms
+        [recorded] = await _decisions(await self._reader.by_intent(tenant, intent_id, seq=seq))  # one input at a time
         called = (recorded.evaluation_input or {}).get("call", {})
         pin = str(called.get("pin", ""))
         found = recompute(
@@ -229,7 +231,7 @@ async def _decisions(entries: Sequence[StoredEntry]) -> list[RecordedDecision]:
     return [one async for entry in _in_turns(entries) if (one := decided(entry)) is not None]
 
 
-async def _standing(entries: Sequence[StoredEntry]) -> tuple[IntentStatus, JsonObject]:
+async def _summed_up(entries: Sequence[StoredEntry]) -> tuple[IntentStatus, JsonObject]:
     """Return the status of the intent and its last decision, in short. Raises NotFound."""
     every = [shown(one) async for one in _in_turns(entries)]
     record, last = record_of(every), first_decided(every[::-1])

@@ -322,7 +322,7 @@ class Intents:
         return Page(items=tuple(one for one in records if one is not None), total=found.total)
 
     async def _found(self, tenant: str, intent_id: str) -> IntentRecord | None:
-        return record_of([shown(entry) for entry in await self._reader.by_intent(tenant, intent_id)])
+        return record_of([shown(entry) for entry in await self._reader.by_intent(tenant, intent_id, inputs=False)])
 
     async def _record(self, tenant: str, intent_id: str) -> IntentRecord:
         """Return the record as it stands. Raises NotFound."""
@@ -336,7 +336,7 @@ class Intents:
         row = await self._state.get(tenant, intent_key(intent_id))
         if row is not None:
             return read_intent(row.value, row.version)
-        return state_of([shown(entry) for entry in await self._reader.by_intent(tenant, intent_id)])
+        return state_of([shown(entry) for entry in await self._reader.by_intent(tenant, intent_id, inputs=False)])
 
     async def _held(self, tenant: str, waiting: IntentState | None) -> HeldApproval | None:
         """Return the approval of an intent, expired where its time is over."""

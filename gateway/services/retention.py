@@ -270,4 +270,4 @@ class Retention:
         return state_of(await self._entries(tenant, intent_id))
 
     async def _entries(self, tenant: str, intent_id: str) -> list[JsonObject]:
-        return [shown(entry) for entry in await self._reader.by_intent(tenant, intent_id)]
+        return [shown(entry) for entry in await self._reader.by_intent(tenant, intent_id, inputs=False)]

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -165,6 +166,19 @@ async def test_the_entries_of_an_intent_are_found(store: Store) -> None:
     assert [entry.seq for entry in await store.by_intent("default", "int_1")] == [1, 3]
     assert list(await store.by_intent("other", "int_1")) == []
     assert list(await store.by_intent("default", "")) == []
+
+
+async def test_the_entries_of_an_intent_are_read_without_their_inputs_and_each_by_itself(store: Store) -> None:
+    """Ours: an input may be as large as a message, and an intent may have thousands of entries."""
+    for intent in ("int_1", "int_2", "int_1"):
+        await appended(store, intent_id=intent, evaluation_input=b'{"whole": 1}')
+    bare = await store.by_intent("default", "int_1", inputs=False)
+    whole = await store.by_intent("default", "int_1")
+    assert [one.evaluation_input for one in bare] == [None, None]
+    assert [replace(one, evaluation_input=None) for one in whole] == list(bare)
+    assert list(await store.by_intent("default", "int_1", seq=3)) == [whole[1]]
+    assert list(await store.by_intent("default", "int_1", inputs=False, seq=1)) == [bare[0]]
+    assert list(await store.by_intent("default", "int_1", seq=2)) == []
 
 
 async def test_a_row_is_written_with_the_entry(store: Store) -> None:

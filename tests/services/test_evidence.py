@@ -377,6 +377,28 @@ async def test_a_long_intent_lets_calls_have_their_turn(monkeypatch: pytest.Monk
         assert max(Counter(at).values()) <= 2 * module.BREATH, name  # the end of one go, the beginning of the next
 
 
+async def test_one_input_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may be as large as a message: those of a long intent at once would be all the memory there is."""
+    made = Made(World(policy=DENY))
+    record = (await made.world.intents.submit(KEY, DEPLOY)).record
+    await again(made.world, record.id, 5)
+    most = 0
+    real = made.world.store.by_intent
+
+    async def by_intent(*place: Any, **more: Any) -> Any:
+        nonlocal most
+        found = await real(*place, **more)
+        most = max(most, sum(one.evaluation_input is not None for one in found))
+        return found
+
+    monkeypatch.setattr(made.world.store, "by_intent", by_intent)
+    assert [one["from"] for one in (await made.bundle(record.id))["recomputed"]] == ["input"] * 6
+    assert most == 1
+    most = 0
+    await made.world.intents.show(KEY, record.id)
+    assert most == 0, "who looks at an intent needs none"
+
+
 async def test_a_bundle_has_no_more_entries_than_can_be_signed_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond that the chain's export has them."""
     monkeypatch.setattr(module, "MOST", 3)

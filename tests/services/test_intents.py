@@ -316,7 +316,7 @@ async def test_an_intent_that_the_index_knows_and_the_chain_does_not_is_left_out
     made = World()
     await made.intents.submit(KEY, DEPLOY)
 
-    async def none(tenant: str, intent_id: str) -> list[object]:
+    async def none(tenant: str, intent_id: str, *, inputs: bool) -> list[object]:
         return []
 
     made.intents._reader = type("Empty", (), {"by_intent": staticmethod(none)})()  # type: ignore[assignment]

@@ -5,7 +5,7 @@ Not durable, bound to one event loop, and in no hurry: every append passes a che
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import anyio
@@ -231,13 +231,16 @@ class MemoryStore:
         await self._readable()
         return self._chains.get(tenant, [])[-count:] if count > 0 else []
 
-    async def by_intent(self, tenant: str, intent_id: str) -> Sequence[StoredEntry]:
+    async def by_intent(
+        self, tenant: str, intent_id: str, *, inputs: bool = True, seq: int | None = None
+    ) -> Sequence[StoredEntry]:
         """As `ports.AuditReader.by_intent`."""
         await self._readable()
         if not intent_id:
             return []
         needle = b'"intentId":"' + intent_id.encode() + b'"'
-        return [entry for entry in self._chains.get(tenant, []) if needle in entry.content]
+        found = [one for one in self._chains.get(tenant, []) if needle in one.content and seq in (None, one.seq)]
+        return found if inputs else [replace(one, evaluation_input=None) for one in found]
 
     async def open_calls(self) -> Sequence[OpenCall]:
         """As `ports.AuditReader.open_calls`."""

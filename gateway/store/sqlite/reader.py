@@ -32,6 +32,7 @@ _ENTRY = """
 SELECT e.tenant, e.seq, e.hash, e.content, e.salt, e.body, i.sealed
 FROM entries AS e LEFT JOIN inputs AS i ON i.n = e.n
 """
+_WITHOUT_INPUT = "SELECT e.tenant, e.seq, e.hash, e.content, e.salt, e.body, NULL FROM entries AS e"
 _TENANTS = """
 WITH RECURSIVE tenants (tenant) AS (
     SELECT min(tenant) FROM entries
@@ -105,10 +106,16 @@ class SqliteReader:
         query = f"{_ENTRY} WHERE e.tenant = ? ORDER BY e.seq DESC LIMIT ?"
         return [self._entry(row) for row in reversed(await self._rows(query, tenant, max(count, 0)))]
 
-    async def by_intent(self, tenant: str, intent_id: str) -> Sequence[StoredEntry]:
+    async def by_intent(
+        self, tenant: str, intent_id: str, *, inputs: bool = True, seq: int | None = None
+    ) -> Sequence[StoredEntry]:
         """As `ports.AuditReader.by_intent`."""
-        query = f"{_ENTRY} WHERE e.tenant = ? AND e.intent_id = ? AND e.intent_id <> '' ORDER BY e.seq"
-        return [self._entry(row) for row in await self._rows(query, tenant, intent_id)]
+        query = f"{_ENTRY if inputs else _WITHOUT_INPUT} WHERE e.tenant = ? AND e.intent_id = ? AND e.intent_id <> ''"
+        if seq is None:
+            rows = await self._rows(f"{query} ORDER BY e.seq", tenant, intent_id)
+        else:
+            rows = await self._rows(f"{query} AND e.seq = ?", tenant, intent_id, seq)
+        return [self._entry(row) for row in rows]
 
     async def open_calls(self) -> Sequence[OpenCall]:
         """As `ports.AuditReader.open_calls`."""

@@ -144,9 +144,11 @@ class SqliteStore:
         """As `ports.AuditReader.last`."""
         return await self._reader.last(tenant, count)
 
-    async def by_intent(self, tenant: str, intent_id: str) -> Sequence[StoredEntry]:
+    async def by_intent(
+        self, tenant: str, intent_id: str, *, inputs: bool = True, seq: int | None = None
+    ) -> Sequence[StoredEntry]:
         """As `ports.AuditReader.by_intent`."""
-        return await self._reader.by_intent(tenant, intent_id)
+        return await self._reader.by_intent(tenant, intent_id, inputs=inputs, seq=seq)
 
     async def open_calls(self) -> Sequence[OpenCall]:
         """As `ports.AuditReader.open_calls`."""
