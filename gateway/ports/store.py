@@ -139,8 +139,8 @@ class AuditReader(Protocol):
         """Return sequence number and hash of the last entry; (0, the first `prev`) for an empty chain."""
         ...
 
-    def read(self, tenant: str, *, after: int = 0) -> AsyncIterator[StoredEntry]:
-        """Yield the entries with `seq > after` in order, streaming."""
+    def read(self, tenant: str, *, after: int = 0, inputs: bool = True) -> AsyncIterator[StoredEntry]:
+        """Yield the entries with `seq > after` in order, streaming; without `inputs` as `by_intent`."""
         ...
 
     async def last(self, tenant: str, count: int) -> Sequence[StoredEntry]:

@@ -48,7 +48,7 @@ async def lines(
     reader: AuditReader, tenant: str, wanted: Selection, words: Words, *, after: int = 0
 ) -> AsyncIterator[Line]:
     """Yield every entry with `seq > after` as a line of ASCII, in order, streaming. Raises StoreError."""
-    async for entry in reader.read(tenant, after=after):
+    async for entry in reader.read(tenant, after=after, inputs=False):
         try:
             told = shown(entry)
             chosen = words(told) if wanted.has(told) else None

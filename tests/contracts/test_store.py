@@ -179,6 +179,7 @@ async def test_the_entries_of_an_intent_are_read_without_their_inputs_and_each_b
     assert list(await store.by_intent("default", "int_1", seq=3)) == [whole[1]]
     assert list(await store.by_intent("default", "int_1", inputs=False, seq=1)) == [bare[0]]
     assert list(await store.by_intent("default", "int_1", seq=2)) == []
+    assert [one.evaluation_input async for one in store.read("default", inputs=False)] == [None] * 3
 
 
 async def test_a_row_is_written_with_the_entry(store: Store) -> None:

@@ -1,6 +1,7 @@
 """What is told about the chain is what is in it, and an export is enough to verify it elsewhere."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -123,3 +124,19 @@ def test_a_line_that_is_no_entry_is_named_by_its_number(line: bytes) -> None:
     """Ours: an export that was damaged on its way must not pass for a shorter one."""
     with pytest.raises(StoreError, match="line 2 "):
         list(read_export([export_line(entry()), line]))
+
+
+async def test_neither_verification_nor_export_reads_evaluation_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may be as large as a message, and 500 entries are read in one go: in a gateway that goes on deciding."""
+    store = await filled()
+    asked: list[bool] = []
+    real = store.read
+
+    def read(tenant: str, *, after: int = 0, inputs: bool = True) -> AsyncIterator[StoredEntry]:
+        asked.append(inputs)
+        return real(tenant, after=after, inputs=inputs)
+
+    monkeypatch.setattr(store, "read", read)
+    assert (await verify(store, "default")).valid
+    assert len([line async for line in export(store, "default")]) == 3
+    assert asked == [False, False]

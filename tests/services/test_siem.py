@@ -77,7 +77,7 @@ async def test_a_damaged_entry_is_told_of_and_the_others_go_on() -> None:
     """Stopping there would blind the collector to everything behind it."""
 
     class Damaged(MemoryStore):
-        async def read(self, tenant: str, *, after: int = 0):  # type: ignore[no-untyped-def,override]
+        async def read(self, tenant: str, *, after: int = 0, inputs: bool = True):  # type: ignore[no-untyped-def,override]
             async for entry in super().read(tenant, after=after):
                 broken = entry.seq == 2
                 yield StoredEntry(**{**_fields(entry), "content": b"{"}) if broken else entry

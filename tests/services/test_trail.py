@@ -71,7 +71,7 @@ async def test_who_asks_while_one_verification_runs_shares_the_next() -> None:
     begun, gate, reads = anyio.Event(), anyio.Event(), 0
     plain = store.read
 
-    async def read(tenant: str, *, after: int = 0):
+    async def read(tenant: str, *, after: int = 0, inputs: bool = True):
         nonlocal reads
         reads += 1
         begun.set()
@@ -114,7 +114,7 @@ async def test_a_verification_that_fails_leaves_nothing_to_share() -> None:
 def broken_at(store: MemoryStore, seq: int) -> None:
     read = store.read
 
-    async def changed(tenant: str, *, after: int = 0):
+    async def changed(tenant: str, *, after: int = 0, inputs: bool = True):
         async for one in read(tenant, after=after):
             yield replace(one, content=b"{}") if one.seq == seq else one
 

@@ -220,11 +220,11 @@ class MemoryStore:
         chain = self._chains.get(tenant)
         return (chain[-1].seq, chain[-1].hash) if chain else (0, first_prev(tenant))
 
-    async def read(self, tenant: str, *, after: int = 0) -> AsyncIterator[StoredEntry]:
+    async def read(self, tenant: str, *, after: int = 0, inputs: bool = True) -> AsyncIterator[StoredEntry]:
         """As `ports.AuditReader.read`."""
         await self._readable()
         for entry in self._chains.get(tenant, [])[after:]:
-            yield entry
+            yield entry if inputs else replace(entry, evaluation_input=None)
 
     async def last(self, tenant: str, count: int) -> Sequence[StoredEntry]:
         """As `ports.AuditReader.last`."""

@@ -90,9 +90,9 @@ class SqliteReader:
         rows = await self._rows(query, tenant)
         return (rows[0][0], rows[0][1]) if rows else (0, first_prev(tenant))
 
-    async def read(self, tenant: str, *, after: int = 0) -> AsyncIterator[StoredEntry]:
+    async def read(self, tenant: str, *, after: int = 0, inputs: bool = True) -> AsyncIterator[StoredEntry]:
         """As `ports.AuditReader.read`. Entries that are appended meanwhile are yielded too."""
-        query = f"{_ENTRY} WHERE e.tenant = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"
+        query = f"{_ENTRY if inputs else _WITHOUT_INPUT} WHERE e.tenant = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"
         while True:
             rows = await self._rows(query, tenant, after, PAGE_ROWS)
             for row in rows:

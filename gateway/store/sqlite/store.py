@@ -136,9 +136,9 @@ class SqliteStore:
         """As `ports.AuditReader.head`."""
         return await self._reader.head(tenant)
 
-    def read(self, tenant: str, *, after: int = 0) -> AsyncIterator[StoredEntry]:
+    def read(self, tenant: str, *, after: int = 0, inputs: bool = True) -> AsyncIterator[StoredEntry]:
         """As `ports.AuditReader.read`."""
-        return self._reader.read(tenant, after=after)
+        return self._reader.read(tenant, after=after, inputs=inputs)
 
     async def last(self, tenant: str, count: int) -> Sequence[StoredEntry]:
         """As `ports.AuditReader.last`."""
