@@ -43,7 +43,8 @@ class Ready(Answer):
     """Whether traffic should come."""
 
     status: Literal["ready", "degraded", "unready"] = Field(
-        description="degraded: traffic should come, though calls of some tenants are refused."
+        description="degraded: traffic should come, though calls of some tenants are refused, or the newest policy"
+        " files have an error and the last good ones decide."
     )
     checks: dict[str, str] = Field(default={}, description="Each check, with `?verbose`.")
 

@@ -15,7 +15,7 @@ OK = "ok"
 class Report:
     """The state of the gateway. `checks` names each thing that readiness rests on, `ok` or what is wrong with it.
 
-    `degraded`: it is ready, and what is wrong harms some tenants only.
+    `degraded`: it is ready, though some tenants' calls are refused, or older policies than the newest files decide.
     """
 
     decides: bool
@@ -67,11 +67,12 @@ class Readiness:
     def report(self) -> Report:
         """Return the state as it is now.
 
-        Policy files that cannot be loaded make the gateway unready though it goes on deciding by the last good ones.
-        Signing keys that do not open make it unready too, though calls that need no token go on, and so do chains that
-        are being read again after appends that failed. One tenant's chain that cannot be read only degrades it: that
-        tenant's calls are refused, and those of others must not be turned away for it. While a remote authority gives
-        no answers every call is denied, which makes the gateway unready, too.
+        Policy files that cannot be loaded only degrade the gateway: it decides by the last good ones, and a mistake in
+        files that all replicas share must not take every one of them out of service. One tenant's chain that cannot be
+        read only degrades it, too: that tenant's calls are refused, and those of others must not be turned away for it.
+        Signing keys that do not open make it unready, though calls that need no token go on, and so do chains that are
+        being read again after appends that failed. While a remote authority gives no answers every call is denied,
+        which makes the gateway unready, too.
         """
         partly = "" if self._trust is None else self._trust.degraded()
         checks = {
@@ -84,5 +85,5 @@ class Readiness:
         if self._authority is not None:
             checks["authority"] = self._authority.ready() or OK
         wrong = {name for name, check in checks.items() if check != OK}
-        ready = wrong <= ({"trust"} if partly else frozenset())
+        ready = wrong <= ({"policies", "trust"} if partly else {"policies"})
         return Report(decides="audit" not in wrong, ready=ready, degraded=ready and bool(wrong), checks=checks)

@@ -14,7 +14,7 @@ from gateway.cli.main import app
 
 
 @contextmanager
-def answering(status: int) -> Iterator[tuple[int, list[str]]]:
+def answering(status: int, told: object = None) -> Iterator[tuple[int, list[str]]]:
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -22,6 +22,8 @@ def answering(status: int) -> Iterator[tuple[int, list[str]]]:
             asked.append(self.path)
             self.send_response(status)
             self.end_headers()
+            if told is not None and self.path == "/readyz?verbose":
+                self.wfile.write(json.dumps(told).encode())
 
         def log_message(self, *args: object) -> None:
             pass
@@ -41,21 +43,51 @@ def test_a_healthy_gateway_is_exit_0(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200) as (port, asked):
         monkeypatch.setenv("INTENDED_GATEWAY_PORT", str(port))
         result = CliRunner().invoke(app, ["health"])
-    assert (result.exit_code, result.stdout, asked) == (0, "healthy\n", ["/health"])
+    assert (result.exit_code, result.stdout, asked) == (0, "healthy\n", ["/health", "/readyz?verbose"])
+    assert result.stderr == ""
 
 
 def test_the_url_that_agents_are_given_will_do() -> None:
     """It is the one that a start prints, so it is the one that people paste."""
     with answering(200) as (port, asked):
         assert CliRunner().invoke(app, ["health", "--url", f"http://127.0.0.1:{port}/mcp"]).exit_code == 0
-    assert asked == ["/health"]
+    assert asked[0] == "/health"
+
+
+@pytest.mark.parametrize("path", ["", "/health", "/readyz"])
+def test_what_is_wrong_though_it_decides_is_named(path: str) -> None:
+    """It stays in service, so that whoever looks must be told which files are not in force."""
+    told = {"status": "degraded", "checks": {"audit": "ok", "policies": "p.yaml:1:1: no"}}
+    with answering(200, told) as (port, _):
+        url = f"http://127.0.0.1:{port}{path}"
+        result = CliRunner().invoke(app, ["health", "--url", url])
+        found = CliRunner().invoke(app, ["health", "--url", url, "-o", "json"])
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "healthy\n", "degraded: policies: p.yaml:1:1: no\n")
+    assert json.loads(found.stdout)["problems"] == {"policies": "p.yaml:1:1: no"}
+
+
+def test_an_unready_one_names_its_checks() -> None:
+    """The status alone sends people looking."""
+    told = {"status": "unready", "checks": {"draining": "the gateway is stopping"}}
+    with answering(503, told) as (port, _):
+        result = CliRunner().invoke(app, ["health", "--url", f"http://127.0.0.1:{port}/readyz"])
+    assert result.exit_code == 5
+    assert "unready: draining: the gateway is stopping" in result.stderr
+
+
+@pytest.mark.parametrize("told", [[], "x", {"checks": []}, {"status": "degraded"}])
+def test_an_answer_that_names_no_checks_counts_by_its_status(told: object) -> None:
+    """Whatever else answers there, as a proxy does."""
+    with answering(200, told) as (port, _):
+        result = CliRunner().invoke(app, ["health", "--url", f"http://127.0.0.1:{port}"])
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_an_unhealthy_one_is_exit_5() -> None:
     """A container whose gateway cannot decide gets no traffic."""
     with answering(503) as (port, asked):
         result = CliRunner().invoke(app, ["health", "--url", f"http://127.0.0.1:{port}/readyz"])
-    assert (result.exit_code, asked) == (5, ["/readyz"])
+    assert (result.exit_code, asked) == (5, ["/readyz?verbose"])
     assert "503" in result.stderr
 
 
@@ -90,7 +122,7 @@ def test_programs_are_told_in_json(status: int, healthy: bool) -> None:
     with answering(status) as (port, _):
         url = f"http://127.0.0.1:{port}/health"
         result = CliRunner().invoke(app, ["health", "--url", url, "-o", "json"])
-    assert json.loads(result.stdout) == {"healthy": healthy, "url": url, "status": status}
+    assert json.loads(result.stdout) == {"healthy": healthy, "url": url, "status": status, "problems": {}}
     assert result.exit_code == (0 if healthy else 5)
     nobody = CliRunner().invoke(app, ["health", "--url", url, "-o", "json"])
     assert (nobody.exit_code, json.loads(nobody.stdout)["status"]) == (5, None)

@@ -20,12 +20,26 @@ def test_a_store_that_cannot_record_stops_decisions() -> None:
     assert (report.decides, report.ready, report.checks["audit"]) == (False, False, "the disk is full")
 
 
-def test_policies_that_cannot_be_loaded_make_it_unready_while_it_goes_on_deciding() -> None:
-    """The last good bundle decides; an orchestrator must still not roll this out."""
+def test_policies_that_cannot_be_loaded_only_degrade_it() -> None:
+    """The last good bundle decides; one typo in files that replicas share must not take all of them out of service."""
     world = World()
     world.policies.broken = "policy.yaml:3:1: no"
-    report = Readiness(audit=world.store, policies=world.policies).report()
-    assert (report.decides, report.ready) == (True, False)
+    readiness = Readiness(audit=world.store, policies=world.policies)
+    report = readiness.report()
+    assert (report.decides, report.ready, report.degraded) == (True, True, True)
+    assert report.checks["policies"] == "policy.yaml:3:1: no"
+    readiness.drain()
+    assert (readiness.report().ready, readiness.report().degraded) == (False, False), "whatever else is wrong counts"
+
+
+def test_with_broken_policies_agents_without_tiers_still_make_it_unready() -> None:
+    """Only what is harmless by itself stays so together: trust being read again denies everybody."""
+    world = World()
+    world.policies.broken = "policy.yaml:3:1: no"
+    unread = Readiness(audit=world.store, policies=world.policies, trust=Records(all_="being read again"))
+    assert (unread.report().ready, unread.report().degraded) == (False, False)
+    partly = Readiness(audit=world.store, policies=world.policies, trust=Records(some="1 of them has none"))
+    assert (partly.report().ready, partly.report().degraded) == (True, True)
 
 
 def test_signing_keys_that_do_not_open_make_it_unready_while_it_goes_on_deciding() -> None:
