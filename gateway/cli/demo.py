@@ -55,6 +55,7 @@ def _lines(stage: "Stage") -> list[str]:
         f"  agent URL  {stage.url}",
         "  upstream   bundled demo (notes, files, payments)",
         f"  policy     the shipped default, digest {stage.policy_digest[:12]}",
+        "  holding    none: what needs a human is pending at once; approve it, then call again",
         "",
         *(_line(number, call) for number, call in enumerate(stage.shown, start=1)),
         "",

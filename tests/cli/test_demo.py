@@ -52,6 +52,7 @@ def test_each_call_is_a_line_with_its_outcome() -> None:
         "the upstream never saw it",
         "3  ESCALATE  payments.refund",
         "pending: a human must say yes",
+        "holding    none: what needs a human is pending at once; approve it, then call again",
         "audit: 9 entries, chain verified",
         "agent URL  http://127.0.0.1:1/mcp",
         "claude mcp add --transport http intended http://127.0.0.1:1/mcp",
