@@ -34,6 +34,7 @@ def announce(
         ("protects", [f"{name}  {what}" for name, what in report.upstreams.items()]),
         ("agent URL", agent_lines(report, url)),
         ("policy", [f"{report.policies}  (digest {report.policy_digest[:12]})"]),
+        ("authority", [settings.authority.url] if settings.authority.url else []),
         ("data", [str(report.data)]),
         ("metrics", [metrics] if metrics else []),
     ):
@@ -60,6 +61,7 @@ def _facts(report: "StartReport", settings: "Settings", url: str, metrics: str) 
         "agentUrl": f"{url}/mcp",
         "policy": str(report.policies),
         "policyDigest": report.policy_digest,
+        "authority": settings.authority.url,
         "data": str(report.data),
         "metrics": metrics or None,
         "keyless": report.keyless,

@@ -53,6 +53,15 @@ def test_it_says_what_is_protected_where_the_agent_goes_and_where_data_lies(
     assert "WARNING" not in text
 
 
+def test_the_remote_authority_is_said_where_one_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether calls are asked about elsewhere, and where, decides what happens to each of them."""
+    settings = Settings.model_validate({"authority": {"url": "https://intended.example.org", "key": "k"}})
+    assert "authority  https://intended.example.org\n" in told(capsys, report(), settings, URL)
+    assert "authority" not in told(capsys, report(), Settings(), URL)
+    announce(report(), settings, URL, as_json=True)
+    assert json.loads(capsys.readouterr().err)["authority"] == "https://intended.example.org"
+
+
 def test_several_upstreams_have_an_address_each(capsys: pytest.CaptureFixture[str]) -> None:
     """`/mcp` for all of them, `/mcp/NAME` for one."""
     text = told(capsys, report(upstreams={"a": "http://a", "b": "npx b"}), Settings(), URL)
@@ -152,6 +161,7 @@ def test_a_log_of_json_is_greeted_by_one_line_of_it(capsys: pytest.CaptureFixtur
         "agentUrl": "http://127.0.0.1:8787/mcp",
         "policy": "/etc/policies",
         "policyDigest": "ab" * 32,
+        "authority": None,
         "data": "/data",
         "metrics": "http://127.0.0.1:9100/metrics",
         "keyless": False,
