@@ -11,6 +11,7 @@ from gateway.cli.command import group, placed
 from gateway.cli.exits import Exit
 from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
+from gateway.errors import NotFound
 
 if TYPE_CHECKING:
     from intended.evidence import Report
@@ -33,7 +34,12 @@ def export(
 ) -> None:
     """Write the evidence bundle of one intent."""
     path = f"/intent/{segment(intent)}/evidence-bundle"
-    _write(administer(place, lambda gateway: gateway.get(path)), out)
+    try:
+        found = administer(place, lambda gateway: gateway.get(path))
+    except NotFound as error:
+        error.add_note("fix: `intended audit tail` shows the ids of those that there are")
+        raise
+    _write(found, out)
 
 
 @app.command("keys")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.responses import JSONResponse
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
@@ -49,6 +50,17 @@ def test_a_bundle_is_written_to_a_file_and_is_what_the_gateway_made(
     assert (done.stdout, plain.stdout.encode()) == ("", out.read_bytes())
     assert out.read_bytes() == made.bundles["ALLOW"] + b"\n"
     assert asked.asked[0] == Asked(method="GET", path="/intent/int_1/evidence-bundle", tenant="acme")
+
+
+def test_of_an_unknown_intent_it_is_said_where_ids_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever types one has it from somewhere, and mistyped it; nothing is written."""
+    out = tmp_path / "bundle.json"
+    missing = JSONResponse({"error": "NOT_FOUND", "message": "There is no such intent.", "statusCode": 404}, 404)
+    with desk(monkeypatch, missing):
+        refused = command(tmp_path, "evidence", "export", "int_9", "--out", str(out)).exception
+    assert isinstance(refused, NotFound)
+    assert refused.__notes__ == ["fix: `intended audit tail` shows the ids of those that there are"]
+    assert not out.exists()
 
 
 def test_what_is_no_id_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
