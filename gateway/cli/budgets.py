@@ -1,6 +1,7 @@
 """`intended budgets`: what is left of each budget, of whom, and when more is."""
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from gateway.cli.budget_text import COLUMNS, lines, row
 from gateway.cli.command import group, placed
 from gateway.cli.options import Place
 from gateway.cli.output import Format, FormatOption, data, say
+from gateway.core.principal import DEFAULT_TENANT
+from gateway.errors import RequestError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,7 +61,11 @@ def show_(
     """
     named = _named(agent, upstream)
     path = f"/v1/budgets/{segment(budget)}"
-    found: Mapping[str, Any] = administer(place, lambda gateway: gateway.get(path, named))
+    try:
+        found: Mapping[str, Any] = administer(place, lambda gateway: gateway.get(path, named))
+    except RequestError as error:
+        _say_what_to_type(error, place, budget, named)
+        raise
     _say_whose_policies(place)
     if output is not Format.TABLE:
         data(found, output)
@@ -70,6 +77,17 @@ def show_(
 def _named(agent: str | None, upstream: str | None) -> dict[str, str]:
     given = {"agent": agent, "upstream": upstream}
     return {name: one for name, one in given.items() if one is not None}
+
+
+def _say_what_to_type(error: RequestError, place: Place, budget: str, named: Mapping[str, str]) -> None:
+    """Give an error the line that names an account, where the budget has one of each agent or upstream."""
+    missing = next(
+        (one for one in ("agent", "upstream") if not named.get(one) and str(error).startswith(f"{one}: ")), ""
+    )
+    if missing:
+        tenant = "" if place.tenant == DEFAULT_TENANT else f" --tenant {quote(place.tenant)}"
+        folder = "" if place.data is None else f" --data {quote(str(place.data))}"
+        error.add_note(f"fix: `intended budgets show {budget} --{missing} NAME{tenant}{folder}`")
 
 
 def _say_whose_policies(place: Place) -> None:

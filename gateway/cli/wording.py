@@ -46,7 +46,8 @@ def reword(error: RequestError, *, command: str, group: str, parameters: Iterabl
     said = _FIELD.sub(lambda found: _spoken(found, known), text)
     if said != text:
         error.args = (said,)
-        error.add_note(f"fix: see `{command} --help`")
+        if not getattr(error, "__notes__", ()):  # else the command says it better itself
+            error.add_note(f"fix: see `{command} --help`")
     elif isinstance(error, NotFound) and lists and ";" not in text:  # else it says what to do itself
         error.add_note(f"fix: `{group} list` shows those that there are")
 

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.responses import JSONResponse
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, RequestError
 from tests.api.ops.test_budgets import BOT, CALLS
 from tests.cli.desk import Asked, command, desk
 
@@ -43,6 +44,30 @@ def test_the_list_and_an_account_are_of_whom_is_named(tmp_path: Path, monkeypatc
         Asked(method="GET", path="/v1/budgets/refunds", query={"agent": "Billing Bot"}),
         Asked(method="GET", path="/v1/budgets/refunds"),
     ]
+
+
+@pytest.mark.parametrize("missing", ["agent", "upstream"])
+@pytest.mark.parametrize("tenant", ["default", "acme"])
+def test_who_names_no_account_gets_the_line_that_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, tenant: str
+) -> None:
+    """The option that is missing, where the same store is asked; the help would leave the rest to be found out."""
+    told = f"{missing}: must be named: each {missing} has its own account of this budget"
+    with desk(monkeypatch, JSONResponse({"error": {"code": "VALIDATION_ERROR", "message": told}}, 400)):
+        error = command(tmp_path, "budgets", "show", "refunds", "--tenant", tenant).exception
+    assert isinstance(error, RequestError)
+    assert str(error).startswith(f"--{missing}: must be named")
+    where = f"{'' if tenant == 'default' else ' --tenant acme'} --data {tmp_path / 'data'}"
+    assert error.__notes__ == [f"fix: `intended budgets show refunds --{missing} NAME{where}`"]
+
+
+def test_an_account_that_is_named_wrongly_is_no_missing_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line would be the one that was typed."""
+    told = JSONResponse({"error": {"code": "VALIDATION_ERROR", "message": "agent: must hold a letter"}}, 400)
+    with desk(monkeypatch, told):
+        error = command(tmp_path, "budgets", "show", "refunds", "--agent", "!").exception
+    assert error is not None
+    assert error.__notes__ == ["fix: see `intended budgets show --help`"]
 
 
 def test_a_name_that_is_none_asks_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
