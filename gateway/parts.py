@@ -25,7 +25,6 @@ from gateway.downstream.bounds import FrontLimits
 from gateway.errors import ConfigurationError, Problem
 from gateway.policyfiles.shipped import shipped_policy
 from gateway.ports import Clock, Mount, Spans, Upstream
-from gateway.remote.authority import HttpAuthority
 from gateway.services.tracing import TracedUpstream
 from gateway.services.trust import TrustTerms
 from gateway.settings import Settings, UpstreamSettings
@@ -37,6 +36,7 @@ from gateway.upstream.process import why_unstartable as why_command_unstartable
 from gateway.upstream.stdio import StdioUpstream
 
 if TYPE_CHECKING:
+    from gateway.remote.authority import HttpAuthority
     from gateway.telemetry.tracing import OtelSpans
 
 __all__ = [
@@ -159,11 +159,14 @@ def make_spans(settings: Settings) -> "OtelSpans | None":
     return OtelSpans(processor, version=__version__, sample=tracing.sample)
 
 
-def make_authority(settings: Settings, clock: Clock) -> HttpAuthority | None:
+def make_authority(settings: Settings, clock: Clock) -> "HttpAuthority | None":
     """Return the remote authority that is to be asked, None where none is. Raises ConfigurationError without a key."""
     chosen = settings.authority
     if chosen.url is None:
         return None
+    # The HTTP client is an eighth of the start, and most gateways ask nobody.
+    from gateway.remote.authority import HttpAuthority
+
     return HttpAuthority(
         chosen.url,
         key=_authority_key(settings),

@@ -30,7 +30,7 @@ def test_the_first_lines_of_page_and_readme_run_as_written(service: Service, tmp
     """Only the key is the reader's own."""
     key = service.keys["tenant-a", "operator"]
     assert run(tmp_path, blocks(PAGE)[0].replace("mrt_live_...", key), service) == ["token True"]
-    [line] = run(tmp_path, blocks(README)[0].replace("mrt_live_...", key), service)
+    [line] = run(tmp_path, blocks(README)[0].replace("intendedops_default_...", key), service)
     assert line in {"ALLOW", "DENY", "ESCALATE"}
 
 
