@@ -89,6 +89,29 @@ async def test_a_policy_change_is_recorded_with_the_old_one_in_force_where_it_is
     assert kinds[1:4] == [("policy.loaded", first), ("policy.rejected", first), ("policy.loaded", second)]
 
 
+async def test_a_broken_policy_change_takes_no_replica_out_of_service(tmp_path: Path) -> None:
+    """All that share the file would go at once, though each decides by the last good one; the next start refuses it."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    settings = settings_in(tmp_path, policies=policy)
+    async with Gateway.open(settings) as gateway:
+        transport = httpx.ASGITransport(gateway.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787") as client:
+            policy.write_text(POLICY.replace("effect: allow", "effect: permit"))
+            await gateway._policies.reload()
+            broken = await client.get("/readyz?verbose")
+            assert (broken.status_code, broken.json()["status"]) == (200, "degraded")
+            assert "policy.yaml:5:25" in broken.json()["checks"]["policies"]
+            assert (await client.get("/health")).status_code == 200
+            policy.write_text(POLICY)
+            await gateway._policies.reload()
+            assert (await client.get("/readyz")).json() == {"status": "ready"}
+    policy.write_text(POLICY.replace("effect: allow", "effect: permit"))
+    with pytest.raises(PolicyError):
+        async with Gateway.open(settings):
+            pass
+
+
 async def test_a_policy_change_is_told_with_place_and_remedy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Who saves a file looks at the terminal: an edit that is not in force must not look like one that is."""
     policy = tmp_path / "policy.yaml"
