@@ -166,6 +166,7 @@ STILL = frozenset(
         "Promotions and demotions",
         "Value today",
         "Value by type",
+        "Budgets: share that is spent",
         "In flight and held",
         "Webhooks",
         "Refused before a decision",
