@@ -16,6 +16,7 @@ __all__ = [
     "Intent",
     "Lease",
     "Page",
+    "Person",
     "RiskFactor",
     "Trace",
     "Verdict",
@@ -252,8 +253,24 @@ class CreatedIntent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A human user. `name` is empty where the user is no more, and for a credential that is bound to an agent."""
+
+    id: str
+    name: str = ""
+
+    @classmethod
+    def read(cls, fields: Fields) -> "Person":
+        """Read it from an answer."""
+        return cls(id=fields.text("id"), name=fields.text_or("name"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """One hold on one escalated intent, waiting for a human or resolved by one."""
+    """One hold on one escalated intent, waiting for a human or resolved by one.
+
+    `resolved_by` is the credential of record, `resolved_by_user` whose portal session it is, None where it is none.
+    """
 
     id: str
     status: str
@@ -265,6 +282,7 @@ class Approval:
     expires_at: str = ""
     resolved_at: str = ""
     resolved_by: str = ""
+    resolved_by_user: Person | None = None
     rationale: str = ""
     lease_id: str = ""
     raw: JsonObject = field(default_factory=dict, repr=False)
@@ -284,6 +302,7 @@ class Approval:
             expires_at=fields.text_or("expiresAt"),
             resolved_at=fields.text_or("resolvedAt"),
             resolved_by=fields.text_or("resolvedBy"),
+            resolved_by_user=fields.one("resolvedByUser", Person.read) if fields.has("resolvedByUser") else None,
             rationale=fields.text_or("rationale") or fields.text_or("resolution"),
             lease_id=fields.text_or("leaseId"),
             raw=fields.whole(),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.cli.output import visible as harmless
+from gateway.core.presentation import said_by
 from gateway.core.visible import visible
 
 __all__ = ["details_lines", "folded", "listed_lines", "time_left"]
@@ -38,6 +39,7 @@ def listed_lines(rows: Sequence[Shown], *, width: int) -> list[str]:
         alike = row.get("groupSize") or 1
         parts += [f"until {row['expiresAt'][11:16]}Z" if row["status"] == "pending" else row["expiresAt"][:10]]
         parts += [f"{alike} alike"] if alike > 1 else []
+        parts += [f"by {_by(row['resolvedBy'], row.get('resolvedByUser'))}"] if row.get("resolvedBy") else []
         for indent, text in (("", "  ".join(filter(None, parts))), (_INDENT, visible(str(row["reason"])))):
             lines += textwrap.wrap(
                 text, width, initial_indent=indent, subsequent_indent=_INDENT, break_on_hyphens=False
@@ -62,12 +64,15 @@ def _status(approval: Shown) -> Iterator[str]:
     if approval["status"] == "pending":
         yield f"Pending: {time_left(approval['secondsLeft'])} left (until {approval['expiresAt']})"
         yield f"Needs {approval['approversNeeded']} more of the role {role}"
-        if approval["approvedBy"]:
-            yield f"Said yes: {', '.join(map(visible, approval['approvedBy']))}"
     else:
-        yield f"{approval['status'].capitalize()} by {approval['resolvedBy'] or 'nobody'} at {approval['resolvedAt']}"
+        by = _by(approval["resolvedBy"] or "nobody", approval.get("resolvedByUser"))
+        yield f"{approval['status'].capitalize()} by {by} at {approval['resolvedAt']}"
         if approval["resolution"]:
             yield f"Reason given: {visible(approval['resolution'])}"
+    if approval["approvedBy"] and approval["approvedBy"] != [approval["resolvedBy"]]:
+        users = approval.get("approvedByUsers") or [None] * len(approval["approvedBy"])
+        said = (_by(*one) for one in zip(approval["approvedBy"], users, strict=True))
+        yield f"Said yes: {', '.join(said)}"
     if approval["approvalUrl"]:
         yield f"Page: {approval['approvalUrl']}"
     times = "once" if approval["asked"] == 1 else f"{approval['asked']} times"
@@ -77,6 +82,12 @@ def _status(approval: Shown) -> Iterator[str]:
             f"{approval['groupSize']} of this agent's calls of it wait, {approval['equal']} of equal content whoever"
             " asks; each is answered by itself"
         )
+
+
+def _by(credential: str, user: Shown | None) -> str:
+    """Say who answered; `user` is None where no session did."""
+    whose = ("", "") if user is None else (user["id"], user["name"] or "")
+    return visible(said_by(credential, *whose))
 
 
 def _what(details: Shown) -> Iterator[str]:

@@ -143,7 +143,9 @@ class ApprovalPages:
         token = form_token(self._key, session, place)
         if place:
             view = await self._services.views.show(principal, place)
-            return _response(approval_page(view, token=token, me=principal.credential))
+            users = {*view.voters, view.approval.resolved_by_user}
+            names = {one: self._services.people.named(principal, one) for one in users}
+            return _response(approval_page(view, token=token, me=principal.credential, names=names))
         require_scope(principal, Permission.APPROVALS_READ)
         found = await self._services.lists.list(principal, state=ApprovalState.PENDING, page=1, page_size=LISTED)
         return _response(list_page(found.items, found.total, token))

@@ -3,13 +3,13 @@
 Pure: values in, markup out. Owns the words and their order: what would happen first, the buttons last.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.console.lease_form import lease_form
 from gateway.console.markup import Html, joined, tag
 from gateway.core.approvals import ApprovalState
-from gateway.core.presentation import ApprovalView, Compared, Details, Listed
+from gateway.core.presentation import ApprovalView, Compared, Details, Listed, said_by
 from gateway.core.visible import visible
 
 __all__ = ["INDEX", "STYLE", "approval_page", "list_page", "login_page", "message_page"]
@@ -99,15 +99,18 @@ def _line(one: Listed) -> Html:
     )
 
 
-def approval_page(view: ApprovalView, *, token: str, me: str) -> bytes:
-    """Return everything about one approval, and the form that answers it. `me` is the credential that looks."""
+def approval_page(view: ApprovalView, *, token: str, me: str, names: Mapping[str, str]) -> bytes:
+    """Return everything about one approval, and the form that answers it.
+
+    `me` is the credential that looks, `names` are those of users by id.
+    """
     one, details = view.approval, view.details
     path = f"{INDEX}{one.id}"
     title = details.sentence if details is not None else f"Approval {one.id}"
     return _page(
         "Approval",
         tag("h1", title),
-        _status(view),
+        _status(view, names),
         _alike(view),
         *((_what(details), _why(view, details), _who(view, details), _compared(details.compared)) if details else ()),
         _answer(view, path, token, me),
@@ -118,14 +121,18 @@ def approval_page(view: ApprovalView, *, token: str, me: str) -> bytes:
 # --- the parts of an approval -----------------------------------------------------------------------------------------
 
 
-def _status(view: ApprovalView) -> Html:
+def _status(view: ApprovalView, names: Mapping[str, str]) -> Html:
     one = view.approval
+    voted = zip(view.votes, view.voters, strict=True)
+    said = [visible(said_by(vote, user, names.get(user, ""))) for vote, user in voted]
     if one.state is not ApprovalState.PENDING:
-        by = f" by {visible(one.resolved_by)} at {one.resolved}" if one.resolved else ""
+        who = said_by(one.resolved_by, one.resolved_by_user, names.get(one.resolved_by_user, ""))
+        by = f" by {visible(who)} at {one.resolved}" if one.resolved else ""
         why = tag("p", f"Reason given: {visible(one.rationale)}") if one.rationale else None
-        return joined(tag("p", f"{_STATES[one.state]}{by}.", role="status", class_="state"), why)
+        votes = tag("p", f"Said yes: {', '.join(said)}.") if said and view.votes != (one.resolved_by,) else None
+        return joined(tag("p", f"{_STATES[one.state]}{by}.", role="status", class_="state"), votes, why)
     minutes, seconds = divmod(view.seconds_left, 60)
-    yes = f" {len(view.votes)} said yes already." if view.votes else ""
+    yes = f" {len(said)} said yes already: {', '.join(said)}." if said else ""
     several = "approvers" if view.needed != 1 else "approver"
     return tag(
         "p",

@@ -44,7 +44,8 @@ class Approval:
     """One hold on one escalated intent. Times are RFC 3339; what has not happened yet is empty.
 
     `requested_by` is the credential that submitted the intent: it, and its agent, may not resolve it. `claimed` is
-    who a body said the approver was: a claim, kept beside `resolved_by`, the credential of record.
+    who a body said the approver was: a claim, kept beside `resolved_by`, the credential of record, and
+    `resolved_by_user`, the user behind it; empty where it is nobody's session.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Approval:
     expires: str
     resolved: str = ""
     resolved_by: str = ""
+    resolved_by_user: str = ""
     claimed: str = ""
     rationale: str = ""
 

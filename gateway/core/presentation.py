@@ -23,6 +23,7 @@ __all__ = [
     "Judgement",
     "Listed",
     "Offer",
+    "said_by",
     "sentence",
     "still_needed",
 ]
@@ -164,7 +165,8 @@ class Details:
 class ApprovalView:
     """An approval as a human looks at it. `details` is None for who asked, and for who acts for the same agent.
 
-    `votes` are the credentials that have said yes, `needed` how many more have to.
+    `votes` are the credentials that have said yes, `voters` the users behind them in the same order (empty: nobody's
+    session), `needed` how many more have to.
     """
 
     approval: Approval
@@ -173,6 +175,16 @@ class ApprovalView:
     needed: int
     alike: Alike = Alike()
     details: Details | None = None
+    voters: tuple[str, ...] = ()
+
+
+def said_by(credential: str, user: str, name: str) -> str:
+    """Return who said yes or no, as people read it: the credential of record, and whose session it is.
+
+    `name` is empty where nobody has that id any more, `user` too where the credential is no session.
+    """
+    whose = ", ".join(filter(None, (name, user)))
+    return f"{credential} ({whose})" if whose else credential
 
 
 def still_needed(approvers: int, votes: int, *, pending: bool) -> int:

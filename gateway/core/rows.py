@@ -209,6 +209,7 @@ class HeldApproval:
                 "expires": one.expires,
                 "resolved": one.resolved,
                 "resolvedBy": one.resolved_by,
+                "resolvedByUser": one.resolved_by_user,
                 "claimed": one.claimed,
                 "rationale": one.rationale,
                 "rules": sorted(self.rules),
@@ -240,6 +241,7 @@ def read_approval(tenant: str, value: bytes, version: int) -> HeldApproval:
             expires=row["expires"],
             resolved=row["resolved"],
             resolved_by=row["resolvedBy"],
+            resolved_by_user=_user(row),
             claimed=row["claimed"],
             rationale=row["rationale"],
         ),
@@ -254,6 +256,14 @@ def read_approval(tenant: str, value: bytes, version: int) -> HeldApproval:
         about=_about(row.get("about")),
         version=version,
     )
+
+
+def _user(row: JsonObject) -> str:
+    """Return the user who resolved it. An earlier release kept no more than who was behind each yes."""
+    kept = row.get("resolvedByUser")
+    if kept is None:
+        kept = next((human for credential, human, *_ in row["votes"] if credential == row["resolvedBy"]), "")
+    return str(kept)
 
 
 def _about(row: JsonObject | None) -> About | None:

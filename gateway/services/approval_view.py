@@ -96,6 +96,7 @@ class ApprovalViews:
             approval=one,
             seconds_left=max(int(left), 0) if pending else 0,
             votes=tuple(vote.credential for vote in held.votes),
+            voters=tuple(vote.human for vote in held.votes),
             needed=still_needed(one.terms.approvers, len(held.votes), pending=pending),
             alike=await self._lists.alike(held),
             details=None if asked_for(principal, held) else await self._details(principal, held),

@@ -144,6 +144,14 @@ class People:
             raise NotFound(msg)
         return found
 
+    def named(self, by: Principal, user_id: str) -> str:
+        """Return the name of a user of the principal's tenant; empty where it has no such user, or none any more.
+
+        An agent is told no names: who it has to persuade is nothing it needs to know.
+        """
+        user = self._users.get(user_id)
+        return "" if user is None or by.bound or user.tenant != by.tenant else user.name
+
     # --- users --------------------------------------------------------------------------------------------------------
 
     async def create(self, by: Principal, *, name: str, role: Role) -> User:

@@ -31,6 +31,7 @@ def closed(held: HeldApproval, state: ApprovalState, vote: Vote) -> HeldApproval
         state=state,
         resolved=vote.time,
         resolved_by=vote.credential,
+        resolved_by_user=vote.human,
         claimed=vote.claimed,
         rationale=vote.rationale,
     )

@@ -257,17 +257,24 @@ class ScriptedLeases:
 
 
 class ScriptedViews:
-    """The views of `ScriptedApprovals`; `details` are what a test sets."""
+    """The views of `ScriptedApprovals`; `details`, and `voter`, a user who said yes, are what a test sets."""
 
     def __init__(self, approvals: ScriptedApprovals) -> None:
         self.approvals = approvals
         self.details: Details | None = None
+        self.voter = ""
 
     async def show(self, principal: Principal, approval_id: str) -> ApprovalView:
         approval = await self.approvals.show(principal, approval_id)
         alike = Alike(target="files/write", group="grp_1", group_size=3, equal=2, asked=4, waiting=1)
         return ApprovalView(
-            approval=approval, seconds_left=60, votes=("key_3",), needed=1, alike=alike, details=self.details
+            approval=approval,
+            seconds_left=60,
+            votes=("key_3", *(["ps_3"] if self.voter else [])),
+            voters=("", *([self.voter] if self.voter else [])),
+            needed=1,
+            alike=alike,
+            details=self.details,
         )
 
 

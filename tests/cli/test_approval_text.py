@@ -64,11 +64,23 @@ async def test_what_is_not_known_is_said_so() -> None:
 async def test_an_answer_is_told_with_who_gave_it(resolution: str | None) -> None:
     """And why."""
     done = {"status": "rejected", "resolvedBy": "ps_1", "resolvedAt": "then", "resolution": resolution}
-    lines = details_lines(await approval(**done, approvalUrl="", details=None, approvedBy=[]))
+    lines = details_lines(await approval(**done, approvalUrl="", details=None))
     assert "Rejected by ps_1 at then" in lines
     assert ("Reason given: no \\u001b[2J" in lines) is (resolution is not None)
     assert "Reason: Rule `ask` wants a human." in lines
-    waiting = details_lines(await approval(approvedBy=[]))
+    for user, words in (
+        ({"id": "usr_1", "name": "ada\u202e"}, "ada\\u202e, usr_1"),
+        ({"id": "usr_1", "name": None}, "usr_1"),
+    ):
+        lines = details_lines(await approval(**done, details=None, resolvedByUser=user))
+        assert f"Rejected by ps_1 ({words}) at then" in lines
+    users = {"approvedBy": ["key_3", "ps_1"], "approvedByUsers": [None, {"id": "usr_1", "name": "ada"}]}
+    assert "Said yes: key_3, ps_1 (ada, usr_1)" in details_lines(await approval(**users))
+    assert "Said yes: key_3" in details_lines(await approval(approvedByUsers=None))
+    assert "Said yes: key_3, ps_1 (ada, usr_1)" in details_lines(await approval(**done, **users))
+    alone = {"approvedBy": ["ps_1"], "approvedByUsers": [None]}
+    assert "Said yes: ps_1" not in details_lines(await approval(**done, **alone))
+    waiting = details_lines(await approval(approvedBy=[], approvedByUsers=[]))
     assert not any(line.startswith("Said yes") for line in waiting)
 
 
@@ -112,6 +124,8 @@ def test_a_list_for_people_tells_approvals_apart_at_any_width() -> None:
         "apr_1  approved  bot  2026-11-22",
         "    No.",
     ]
+    by = closed | {"resolvedBy": "ps_1", "resolvedByUser": {"id": "usr_1", "name": "ada"}}
+    assert listed_lines([by], width=80)[0] == "apr_1  approved  bot  2026-11-22  by ps_1 (ada, usr_1)"
     assert listed_lines([row], width=30) == [
         "apr_1  pending  bot",
         "    files/write  until 18:31Z",

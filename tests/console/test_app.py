@@ -51,6 +51,7 @@ async def test_a_human_logs_in_reads_and_answers(made: Desk, do: str, state: App
     assert "there is nothing more to do" in after
     resolved = await made.gateway.known.approvals.show(operator(TENANT), approval)
     assert resolved.resolved_by.startswith("ps_")
+    assert f"by {resolved.resolved_by} (jane, {resolved.resolved_by_user})" in after
 
 
 async def test_the_list_shows_what_waits_and_logging_out_ends_the_session(made: Desk) -> None:

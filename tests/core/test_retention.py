@@ -87,6 +87,7 @@ def test_what_is_kept_of_an_approval_says_all_but_what_its_use_needed() -> None:
     """It is shown and answered from that alone."""
     vote = Vote(credential="ps_1", human="usr_1", time=RESOLVED, claimed="jane", rationale='no "way"')
     approval = replace(HELD.approval, state=ApprovalState.DENIED, resolved=RESOLVED, resolved_by="ps_1")
+    approval = replace(approval, resolved_by_user="usr_1")
     held = replace(
         HELD, approval=approval, votes=(vote,), rules=frozenset({("r", "d")}), key="approval-key:x", version=7
     )

@@ -43,6 +43,7 @@ APPROVAL = Approval(
     expires="2026-11-22T13:00:00.000Z",
     resolved="2026-11-22T12:30:00.000Z",
     resolved_by="key_2",
+    resolved_by_user="usr_1",
     claimed="Anna",
     rationale="fine",
 )
@@ -152,6 +153,14 @@ def test_a_row_of_an_earlier_release_is_read() -> None:
     del row["about"]
     assert read_approval("t", orjson.dumps(row), 3) == HELD
     assert read_groups(b"2026-11-22T12:00:00.000Z") == ("", "")
+
+
+@pytest.mark.parametrize(("resolved_by", "user"), [("key_2", "usr_1"), ("ps_9", ""), ("", "")])
+def test_who_said_yes_in_an_earlier_release_is_known_by_the_vote(resolved_by: str, user: str) -> None:
+    """It kept nobody behind a no, and an approval that expired after a yes was resolved by nobody's session."""
+    row = orjson.loads(HELD.written()) | {"resolvedBy": resolved_by}
+    del row["resolvedByUser"]
+    assert read_approval("t", orjson.dumps(row), 3).approval.resolved_by_user == user
 
 
 def test_calls_of_one_agent_to_one_tool_are_a_group_and_equal_calls_are_the_same_whoever_makes_them() -> None:

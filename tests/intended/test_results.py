@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from intended.reading import Fields, Nonsense
-from intended.results import Approval, CreatedIntent, Decision, Intent, Page, refusal
+from intended.results import Approval, CreatedIntent, Decision, Intent, Page, Person, refusal
 from tests.intended.answering import ALLOW, without
 
 AGENT_INTENT = {
@@ -168,6 +168,17 @@ def test_created_intents_and_approvals_need_their_id() -> None:
     for read in (CreatedIntent.read, Approval.read):
         with pytest.raises(Nonsense):
             read(Fields({"status": "pending"}))
+
+
+def test_an_approval_says_which_human_answered() -> None:
+    """Where it was a portal session; the name is missing where the user is no more."""
+    said = {"id": "apr_1", "status": "approved", "resolvedBy": "ps_1"}
+    named = Approval.read(Fields(said | {"resolvedByUser": {"id": "usr_1", "name": "ada@example.com"}}))
+    assert named.resolved_by_user == Person(id="usr_1", name="ada@example.com")
+    gone = Approval.read(Fields(said | {"resolvedByUser": {"id": "usr_1", "name": None}}))
+    assert gone.resolved_by_user == Person(id="usr_1")
+    for other in (said, said | {"resolvedByUser": None}):
+        assert Approval.read(Fields(other)).resolved_by_user is None
 
 
 def test_a_page_is_its_items() -> None:

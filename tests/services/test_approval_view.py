@@ -57,7 +57,7 @@ async def test_an_approver_is_told_what_would_happen_exactly_why_and_by_whom() -
     made.clock.advance(60)
     await resolve(made, replace(HUMAN, credential="ps_9", human="usr_9"), approval_id)
     view = await views(made).show(HUMAN, approval_id)
-    assert (view.seconds_left, view.votes, view.needed) == (540, ("ps_9",), 1)
+    assert (view.seconds_left, view.votes, view.voters, view.needed) == (540, ("ps_9",), ("usr_9",), 1)
     details = view.details
     assert details is not None
     assert (details.method, details.upstream, details.target) == ("tools/call", "default", "pay")

@@ -107,6 +107,9 @@ def test_several_yeses_are_several_people_and_one_no_is_a_no() -> None:
     assert (twice.approval.state, len(twice.votes)) == (ApprovalState.APPROVED, 2)
     denied = voted(once, other, approve=False)
     assert (denied.approval.state, denied.approval.resolved_by) == (ApprovalState.DENIED, "ps_2")
+    assert (twice.approval.resolved_by_user, denied.approval.resolved_by_user) == ("usr_2", "usr_2")
+    by_key = voted(HELD, replace(VOTE, credential="key_2", human=""), approve=False).approval
+    assert (by_key.resolved_by, by_key.resolved_by_user) == ("key_2", "")
 
 
 def test_an_answer_says_who_gave_it_when_and_why() -> None:

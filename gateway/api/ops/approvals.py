@@ -8,6 +8,7 @@ from gateway.api.fields import MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, Pa
 from gateway.api.lease_fields import LeaseRequest, terms_of
 from gateway.api.operation import Call, Operation
 from gateway.api.ops.approval_view import DetailsView, details_of
+from gateway.api.user_fields import NamedUser, named_user
 from gateway.core.approvals import Approval, ApprovalState
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.presentation import Alike
@@ -66,6 +67,7 @@ class ApprovalView(Answer):
     expiresAt: str
     resolvedAt: str | None
     resolvedBy: str | None = Field(description="The credential of record.")
+    resolvedByUser: NamedUser | None = Field(description="Whose portal session it is; null where it is none.")
     resolution: str | None = Field(description="The reason that was given with the answer.")
 
 
@@ -91,6 +93,7 @@ class ApprovalWithView(ApprovalListed):
 
     secondsLeft: int = Field(description="Until it expires; 0 once it has its answer.")
     approvedBy: list[str] = Field(description="The credentials that have said yes so far.")
+    approvedByUsers: list[NamedUser | None] = Field(description="Whose sessions these are, in the same order.")
     approversNeeded: int = Field(description="How many more must say yes.")
     approvalUrl: str = Field(description="The page on which a human answers; empty where there is none.")
     details: DetailsView | None = Field(description="Null to who asked: it learns nothing of what speaks against it.")
@@ -122,6 +125,7 @@ async def get_approval(call: Call, id: str) -> JsonObject:
         **_alike(view.alike),
         "secondsLeft": view.seconds_left,
         "approvedBy": view.votes,
+        "approvedByUsers": [named_user(call, one) for one in view.voters],
         "approversNeeded": view.needed,
         "approvalUrl": call.services.links.approval(view.approval.id),
         "details": details_of(view),
@@ -177,6 +181,7 @@ def _view(call: Call, approval: Approval) -> JsonObject:
         "expiresAt": approval.expires,
         "resolvedAt": approval.resolved or None,
         "resolvedBy": approval.resolved_by or None,
+        "resolvedByUser": named_user(call, approval.resolved_by_user),
         "resolution": approval.rationale or None,
     }
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from gateway.api.fields import MAX_NAME_CHARS, MAX_TEXT_CHARS, Answer, Asked, Managed, example
 from gateway.api.lease_fields import LeaseRequest, terms_of
 from gateway.api.operation import Call, Operation
+from gateway.api.user_fields import NamedUser, named_user
 from gateway.core.approvals import Approval
 from gateway.core.audit.body import timestamp
 from gateway.core.decision import Thresholds as Caps
@@ -114,6 +115,7 @@ class ApprovalRecord(Answer):
     expiresAt: str
     resolvedAt: str | None
     resolvedBy: str | None = Field(description="The credential of record.")
+    resolvedByUser: NamedUser | None = Field(description="Whose portal session it is; null where it is none.")
     approver: str | None = Field(description="Who the request said the approver was: a claim.")
     rationale: str | None
     leaseId: str | None = Field(description="The lease that was granted with the yes.")
@@ -146,11 +148,11 @@ async def record_approval(call: Call, body: ApprovalRequest) -> JsonObject:
     yes = body.decision == "approve"
     if body.lease is None:
         approval = await call.services.approvals.resolve(call.principal, **which, approve=yes, **said)
-        return {**_approval(approval), "leaseId": None}
+        return {**_approval(call, approval), "leaseId": None}
     if not yes:
         raise InvalidRequest(FieldProblem(path=("lease",), message="goes with the decision approve only"))
     approval, lease = await call.services.leases.approve(call.principal, terms_of(body.lease), **which, **said)
-    return {**_approval(approval), "leaseId": lease.id}
+    return {**_approval(call, approval), "leaseId": lease.id}
 
 
 async def get_thresholds(call: Call) -> JsonObject:
@@ -177,7 +179,7 @@ async def rotate_signing_key(call: Call, body: RotateSigningKeyRequest) -> JsonO
 # --- views ------------------------------------------------------------------------------------------------------------
 
 
-def _approval(approval: Approval) -> JsonObject:
+def _approval(call: Call, approval: Approval) -> JsonObject:
     return {
         "escalationId": approval.id,
         "intentId": approval.intent_id,
@@ -191,6 +193,7 @@ def _approval(approval: Approval) -> JsonObject:
         "expiresAt": approval.expires,
         "resolvedAt": approval.resolved or None,
         "resolvedBy": approval.resolved_by or None,
+        "resolvedByUser": named_user(call, approval.resolved_by_user),
         "approver": approval.claimed or None,
         "rationale": approval.rationale or None,
     }

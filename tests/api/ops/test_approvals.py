@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.approvals import ApprovalState
+from gateway.core.principal import Role
 from gateway.errors import AlreadyResolved, Forbidden, NotFound
+from gateway.services.operator import operator
 from tests.api.house import APPROVAL, opened
 
 
@@ -91,3 +93,27 @@ async def test_a_list_says_what_belongs_together_how_often_it_was_asked_and_who_
     assert told.items() <= page["items"][0].items()
     assert house.lists.groups == ["grp_1"]
     assert told.items() <= (await house.get("/v1/approvals/apr_1")).json()["data"].items()
+
+
+@pytest.mark.parametrize("state", [ApprovalState.APPROVED, ApprovalState.DENIED])
+async def test_the_user_behind_the_session_that_answered_is_named(state: ApprovalState) -> None:
+    """An auditor would otherwise join three lists; another tenant's users, and those who are no more, have no name."""
+    house = await opened()
+    ada = await house.services.people.create(operator("acme"), name="ada@example.com", role=Role.OPERATOR)
+    foreign = await house.services.people.create(operator("other"), name="eve@example.com", role=Role.OPERATOR)
+    house.views.voter = ada.id
+    for user, named in (
+        (ada.id, {"id": ada.id, "name": "ada@example.com"}),
+        (foreign.id, {"id": foreign.id, "name": None}),
+        ("usr_gone", {"id": "usr_gone", "name": None}),
+        ("", None),
+    ):
+        house.approvals.answers = replace(
+            APPROVAL, state=state, resolved="2026-03-22T14:40:00.000Z", resolved_by="ps_1", resolved_by_user=user
+        )
+        shown = (await house.get("/v1/approvals/apr_1")).json()["data"]
+        listed = (await house.get("/v1/approvals?status=approved")).json()["data"]["items"][0]
+        answered = (await house.post("/v1/approvals/apr_1/approve")).json()["data"]
+        assert [one["resolvedByUser"] for one in (shown, listed, answered)] == [named] * 3
+        assert shown["approvedBy"] == ["key_3", "ps_3"]
+        assert shown["approvedByUsers"] == [None, {"id": ada.id, "name": "ada@example.com"}]

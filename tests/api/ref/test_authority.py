@@ -21,6 +21,7 @@ async def test_a_human_s_answer_is_recorded(path: str) -> None:
         state=ApprovalState.DENIED,
         resolved="2026-03-22T14:40:00.000Z",
         resolved_by="key_9",
+        resolved_by_user="usr_9",
         claimed="jane",
         rationale="no",
     )
@@ -36,6 +37,7 @@ async def test_a_human_s_answer_is_recorded(path: str) -> None:
         "key_9",
         "jane",
     )
+    assert shown["resolvedByUser"] == {"id": "usr_9", "name": None}
 
 
 async def test_an_approval_is_named_by_its_own_id_too() -> None:
