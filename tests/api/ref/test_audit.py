@@ -75,8 +75,8 @@ async def test_a_broken_chain_names_its_break_points() -> None:
     house = await filled()
     read = house.store.read
 
-    async def changed(tenant: str, *, after: int = 0):
-        async for entry in read(tenant, after=after):
+    async def changed(tenant: str, *, after: int = 0, inputs: bool = True):
+        async for entry in read(tenant, after=after, inputs=inputs):
             yield replace(entry, content=b"{}") if entry.seq == 3 else entry
 
     house.store.read = changed  # type: ignore[method-assign]
