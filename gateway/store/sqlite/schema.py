@@ -20,6 +20,15 @@ APPLICATION_ID = 0x534F4931
 """`SOI1`, in the header of the file; `file(1)` and other programs tell from it whose it is."""
 PREPARED = 256
 """Statements that are kept compiled: those of `recorder.py` for each number of rows, some 3 MB when all were used."""
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # NORMAL may lose what was acknowledged when the power fails
+    "fullfsync=ON",  # where plain fsync does not reach the medium (macOS); nothing elsewhere
+    "wal_autocheckpoint=0",  # the writer does it when nobody waits
+    "secure_delete=ON",  # a purged input must not linger in free pages
+    "trusted_schema=OFF",
+    "temp_store=MEMORY",  # what the writer's connection has of its own needs no file
+)
 _MIGRATIONS = files("gateway.store") / "migrations" / "sqlite"
 _LEDGER = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
 
@@ -39,19 +48,14 @@ def connect(path: Path, *, wait_s: float) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=PREPARED,
     )
-    if _application_id(connection) != APPLICATION_ID and not _is_fresh(connection):
+    try:
+        if _application_id(connection) != APPLICATION_ID and not _is_fresh(connection):
+            raise _foreign()
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
         connection.close()
-        raise _foreign()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",  # NORMAL may lose what was acknowledged when the power fails
-        "fullfsync=ON",  # where plain fsync does not reach the medium (macOS); nothing elsewhere
-        "wal_autocheckpoint=0",  # the writer does it when nobody waits
-        "secure_delete=ON",  # a purged input must not linger in free pages
-        "trusted_schema=OFF",
-        "temp_store=MEMORY",  # what the writer's connection has of its own needs no file
-    ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
+        raise
     return connection
 
 

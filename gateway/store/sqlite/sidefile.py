@@ -91,9 +91,13 @@ class SideFile:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path.resolve().as_uri(), uri=True, timeout=LOCK_S, isolation_level=None)
-        for pragma in self._pragmas:
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        self._path.chmod(0o600)
+        try:
+            for pragma in self._pragmas:
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            self._path.chmod(0o600)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
