@@ -34,6 +34,9 @@ GC_ALLOCATIONS = 20_000
 
 BACKLOG = 2048
 
+LOOK_S = 0.1
+"""Between two looks whether somebody has asked for an end at once; uvicorn's own interval."""
+
 CUT_S = 5.0
 """For a call that is cut off to write its entry; an append takes less than a second or fails."""
 
@@ -81,6 +84,15 @@ class _Server(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CUT_S)
+
+    async def _wait_tasks_to_complete(self) -> None:
+        """Wait as uvicorn does, but no longer than that: asyncio's listener waits for its connections (Python 3.12)."""
+        waiting = asyncio.ensure_future(super()._wait_tasks_to_complete())
+        try:
+            while not waiting.done() and not self.force_exit:
+                await asyncio.wait({waiting}, timeout=LOOK_S)
+        finally:
+            waiting.cancel()
 
 
 @asynccontextmanager
