@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.intent.model import EffectClass
 from gateway.core.intent.taxonomy import TAXONOMY
-from gateway.core.presentation import sentence, still_needed
+from gateway.core.presentation import said_by, sentence, still_needed
 
 CORPUS = Path(__file__).parents[1] / "golden/corpus"
 
@@ -232,3 +232,12 @@ def test_approvers_are_counted_while_it_is_pending() -> None:
     assert still_needed(2, 1, pending=True) == 1
     assert still_needed(1, 2, pending=True) == 0
     assert still_needed(2, 0, pending=False) == 0
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "said"),
+    [("usr_1", "ada", "ps_1 (ada, usr_1)"), ("usr_1", "", "ps_1 (usr_1)"), ("", "", "ps_1")],
+)
+def test_who_answered_is_said_with_the_user_behind_the_credential(user: str, name: str, said: str) -> None:
+    """A session's id tells an auditor nothing; a user that is gone still has its id."""
+    assert said_by("ps_1", user, name) == said
