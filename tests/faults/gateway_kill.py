@@ -136,8 +136,11 @@ def judge(total: Counter[str], executed: list[dict[str, Any]], answered: dict[st
             total["errors"] += 1
             total["wrong_answers"] += effect == "UNRUN" and call in times
             continue
-        total["wrong_answers"] += effect != call.rpartition("-")[2]
         entry = decided.get(call)
+        if effect != call.rpartition("-")[2]:
+            total["wrong_answers"] += 1
+            why = entry.fields["reasons"] if entry is not None else "no entry"
+            print(f"{call} was answered {effect}, its entry's reasons: {why}", file=sys.stderr)
         if entry is None or entry.fields["effect"] != effect:
             total["lost"] += 1
         elif effect == "ALLOW":
