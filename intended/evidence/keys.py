@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import re
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,9 @@ def _fetched(url: str) -> bytes:
     try:
         with opener.open(url, timeout=FETCH_S) as answer:
             raw: bytes = answer.read(JWKS_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        error.close()  # it is the answer itself, with the connection
+        raise
     except http.client.HTTPException as error:
         raise KeyProblem("what answers there is no HTTP server") from error
     if len(raw) > JWKS_BYTES:

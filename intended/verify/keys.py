@@ -7,6 +7,7 @@ import http.client
 import math
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -97,8 +98,12 @@ class JwksUrl:
             return self._keys.get(kid)
 
     def _fetch(self) -> dict[str, Any]:
-        with self._opener.open(self._url, timeout=self._timeout_s) as answer:
-            raw = answer.read(JWKS_BYTES + 1)
+        try:
+            with self._opener.open(self._url, timeout=self._timeout_s) as answer:
+                raw = answer.read(JWKS_BYTES + 1)
+        except urllib.error.HTTPError as error:
+            error.close()  # it is the answer itself, with the connection
+            raise
         if len(raw) > JWKS_BYTES:
             raise ValueError("the JWK set is too large")
         return _read_jwks(strict(raw))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -113,8 +114,9 @@ def test_keys_come_from_a_url_that_the_checker_names(made: Made, monkeypatch: py
     """From exactly there, and no more than a JWK set has."""
     with served(json.dumps(made.jwks).encode()) as url:
         assert [one.kid for one in known_keys(url)] == [made.jwks["keys"][0]["kid"]]
-        with pytest.raises(OSError, match="302"):
+        with pytest.raises(HTTPError, match="302") as moved:
             known_keys(f"{url}/moved")
+        assert moved.value.closed
         monkeypatch.setattr(module, "JWKS_BYTES", 10)
         with pytest.raises(KeyProblem, match="too large"):
             known_keys(url)

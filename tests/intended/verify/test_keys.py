@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -172,6 +173,15 @@ def test_keys_that_cannot_be_renewed_are_used_while_they_are_young_only(
     service.status, service.document = 200, JWKS
     clock.now = 311
     assert keys.get(KID) is not None
+
+
+@pytest.mark.parametrize("status", [302, 500])
+def test_an_answer_that_brings_no_keys_is_not_left_open(service: Service, status: int) -> None:
+    """The error is the answer, with its connection: whoever asks for years must not gather them."""
+    service.status = status
+    with pytest.raises(HTTPError) as refused:
+        JwksUrl(service.url).get(KID)
+    assert refused.value.closed
 
 
 def test_a_service_that_cannot_be_reached_gives_no_key(clock: Clock) -> None:
