@@ -37,7 +37,7 @@ from gateway.parts import (
     make_spans,
     make_upstreams,
     mounts,
-    policy_path,
+    policy_places,
     recorded,
     store_options,
     why_unstartable,
@@ -88,7 +88,7 @@ class StartReport:
     """What a start has to tell the operator."""
 
     upstreams: Mapping[str, str]
-    policies: Path
+    policies: Sequence[Path]
     policy_digest: str
     policy_warnings: tuple[str, ...]
     data: Path
@@ -121,8 +121,8 @@ class Gateway:
         self._in_flight = InFlight(
             per_agent=settings.limits.calls_per_agent, per_upstream=settings.limits.calls_per_upstream
         )
-        self._policy_path = policy_path(settings)
-        self._policies = PolicyDirectory(self._policy_path, taxonomy=TAXONOMY, on_change=self._policies_changed)
+        self._policy_places = policy_places(settings)
+        self._policies = PolicyDirectory(*self._policy_places, taxonomy=TAXONOMY, on_change=self._policies_changed)
         self._spans = make_spans(settings)
         self._upstreams = make_upstreams(settings, self._spans)
         self._authority = make_authority(settings, self._clock)
@@ -192,7 +192,7 @@ class Gateway:
         bundle = self._policies.current()
         return StartReport(
             upstreams={name: describe(one) for name, one in self._settings.upstreams.items()},
-            policies=self._policy_path,
+            policies=self._policy_places,
             policy_digest=bundle.digest,
             policy_warnings=bundle.warnings,
             data=data_folder(self._settings),

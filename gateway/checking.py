@@ -30,7 +30,7 @@ from gateway.parts import (
     describe,
     make_authority,
     make_upstream,
-    policy_path,
+    policy_places,
     require_tracing,
     state_folder,
 )
@@ -110,7 +110,7 @@ async def _keyed(settings: Settings) -> bool:
 
 def _check_policies(settings: Settings, findings: Findings) -> Bundle | None:
     try:
-        bundle = load_bundle(policy_path(settings), taxonomy=TAXONOMY)
+        bundle = load_bundle(*policy_places(settings), taxonomy=TAXONOMY)
     except ConfigurationError as error:
         findings.problems.extend(error.problems)
         return None

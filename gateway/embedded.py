@@ -6,7 +6,7 @@ serves, with an audit store of its own. Closed by `close()`, at the end of a `wi
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -46,7 +46,7 @@ def create_intended_gateway(
     authority: str | None = None,
     agent: str = KEYLESS_AGENT,
     tier: str = "T0",
-    policies: str | Path | None = None,
+    policies: str | Path | Sequence[str | Path] | None = None,
     data: str | Path | None = None,
     state: str | Path | None = None,
 ) -> "IntendedGateway":
@@ -63,9 +63,10 @@ def create_intended_gateway(
     of the agent `agent`, with `api_key` as the key; it is sent nowhere else, and without `authority` nowhere at all.
     The stricter answer counts, and where none can be had the call is denied (docs/remote.md).
 
-    `upstream` is the URL of a Streamable HTTP server, or a mapping of names to URLs. `policies` is a file or a folder,
-    by default the shipped policy; `tier` is the agent's trust tier. The audit store lies in `data` (and a copy of the
-    chain's head in `state`), by default in folders of the user's own for this tenant and upstream, where it stays.
+    `upstream` is the URL of a Streamable HTTP server, or a mapping of names to URLs. `policies` is a file, a folder,
+    `shipped:NAME`, or several of them, by default `shipped:default`; `tier` is the agent's trust tier. The audit store
+    lies in `data` (and a copy of the chain's head in `state`), by default in folders of the user's own for this tenant
+    and upstream, where it stays.
 
     Raises:
         ConfigurationError: an argument cannot be used.
@@ -84,10 +85,10 @@ def create_intended_gateway(
     folder = Path("embedded", _folder(tenant_id, upstreams))
     settings = _settings(
         upstreams={name: {"url": url} for name, url in upstreams.items()},
-        policies=policies,
         data=Path(data) if data is not None else platformdirs.user_data_path(APP) / folder,
         state=Path(state) if state is not None else platformdirs.user_state_path(APP) / folder,
         tiers={"agents": {f"{tenant_id}/{agent}": tier}},
+        **({} if policies is None else {"policies": policies}),
         **({} if authority is None else {"authority": {"url": authority, "key": api_key, "tenant": tenant_id}}),
     )
     principal = Principal(

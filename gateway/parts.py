@@ -23,7 +23,7 @@ from gateway.core.tiers import ConfiguredTiers
 from gateway.core.worth import Amounts, amounts_of
 from gateway.downstream.bounds import FrontLimits
 from gateway.errors import ConfigurationError, Problem
-from gateway.policyfiles.shipped import shipped_policy
+from gateway.policyfiles.shipped import located
 from gateway.ports import Clock, Mount, Spans, Upstream
 from gateway.services.tracing import TracedUpstream
 from gateway.services.trust import TrustTerms
@@ -55,7 +55,7 @@ __all__ = [
     "make_upstreams",
     "mounts",
     "place_of",
-    "policy_path",
+    "policy_places",
     "public_url",
     "recorded",
     "require_tracing",
@@ -239,9 +239,9 @@ def mounts(settings: Settings) -> dict[str, Mount]:
     return {"/mcp": Mount(upstreams=names, prefixed=len(names) > 1), **single} if names else {}
 
 
-def policy_path(settings: Settings) -> Path:
-    """Return the policy file or folder in force."""
-    return settings.policies or shipped_policy("default")
+def policy_places(settings: Settings) -> tuple[Path, ...]:
+    """Return the policy files and folders in force. Raises ConfigurationError: no shipped policy has such a name."""
+    return tuple(map(located, settings.policies))
 
 
 def public_url(settings: Settings) -> str:

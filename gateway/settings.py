@@ -90,6 +90,22 @@ Tier = Annotated[
 """A trust tier as it is written and shown: by name."""
 
 
+def _places(value: object) -> object:
+    """Take one path for a list of one."""
+    return (value,) if isinstance(value, str | Path) else value
+
+
+PolicyPlaces = Annotated[
+    tuple[Path, ...],
+    BeforeValidator(_places),
+    Field(min_length=1),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    ),
+]
+"""Where policies lie: a path stands for itself alone, too."""
+
+
 class UpstreamSettings(Section):
     """One MCP server behind the gateway: a Streamable HTTP `url`, or a stdio `command`."""
 
@@ -356,8 +372,8 @@ class Settings(Section):
     """The origin at which people reach the gateway, as `https://gate.example.org`: what links to approval pages begin
     with. None: the address served. Set it behind a proxy, and wherever `host` names no one machine."""
     upstreams: dict[Annotated[str, Field(pattern=UPSTREAM_ID)], UpstreamSettings] = Field(default_factory=dict)
-    policies: Path | None = None
-    """A policy file or a folder of them; None: the shipped `default.yaml`."""
+    policies: PolicyPlaces = (Path("shipped:default"),)
+    """Policy files, folders of them, or `shipped:NAME` for what comes with the gateway; one, or a list."""
     data: Path | None = None
     """The data folder (store, keys, lock); None: the user's data folder."""
     state: Path | None = None

@@ -23,7 +23,7 @@ from gateway.parts import (
     make_upstreams,
     mounts,
     place_of,
-    policy_path,
+    policy_places,
     public_url,
     sealing_key,
     state_folder,
@@ -86,8 +86,10 @@ def test_folders_are_the_users_own_unless_set(tmp_path: Path) -> None:
     plain = Settings()
     assert data_folder(plain) != state_folder(plain)
     assert not state_folder(plain).is_relative_to(data_folder(plain))
-    assert policy_path(plain) == shipped_policy("default")
-    assert policy_path(settings_in(tmp_path, policies=tmp_path)) == tmp_path
+    assert policy_places(plain) == (shipped_policy("default"),)
+    assert policy_places(settings_in(tmp_path, policies=tmp_path)) == (tmp_path,)
+    named = settings_in(tmp_path, policies=("shipped:default", "shipped:filesystem"))
+    assert policy_places(named) == (shipped_policy("default"), shipped_policy("filesystem"))
 
 
 def test_an_upstream_without_transport_cannot_be_made() -> None:

@@ -93,11 +93,12 @@ def _say_what_to_type(error: RequestError, place: Place, budget: str, named: Map
 def _say_whose_policies(place: Place) -> None:
     """Say whose budgets are shown where no gateway runs: one that was started with others may have declared more."""
     from gateway.admin.address import is_answered
-    from gateway.parts import data_folder, policy_path
+    from gateway.parts import data_folder, policy_places
 
     settings = place.settings()
     if not is_answered(data_folder(settings)):
-        say(f"no gateway runs on {data_folder(settings)}: these are the budgets that {policy_path(settings)} declares")
+        declaring = ", ".join(map(str, policy_places(settings)))
+        say(f"no gateway runs on {data_folder(settings)}: these are the budgets of {declaring}")
 
 
 def _now() -> "datetime":

@@ -18,19 +18,23 @@ __all__ = ["cases"]
 def cases(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Case files, policy files or folders [default: the configured policies].", metavar="PATHS"),
+        typer.Argument(
+            help="Case files, policy files or folders; shipped:NAME [default: the configured policies].",
+            metavar="PATHS",
+        ),
     ] = None,
     config: options.Config = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run policy cases (NAME_test.yaml): exit 0 if all pass, else 4."""
     from gateway.cli.judging import judge_of
+    from gateway.parts import policy_places
     from gateway.policyfiles.cases import case_paths, load_cases
-    from gateway.policyfiles.shipped import shipped_policy
+    from gateway.policyfiles.shipped import located
     from gateway.services.policy_check import check_cases, render
 
     settings = options.settle(options.Flags(), config).settings
-    named = paths or [settings.policies or shipped_policy("default")]
+    named = tuple(map(located, paths or ())) or policy_places(settings)
     files = list(dict.fromkeys(file for path in named for file in case_paths(path)))
     if not files:
         raise typer.BadParameter(

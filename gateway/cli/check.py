@@ -36,7 +36,7 @@ def check(
     flags = options.Flags(
         upstreams=tuple(upstream or ()),
         command=options.command_of(ctx),
-        policies=policies,
+        policies=policies or (),
         data=data_dir,
         state=state,
         authority=authority,

@@ -30,13 +30,13 @@ def show(config: options.Config = None, output: FormatOption = Format.TABLE) -> 
 def rows(resolved: "Resolved") -> list[tuple[str, Any, str]]:
     """Return (setting, value fit to be shown, origin) for every setting, defaults included."""
     from gateway.configuration.layers import leaves
-    from gateway.parts import data_folder, policy_path, state_folder
+    from gateway.parts import data_folder, policy_places, state_folder
 
     settings = resolved.settings
     tree = settings.model_dump(mode="json")
     # What is not set still lies somewhere: whoever looks for the data must find it here.
     tree |= {
-        "policies": str(policy_path(settings)),
+        "policies": [str(place) for place in policy_places(settings)],
         "data": str(data_folder(settings)),
         "state": str(state_folder(settings)),
     }

@@ -53,7 +53,7 @@ def evaluate(
 
     checked = _method(method, tool, uri)
     spent = [_spent(text) for text in budget or ()]
-    settings = options.settle(options.Flags(policies=policies), config).settings
+    settings = options.settle(options.Flags(policies=policies or ()), config).settings
     bundle = bundle_of(settings)
     budgets, counts = _given(bundle, spent)
     question = Question(

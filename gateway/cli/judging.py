@@ -9,8 +9,8 @@ from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import DEFAULT_TENANT, Principal, TrustTier
 from gateway.core.tiers import ConfiguredTiers
+from gateway.parts import policy_places
 from gateway.policyfiles.files import load_bundle
-from gateway.policyfiles.shipped import shipped_policy
 from gateway.services.explain import Explanation, Question, explain
 from gateway.services.policy_check import Judge
 from gateway.settings import Settings
@@ -20,8 +20,8 @@ __all__ = ["bundle_of", "judge_of", "judge_once", "principal", "tier_of"]
 
 
 def bundle_of(settings: Settings) -> Bundle:
-    """Load the policies that a gateway with these settings would run under. Raises PolicyError."""
-    return load_bundle(settings.policies or shipped_policy("default"), taxonomy=TAXONOMY)
+    """Load the policies that a gateway with these settings would run under. Raises ConfigurationError."""
+    return load_bundle(*policy_places(settings), taxonomy=TAXONOMY)
 
 
 def judge_of(settings: Settings) -> Judge:

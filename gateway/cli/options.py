@@ -70,7 +70,14 @@ State = Annotated[
     Path | None,
     typer.Option(help="Folder of the copy of the chain's head; not inside --data [default: see `config show`]."),
 ]
-Policies = Annotated[Path | None, typer.Option(help="Policy file, or folder of them [default: the shipped policy].")]
+Policies = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="PATH",
+        help="Policy file, folder of them, or shipped:NAME (as shipped:filesystem) [default: shipped:default]."
+        " May be repeated.",
+    ),
+]
 Host = Annotated[str | None, typer.Option(help="Address to bind [default: 127.0.0.1].")]
 Port = Annotated[int | None, typer.Option(help="Port to bind; 0 picks a free one [default: 8787].")]
 AllowHost = Annotated[list[str] | None, typer.Option(help="Host header to accept beside loopback. May be repeated.")]
@@ -133,7 +140,7 @@ class Flags:
     command: Sequence[str] = ()
     host: str | None = None
     port: int | None = None
-    policies: Path | None = None
+    policies: Sequence[Path] = ()
     data: Path | None = None
     state: Path | None = None
     allow_host: Sequence[str] = ()
@@ -185,7 +192,7 @@ def _layer(flags: Flags) -> "Layer":
     single = {
         "host": flags.host,
         "port": flags.port,
-        "policies": flags.policies,
+        "policies": list(flags.policies) or None,
         "data": flags.data,
         "state": flags.state,
         "allowed_hosts": list(flags.allow_host) or None,

@@ -50,7 +50,7 @@ def run(
         command=options.command_of(ctx),
         host=host,
         port=port,
-        policies=policies,
+        policies=policies or (),
         data=data,
         state=state,
         allow_host=tuple(allow_host or ()),

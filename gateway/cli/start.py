@@ -33,7 +33,7 @@ def announce(
     for label, lines in (
         ("protects", [f"{name}  {what}" for name, what in report.upstreams.items()]),
         ("agent URL", agent_lines(report, url)),
-        ("policy", [f"{report.policies}  (digest {report.policy_digest[:12]})"]),
+        ("policy", [f"{_policies(report)}  (digest {report.policy_digest[:12]})"]),
         ("authority", [settings.authority.url] if settings.authority.url else []),
         ("data", [str(report.data)]),
         ("metrics", [metrics] if metrics else []),
@@ -53,13 +53,17 @@ def announce(
     say(f"  {'':<10} {typed()} audit tail --follow{_data_flag(settings)}")
 
 
+def _policies(report: "StartReport") -> str:
+    return ", ".join(map(str, report.policies))
+
+
 def _facts(report: "StartReport", settings: "Settings", url: str, metrics: str) -> dict[str, Any]:
     """Return what the greeting says, by name."""
     return {
         "version": __version__,
         "upstreams": dict(report.upstreams),
         "agentUrl": f"{url}/mcp",
-        "policy": str(report.policies),
+        "policy": _policies(report),
         "policyDigest": report.policy_digest,
         "authority": settings.authority.url,
         "data": str(report.data),

@@ -121,7 +121,7 @@ def _writer(layer: Layer, path: tuple[str, ...]) -> str:
 
 
 def _value(text: str, node: Node) -> Any:
-    if node.kind is Kind.LIST:
+    if node.kind in (Kind.LIST, Kind.PATHS):
         return _json(text) if text.startswith("[") else [word.strip() for word in text.split(",")]
     if node.kind in (Kind.SECTION, Kind.MAP):
         value = _json(text)
@@ -154,7 +154,7 @@ def _secret(path: Path) -> str:
 def _remedy(node: Node, *, from_file: bool) -> str:
     if from_file:
         return "name a readable file that holds the credential"
-    if node.kind is Kind.LIST:
+    if node.kind in (Kind.LIST, Kind.PATHS):
         return 'write words between commas, or a JSON array: ["a","b"]'
     return 'step into it with `__`, or write a JSON object: {"name": …}'
 

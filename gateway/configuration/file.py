@@ -11,6 +11,7 @@ from gateway.configuration.shape import Kind, Node
 from gateway.core.policy.reading import Places
 from gateway.errors import ConfigurationError, Problem
 from gateway.policyfiles.files import read_text
+from gateway.policyfiles.shipped import SHIPPED
 from gateway.policyfiles.yamltext import read_yaml
 
 __all__ = ["read_file"]
@@ -49,5 +50,13 @@ def _put(layer: Layer, path: tuple[str, ...], value: Any, node: Node | None, pla
         layer.origins[path] = origin
         return
     if node is not None and node.kind is Kind.PATH and isinstance(value, str):
-        value = str(file.parent / Path(value).expanduser())
+        value = _from_folder(value, file)
+    if node is not None and node.kind is Kind.PATHS:
+        items = value if isinstance(value, list) else [value]
+        value = [_from_folder(item, file) if isinstance(item, str) else item for item in items]
     layer.put(path, value, origin)
+
+
+def _from_folder(value: str, file: Path) -> str:
+    """Return a path as meant from the file's folder; the name of a shipped policy is none."""
+    return value if value.startswith(SHIPPED) else str(file.parent / Path(value).expanduser())

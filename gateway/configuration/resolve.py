@@ -134,5 +134,7 @@ def _remedy(path: tuple[str, ...]) -> str:
     first = description.split("\n\n")[0].replace("\n", " ").strip()
     given = None if field.is_required() else field.get_default(call_default_factory=True)
     written = given.name if isinstance(given, IntEnum) else given  # a tier is T2 in every file, and 2 in none
+    if isinstance(given, tuple):
+        written = ", ".join(map(str, given)) or None
     default = "" if field.is_required() else f"; the default is {written!s}"
     return f"correct the value, or remove it{default}" + (f" ({first})" if first else "")

@@ -28,6 +28,8 @@ class Kind(StrEnum):
     """Names that the operator chooses."""
     LIST = "list"
     PATH = "path"
+    PATHS = "paths"
+    """A list of paths, where one may stand alone."""
     VALUE = "value"
 
 
@@ -79,7 +81,8 @@ def _node(name: str, annotation: Any) -> Node:
     if origin is dict:
         return Node(name=name, kind=Kind.MAP, type=bare)
     if origin is tuple:
-        return Node(name=name, kind=Kind.LIST, type=bare)
+        paths = typing.get_args(bare)[0] is Path
+        return Node(name=name, kind=Kind.PATHS if paths else Kind.LIST, type=bare)
     return Node(name=name, kind=Kind.PATH if bare is Path else Kind.VALUE, type=bare)
 
 

@@ -5,7 +5,7 @@ files: an editor's atomic save and a ConfigMap's link swap replace what a name s
 deleted and made anew, a network disk), so the files are also looked at every few seconds.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -40,26 +40,25 @@ Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 
 class PolicyDirectory:
-    """A policy file or folder and its bundle. There is always a bundle: the first load raises if it fails."""
+    """Policy files or folders and their bundle. There is always a bundle: the first load raises if it fails."""
 
     def __init__(
         self,
-        path: Path,
-        *,
+        *paths: Path,
         taxonomy: Taxonomy = TAXONOMY,
         on_change: OnChange | None = None,
         settle_s: float = SETTLE_S,
         look_s: float = LOOK_S,
     ) -> None:
         """Load once. Raises PolicyError: there is no last good bundle yet, so the gateway must not start."""
-        self._path = path
+        self._paths = paths
         self._taxonomy = taxonomy
         self._on_change = on_change
         self._settle_s = settle_s
         self._look_s = look_s
         self._reloading = anyio.Lock()
-        self._seen = _fingerprint(path)
-        texts = read_texts(path)
+        self._seen = _fingerprint(paths)
+        texts = read_texts(*paths)
         self._tried: Texts | None = texts
         self._error: PolicyError | None = None
         self._in_force: Texts = texts
@@ -85,7 +84,7 @@ class PolicyDirectory:
             async with anyio.create_task_group() as group:
                 group.start_soon(_set_when_cancelled, stop)
                 try:
-                    await self._watch(_folders(self._path), stop)
+                    await self._watch(_folders(self._paths), stop)
                 except (OSError, RuntimeError):  # a watched folder vanished, or the system's watches are used up
                     await anyio.sleep(self._look_s)
                 group.cancel_scope.cancel()
@@ -124,30 +123,30 @@ class PolicyDirectory:
         async with aclosing(changes):
             async for _ in changes:
                 await self._look()
-                if _folders(self._path) != folders:
+                if _folders(self._paths) != folders:
                     return
 
     async def _look(self) -> None:
         """Reload if anything about the files is new since the last look."""
-        seen = await to_thread.run_sync(_fingerprint, self._path)
+        seen = await to_thread.run_sync(_fingerprint, self._paths)
         if seen != self._seen:
             await self.reload()
             self._seen = seen
 
     async def _settled(self) -> Texts | PolicyError:
         """The files once two looks in a row saw the same; a file that vanishes for a moment is waited for too."""
-        last = await to_thread.run_sync(_read, self._path)
+        last = await to_thread.run_sync(_read, self._paths)
         for _ in range(SETTLE_ROUNDS):
             await anyio.sleep(self._settle_s)
-            now = await to_thread.run_sync(_read, self._path)
+            now = await to_thread.run_sync(_read, self._paths)
             if str(now) == str(last):
                 return now
             last = now
         remedy = "write the files less often, or replace them by renaming"
-        return PolicyError(Problem(source=str(self._path), message="the policy files keep changing", remedy=remedy))
+        return PolicyError(Problem(source=_named(self._paths), message="the policy files keep changing", remedy=remedy))
 
     def _compiled(self, texts: Texts) -> Bundle:
-        return compile_texts(texts, folder_warnings(self._path), taxonomy=self._taxonomy)
+        return compile_texts(texts, folder_warnings(*self._paths), taxonomy=self._taxonomy)
 
     async def _reject(self, error: PolicyError, texts: Texts | None) -> PolicyError:
         known = self.problem() == str(error)
@@ -165,20 +164,25 @@ def _by_path(texts: Texts) -> dict[str, str]:
     return {text.path: text.text for text in texts}
 
 
-def _read(path: Path) -> Texts | PolicyError:
+def _named(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
+def _read(paths: Sequence[Path]) -> Texts | PolicyError:
     try:
-        return read_texts(path)
+        return read_texts(*paths)
     except PolicyError as error:
         return error
 
 
-def _folders(path: Path) -> tuple[Path, ...]:
-    """The folders in which a change can change what the path stands for: its own, and where links lead."""
-    folders = {path if path.is_dir() else path.parent}
-    try:
-        folders |= {file.resolve().parent for file in policy_paths(path)}
-    except (PolicyError, OSError):
-        folders.add(path.parent)
+def _folders(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders in which a change can change what the paths stand for: their own, and where links lead."""
+    folders = {path if path.is_dir() else path.parent for path in paths}
+    for path in paths:
+        try:
+            folders |= {file.resolve().parent for file in policy_paths(path)}
+        except (PolicyError, OSError):
+            folders.add(path.parent)
     return tuple(sorted(folder for folder in folders if folder.is_dir()))
 
 
@@ -190,13 +194,13 @@ async def _set_when_cancelled(stop: anyio.Event) -> None:
         stop.set()
 
 
-def _fingerprint(path: Path) -> Fingerprint:
+def _fingerprint(paths: Sequence[Path]) -> Fingerprint:
     """What changes whenever a file does, without reading it; access times excepted."""
     try:
-        paths = policy_paths(path)
+        files = policy_paths(*paths)
     except PolicyError as error:
         return ((str(error), 0, 0, 0, 0),)
-    return tuple(map(_fingerprint_file, paths))
+    return tuple(map(_fingerprint_file, files))
 
 
 def _fingerprint_file(file: Path) -> tuple[str, int, int, int, int]:

@@ -37,13 +37,13 @@ class PolicyText:
     text: str
 
 
-def load_bundle(path: Path, *, taxonomy: Taxonomy = TAXONOMY) -> Bundle:
-    """Return the compiled bundle of a policy file or folder.
+def load_bundle(*paths: Path, taxonomy: Taxonomy = TAXONOMY) -> Bundle:
+    """Return the compiled bundle of policy files and folders.
 
     Raises:
         PolicyError: with every Problem of every file, each with file, line and column.
     """
-    return compile_texts(read_texts(path), folder_warnings(path), taxonomy=taxonomy)
+    return compile_texts(read_texts(*paths), folder_warnings(*paths), taxonomy=taxonomy)
 
 
 def compile_texts(texts: Sequence[PolicyText], warnings: Sequence[str], *, taxonomy: Taxonomy) -> Bundle:
@@ -61,22 +61,28 @@ def compile_texts(texts: Sequence[PolicyText], warnings: Sequence[str], *, taxon
     return compile_bundle(documents, taxonomy=taxonomy, warnings=warnings)
 
 
-def read_texts(path: Path) -> tuple[PolicyText, ...]:
-    """Return the texts of a bundle's files, sorted by name. Raises PolicyError with the Problems of all of them."""
-    texts: list[PolicyText] = []
+def read_texts(*paths: Path) -> tuple[PolicyText, ...]:
+    """Return the texts of a bundle's files, of a folder sorted by name. Raises PolicyError with all their Problems."""
+    texts: dict[str, PolicyText] = {}
     problems: list[Problem] = []
-    for file in policy_paths(path):
+    for file in policy_paths(*paths):
         try:
-            texts.append(read_text(file))
+            if file.name in texts:
+                raise _named_twice(file)
+            texts[file.name] = read_text(file)
         except PolicyError as error:
             problems.extend(error.problems)
     if problems:
         raise PolicyError(*problems)
-    return tuple(texts)
+    return tuple(texts.values())
 
 
-def policy_paths(path: Path) -> tuple[Path, ...]:
-    """Return the files of the bundle at `path`. Raises PolicyError where there are none."""
+def policy_paths(*paths: Path) -> tuple[Path, ...]:
+    """Return the files of the bundle at `paths`. Raises PolicyError where one of them has none."""
+    return tuple(dict.fromkeys(file for path in paths for file in _paths_at(path)))
+
+
+def _paths_at(path: Path) -> tuple[Path, ...]:
     try:
         if not path.is_dir():
             return (path,)
@@ -92,8 +98,12 @@ def policy_paths(path: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def folder_warnings(path: Path) -> tuple[str, ...]:
+def folder_warnings(*paths: Path) -> tuple[str, ...]:
     """Return what an operator may expect to be read, and is not."""
+    return tuple(warning for path in paths for warning in _warnings_at(path))
+
+
+def _warnings_at(path: Path) -> tuple[str, ...]:
     try:
         below = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         unread = sorted(entry.name for entry in below if any(_is_policy(file.name) for file in entry.iterdir()))
@@ -142,6 +152,12 @@ def _unfit(content: bytes) -> tuple[str, str] | None:
 def _is_policy(name: str) -> bool:
     stem, dot, suffix = name.rpartition(".")
     return dot + suffix in _SUFFIXES and not stem.endswith("_test") and not name.startswith(".")
+
+
+def _named_twice(file: Path) -> PolicyError:
+    """Two files of one name: reports, the record and the digest know a file by it."""
+    remedy = "rename one of them, or name only one"
+    return PolicyError(Problem(source=str(file), message="there is already a policy file of this name", remedy=remedy))
 
 
 def _unreadable(path: Path, error: OSError) -> PolicyError:

@@ -84,4 +84,5 @@ def test_where_no_gateway_runs_it_is_said_whose_budgets_are_shown(
     with desk(monkeypatch, PAGE):
         talk = command(tmp_path, "budgets", "list").stderr
     assert f"no gateway runs on {tmp_path / 'data'}" in talk
-    assert "default.yaml declares" in talk
+    assert "these are the budgets of" in talk
+    assert "default.yaml" in talk

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.errors import ConfigurationError
 
 POLICY = "apiVersion: intended/v1\npolicySet: p\nrules:\n  - {id: all, effect: allow}\n"
 CASES = """\
@@ -49,6 +50,16 @@ def test_programs_get_json(folder: Path) -> None:
     result = CliRunner().invoke(app, ["test", "p_test.yaml", "-o", "json"])
     [report] = json.loads(result.stdout)
     assert (report["passed"], report["untested"], len(report["cases"][0]["differences"])) == (False, [], 2)
+
+
+def test_the_cases_of_a_shipped_policy_run_by_its_name(folder: Path) -> None:
+    """Whoever installed a wheel does not know where they lie."""
+    result = CliRunner().invoke(app, ["test", "shipped:read-only", "shipped:filesystem"])
+    assert result.exit_code == 0, result.stdout
+    assert "filesystem_test.yaml" in result.stdout
+    wrong = CliRunner().invoke(app, ["test", "shipped:nothing"])
+    assert isinstance(wrong.exception, ConfigurationError)
+    assert "use one of shipped:allow-all, " in wrong.exception.problems[0].remedy
 
 
 def test_no_case_at_all_is_a_usage_error(folder: Path) -> None:

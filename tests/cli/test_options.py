@@ -71,7 +71,7 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
     resolved = settled(
         host="localhost",
         port=0,
-        policies=tmp_path / "p",
+        policies=[tmp_path / "p", "shipped:default"],
         data=tmp_path / "d",
         state=tmp_path / "s",
         allow_host=["a.test"],
@@ -85,7 +85,8 @@ def test_every_flag_reaches_its_setting(tmp_path: Path) -> None:
         authority="https://intended.example",
     )
     settings = resolved.settings
-    assert (settings.host, settings.port, settings.policies) == ("localhost", 0, tmp_path / "p")
+    assert (settings.host, settings.port) == ("localhost", 0)
+    assert settings.policies == (tmp_path / "p", Path("shipped:default"))
     assert (settings.data, settings.state) == (tmp_path / "d", tmp_path / "s")
     assert (settings.allowed_hosts, settings.allowed_origins) == (("a.test",), ("https://a.test",))
     assert settings.tiers.agents == {"local": TrustTier.T4, "acme/bot": TrustTier.T1}

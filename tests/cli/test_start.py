@@ -16,7 +16,7 @@ from gateway.settings import Settings
 def report(**changes: object) -> StartReport:
     values = {
         "upstreams": {"default": "http://x/mcp"},
-        "policies": Path("/etc/policies"),
+        "policies": (Path("/etc/policies"),),
         "policy_digest": "ab" * 32,
         "policy_warnings": (),
         "data": Path("/data"),

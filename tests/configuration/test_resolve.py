@@ -63,8 +63,43 @@ def test_paths_in_the_file_are_meant_from_its_folder(tmp_path: Path) -> None:
     """The gateway may be started from anywhere."""
     file = written(tmp_path, "policies: rules\ndata: /var/lib/x\nupstreams:\n  a: {command: b, cwd: work}\n")
     settings = resolve(Layer(), environ={}, config=file).settings
-    assert (settings.policies, settings.data) == (tmp_path / "rules", Path("/var/lib/x"))
+    assert (settings.policies, settings.data) == ((tmp_path / "rules",), Path("/var/lib/x"))
     assert settings.upstreams["a"].cwd == tmp_path / "work"
+
+
+@pytest.mark.parametrize(
+    ("written_as", "places"),
+    [
+        ("rules", ("{}/rules",)),
+        ("[shipped:default, rules]", ("shipped:default", "{}/rules")),
+        ("[/etc/rules]", ("/etc/rules",)),
+    ],
+)
+def test_policies_are_one_path_or_several_and_shipped_ones_lie_in_no_folder(
+    tmp_path: Path, written_as: str, places: tuple[str, ...]
+) -> None:
+    """A name of what comes with the gateway must not become a path beside the file."""
+    settings = resolve(Layer(), environ={}, config=written(tmp_path, f"policies: {written_as}\n")).settings
+    assert settings.policies == tuple(Path(place.format(tmp_path)) for place in places)
+
+
+def test_an_environment_names_policies_between_commas() -> None:
+    """A container needs no file for the default with a pack."""
+    environ = {"INTENDED_GATEWAY_POLICIES": "shipped:default, /etc/rules"}
+    assert resolve(Layer(), environ=environ).settings.policies == (Path("shipped:default"), Path("/etc/rules"))
+
+
+@pytest.mark.parametrize("written_as", ["[]", "[1]", "3"])
+def test_no_policies_at_all_and_what_is_no_path_are_refused(tmp_path: Path, written_as: str) -> None:
+    """An empty list is a mistake: it would mean the default by accident."""
+    [problem] = problems(tmp_path, f"policies: {written_as}\n", {})
+    assert problem.line == 1
+
+
+def test_a_default_of_several_values_is_shown_as_it_is_written(tmp_path: Path) -> None:
+    """Not as a program's tuple of objects."""
+    [problem] = problems(tmp_path, "policies: []\n", {})
+    assert "the default is shipped:default (" in problem.remedy
 
 
 def test_every_problem_of_every_source_is_told_at_once(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ SHAPE = root(Settings)
     [
         ("", Kind.SECTION),
         ("port", Kind.VALUE),
-        ("policies", Kind.PATH),
+        ("policies", Kind.PATHS),
+        ("data", Kind.PATH),
         ("allowed_hosts", Kind.LIST),
         ("limits", Kind.SECTION),
         ("upstreams", Kind.MAP),

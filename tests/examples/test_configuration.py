@@ -20,7 +20,7 @@ def test_the_sample_configuration_is_one() -> None:
     """It is what people copy."""
     settings = resolve(Layer(), environ={}, config=EXAMPLES / "intended.yaml").settings
     assert set(settings.upstreams) == {"github", "files"}
-    assert settings.policies == EXAMPLES / "policies"
+    assert settings.policies == (EXAMPLES / "policies",)
     assert settings.tiers.agents == {"local": TrustTier.T1}
 
 

@@ -287,7 +287,7 @@ def test_its_configuration_is_one() -> None:
     """It is what people copy."""
     settings = resolve(Layer(), environ={}, config=FOLDER / "intended.yaml").settings
     assert settings.upstreams["payments"].authority_token
-    assert settings.policies == FOLDER / "policy.yaml"
+    assert settings.policies == (FOLDER / "policy.yaml",)
 
 
 def test_the_command_of_its_page_starts_it() -> None:

@@ -83,6 +83,8 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if value in (None, (), {}):
         return "none"
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
     return f"`{getattr(value, 'name', value)}`" if not isinstance(value, bool) else f"`{str(value).lower()}`"
 
 

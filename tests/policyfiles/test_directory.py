@@ -282,6 +282,24 @@ async def test_a_watch_that_cannot_be_had_is_replaced_by_regular_looks(
         tasks.cancel_scope.cancel()
 
 
+async def test_a_change_in_any_of_several_places_is_noticed(tmp_path: Path, listener: Listener) -> None:
+    """The shipped default, a pack, and a folder of one's own: each is watched where it lies."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "one" / "p.yaml", "a")
+    second = write(tmp_path / "two" / "q.yaml", "b")
+    source = PolicyDirectory(tmp_path / "one", second, on_change=listener, settle_s=0, look_s=0.2)
+    assert ids(source.current()) == ["a", "b"]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(source.run)
+        write(second, "c")
+        await listener.until("a", "c")
+        second.unlink()
+        assert isinstance(await listener.wait(), PolicyError)
+        assert ids(source.current()) == ["a", "c"]
+        tasks.cancel_scope.cancel()
+
+
 async def test_nobody_needs_to_listen(tmp_path: Path) -> None:
     """The callback is for the audit; the source works without."""
     source = policies(write(tmp_path / "p.yaml"))
@@ -294,11 +312,11 @@ def test_folders_to_watch_are_those_of_the_path_and_of_where_links_lead(tmp_path
     (tmp_path / "real").mkdir()
     write(tmp_path / "real" / "p.yaml")
     (tmp_path / "link.yaml").symlink_to("real/p.yaml")
-    assert set(directory._folders(tmp_path / "link.yaml")) == {tmp_path, tmp_path / "real"}
-    assert directory._folders(tmp_path / "none" / "p.yaml") == ()
-    assert directory._folders(tmp_path / "gone") == (tmp_path,)
+    assert set(directory._folders([tmp_path / "link.yaml"])) == {tmp_path, tmp_path / "real"}
+    assert directory._folders([tmp_path / "none" / "p.yaml"]) == ()
+    assert directory._folders([tmp_path / "gone"]) == (tmp_path,)
 
 
 def test_a_file_that_vanishes_during_a_look_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
     """A look never raises; it only says that something is different."""
-    assert directory._fingerprint(tmp_path / "none.yaml") == ((str(tmp_path / "none.yaml"), 2, 0, 0, 0),)
+    assert directory._fingerprint([tmp_path / "none.yaml"]) == ((str(tmp_path / "none.yaml"), 2, 0, 0, 0),)

@@ -42,6 +42,24 @@ def test_a_folder_is_its_yaml_files_by_name_without_cases_and_hidden_ones(tmp_pa
     assert [file for file, _ in load_bundle(tmp_path).files] == ["a.yml", "b.yaml"]
 
 
+def test_several_places_are_one_bundle_and_each_file_is_read_once(tmp_path: Path) -> None:
+    """The shipped default together with a pack and rules of one's own."""
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine" / "a.yaml", "a")
+    write(tmp_path / "b.yaml", "b")
+    bundle = load_bundle(tmp_path / "b.yaml", tmp_path / "mine", tmp_path / "b.yaml")
+    assert [file for file, _ in bundle.files] == ["a.yaml", "b.yaml"]
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Digest, record and reports know a file by its name: one would stand for both."""
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine" / "a.yaml", "a")
+    write(tmp_path / "a.yaml", "b")
+    with pytest.raises(PolicyError, match="already a policy file of this name"):
+        load_bundle(tmp_path / "a.yaml", tmp_path / "mine")
+
+
 def test_policies_in_folders_below_are_not_read_and_that_is_said(tmp_path: Path) -> None:
     """A deny rule that is silently not read would be a hole."""
     write(tmp_path / "a.yaml")

@@ -13,7 +13,7 @@ from gateway.core.policy.evaluate import evaluate
 from gateway.errors import ConfigurationError
 from gateway.policyfiles.cases import load_cases
 from gateway.policyfiles.files import load_bundle
-from gateway.policyfiles.shipped import shipped_policies, shipped_policy
+from gateway.policyfiles.shipped import located, shipped_policies, shipped_policy
 from tests.core.policy.builders import given
 
 
@@ -33,7 +33,7 @@ def test_the_folder_is_found_in_both_kinds_of_installation(tmp_path: Path, folde
     package = layout(tmp_path, folder)
     assert shipped_policies(package) == tmp_path / folder
     assert shipped_policy("default", package) == tmp_path / folder / "default.yaml"
-    assert shipped_policy("packs/github", package) == tmp_path / folder / "packs/github.yaml"
+    assert shipped_policy("github", package) == tmp_path / folder / "packs/github.yaml"
 
 
 def test_this_checkout_has_its_policies() -> None:
@@ -59,8 +59,27 @@ def test_an_ordinary_read_asks_the_engine_nothing(name: str, monkeypatch: pytest
 def test_an_unknown_name_lists_the_known_ones_and_no_cases(tmp_path: Path) -> None:
     """`--policies` with a typing mistake must not start with something else."""
     package = layout(tmp_path, "policies")
-    with pytest.raises(ConfigurationError, match=r"use one of default, packs/github$"):
-        shipped_policy("../default", package)
+    for name in ("../default", "packs/github", "default_test", ""):
+        with pytest.raises(ConfigurationError, match=r"use one of shipped:default, shipped:github$"):
+            located(Path(f"shipped:{name}"), package)
+
+
+def test_a_shipped_policy_is_named_wherever_a_path_is(tmp_path: Path) -> None:
+    """In a wheel nobody knows where they lie; a file of one's own is never mistaken for one."""
+    package = layout(tmp_path, "policies")
+    assert located(Path("shipped:github"), package) == tmp_path / "policies/packs/github.yaml"
+    assert located(Path("mine/shipped:github"), package) == Path("mine/shipped:github")
+    assert located(tmp_path / "policies", package) == tmp_path / "policies"
+
+
+def test_a_shipped_name_without_its_prefix_is_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--policies filesystem` is what one tries first; a file of that name is still what was meant."""
+    package = layout(tmp_path, "policies")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="write shipped:github"):
+        located(Path("github"), package)
+    (tmp_path / "github").touch()
+    assert located(Path("github"), package) == Path("github")
 
 
 def test_an_installation_without_policies_says_so(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """An agent that nobody knows does useful harmless work from its first minute, and nothing else."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.core.audit.entry import EntryType
@@ -17,7 +19,7 @@ def newcomer() -> World:
     """A world as it is shipped: the default policy, the default tier and its thresholds."""
     upstream = FakeUpstream(tools=[tool(name) for name in (*HARMLESS, *HARMFUL)])
     default = TierSettings().default
-    assert Settings().policies is None
+    assert Settings().policies == (Path("shipped:default"),)
     return World(
         upstreams=[upstream],
         policy=shipped_policy("default").read_text("utf-8"),
