@@ -31,9 +31,12 @@ MAX_INTERIM: Final = 8
 """Interim answers (1xx) before the real one."""
 HIGH_WATER: Final = 1024 * 1024
 """Unread event bytes at which reading from the socket pauses until half of them are taken."""
-TURN_BYTES: Final = 64 * 1024
-"""After so many bytes at once reading pauses for one turn of the event loop: without that, one that sends as fast as it
-can holds up everybody else's calls (uvloop reads megabytes in a row while there are more)."""
+EVENT_COST: Final = 256
+"""What an unread event is charged beside its data: one without any costs memory too."""
+TURN_BYTES: Final = 8 * 1024
+"""So many bytes are parsed in one turn of the event loop; the rest waits for the next ones, and reading with it.
+Without that, one that sends as fast as it can holds up everybody else's calls: uvloop reads megabytes in a row while
+there are more, and the smallest lines and chunks cost some 0.2 µs a byte."""
 LINGER_S: Final = 1.0
 """How long a stream may take to end after its answer was read, for the connection to be kept."""
 QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._lost = lost
         self._outbox = outbox or Outbox()
         self._unsent = b""
+        self._rest = b""
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -135,7 +139,7 @@ class Connection(asyncio.Protocol):
     @property
     def fresh(self) -> bool:
         """True while nothing has come on the idle connection, not even its end: asks the kernel, not only the loop."""
-        if self._transport is None or self._transport.is_closing() or self._busy:
+        if self._transport is None or self._transport.is_closing() or self._busy or self._rest:
             return False
         return self._poll is None or not self._poll.poll(0)
 
@@ -223,7 +227,7 @@ class Connection(asyncio.Protocol):
                 return None
             await self._wait()
         event = self._events.popleft()
-        self._queued -= len(event.data)
+        self._queued -= len(event.data) + EVENT_COST
         if self._paused and self._queued <= HIGH_WATER // 2:
             self._resume()
         return event
@@ -283,9 +287,9 @@ class Connection(asyncio.Protocol):
             self._timer = None
 
     def _resume(self) -> None:
-        if self._paused and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-        self._paused = False
+        if self._paused:
+            self._paused = False
+            self._loop.call_soon(self._next_turn)  # what was received before comes before what is read next
 
     # --- asyncio.Protocol ---
 
@@ -305,6 +309,8 @@ class Connection(asyncio.Protocol):
         if not self._busy or self._unsent:
             self.abort()  # nobody has asked yet: such bytes would be read as the next call's answer
             return
+        if len(data) > TURN_BYTES:
+            data, self._rest = data[:TURN_BYTES], data[TURN_BYTES:]
         self._heard = True
         self._since_body += len(data)
         try:
@@ -315,18 +321,28 @@ class Connection(asyncio.Protocol):
             failure.__cause__ = error
             self._fail(failure)
             return
-        if self._complete or self._transport is None:
+        if self._transport is None:
+            return
+        if len(data) == TURN_BYTES:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._next_turn)
+        if self._complete:
             return
         if QUICKACK is not None:
             self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
         if self._since_body > MAX_HEAD_BYTES:
             self._fail(self._broken(f"sent more than {MAX_HEAD_BYTES} bytes of headers or chunk overhead"))
-        elif len(data) >= TURN_BYTES and not self._paused:
-            self._transport.pause_reading()
-            self._loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        if not self._paused and self._transport is not None and not self._transport.is_closing():
+        """Go on with what is left of the last piece, then with reading; not while nobody takes the events."""
+        if self._paused or self._transport is None or self._transport.is_closing():
+            return
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
+            if len(rest) < TURN_BYTES:
+                self._next_turn()
+        else:
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -411,6 +427,7 @@ class Connection(asyncio.Protocol):
         if self._complete or not self._head_done:
             return
         self._complete = True
+        self._surplus = bool(self._rest)
         self._keep = self._parser.should_keep_alive()
         self._wake()
         if self._read:
@@ -429,7 +446,7 @@ class Connection(asyncio.Protocol):
             self.abort()  # more after the answer: nothing that anybody waits for
             return
         self._events.extend(events)
-        self._queued += sum(len(event.data) for event in events)
+        self._queued += sum(len(event.data) for event in events) + EVENT_COST * len(events)
         if self._queued > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()

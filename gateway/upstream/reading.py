@@ -50,6 +50,7 @@ async def read_stream(
         try:
             async with asyncio.timeout_at(None if deadline == inf else deadline):
                 await take(shape, message)
+                await asyncio.sleep(0)  # one a turn: what is dropped or taken at once must not hold up other calls
         except TimeoutError as error:
             text = f"{label}: what it sent before its answer could not be delivered within the time allowed"
             raise UpstreamTimeout(text, may_have_run=True) from error

@@ -170,6 +170,7 @@ async def _read_session_stream(connection: Connection, label: str, take: Take) -
             shape = shape_of(message)
             if shape is not Shape.RESPONSE:  # a response has no place here and answers nobody
                 await take(shape, message)
+            await asyncio.sleep(0)  # one a turn: a flood must not hold up other calls
     except UpstreamError:
         return  # cut or garbage: the stream is opened anew
     finally:

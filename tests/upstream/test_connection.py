@@ -9,8 +9,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from gateway.errors import UpstreamTimeout, UpstreamUnreachable
-from gateway.upstream.connection import TURN_BYTES, Connection, ConnectionLimits, Outbox
+from gateway.core.jsonvalue import JsonObject
+from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from gateway.upstream.connection import EVENT_COST, HIGH_WATER, TURN_BYTES, Connection, ConnectionLimits, Outbox
+from gateway.upstream.messages import Shape
+from gateway.upstream.reading import read_stream
 from tests.upstream.eras import modern
 from tests.upstream.misbehaving import Misbehaving
 
@@ -98,8 +101,91 @@ async def test_one_that_sends_as_fast_as_it_can_takes_turns_with_everybody_else(
         connection.data_received(b"%x\r\n%b\r\n" % (len(flood), flood))
         assert transport.turns == ["pause"]
         await exchange
-        await anyio.lowlevel.checkpoint()
-        assert transport.turns == ["pause", "resume"]
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        assert transport.turns == ["pause", "pause", "resume"]
+
+
+async def test_a_piece_that_takes_many_turns_is_the_same_answer() -> None:
+    """What was put off comes before what is read next, and its end is the end of the exchange."""
+    body = bytes(range(256)) * (TURN_BYTES // 100)
+    with socket.socket() as sock:
+        connection, transport = _opened(sock, Outbox())
+        exchange = asyncio.create_task(connection.send(b"ask", math.inf, ConnectionLimits(answer_bytes=len(body))))
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await exchange
+        assert await connection.body() == body
+        connection.done()
+        assert not transport.closing
+
+
+async def test_what_is_put_off_behind_the_answer_is_never_the_next_one() -> None:
+    """Response smuggling, in a piece so long that the second answer was not parsed together with the first."""
+    with socket.socket() as sock:
+        connection, transport = _opened(sock, Outbox())
+        exchange = asyncio.create_task(connection.send(b"ask", math.inf, ConnectionLimits(answer_bytes=TURN_BYTES)))
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+        first = head % (TURN_BYTES - len(head % TURN_BYTES)) + b"x" * (TURN_BYTES - len(head % TURN_BYTES))
+        connection.data_received(first + head % 6 + b"stolen")
+        await exchange
+        with pytest.raises(UpstreamBroken, match="more than one answer"):
+            await connection.body()
+        connection.done()
+        assert transport.closing
+
+
+async def test_events_without_content_are_not_kept_without_end() -> None:
+    """Each costs memory: one that sends nothing but empty events must wait for its reader, too."""
+    with socket.socket() as sock:
+        connection, _ = _opened(sock, Outbox())
+        exchange = asyncio.create_task(connection.send(b"ask", math.inf, ConnectionLimits(answer_bytes=1024)))
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await exchange
+        flood = 2 * HIGH_WATER // EVENT_COST
+        connection.data_received(b"data:\n\n" * flood)
+        for _ in range(flood * 7 // TURN_BYTES + 3):
+            await anyio.lowlevel.checkpoint()
+        kept = 0
+        while connection.events_waiting:
+            kept += 1
+            await connection.event()
+        assert HIGH_WATER // EVENT_COST <= kept < flood
+        for _ in range(flood - kept):  # and none is lost
+            await connection.event()
+        assert not connection.events_waiting
+
+
+async def test_what_is_dropped_takes_its_turn_like_everything_else() -> None:
+    """Issue, "Upstreams": one that sends nothing but small notifications is no reason for other calls to wait."""
+    turns = 0
+
+    async def take(shape: Shape, message: JsonObject) -> None: ...
+
+    async def somebody_else() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    with socket.socket() as sock:
+        connection, _ = _opened(sock, Outbox())
+        exchange = asyncio.create_task(connection.send(b"ask", math.inf, ConnectionLimits(answer_bytes=1024)))
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        note = b'data:{"jsonrpc":"2.0","method":"x"}\n\n'
+        answer = b'data:{"jsonrpc":"2.0","id":1,"result":{}}\n\n'
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + note * 50 + answer)
+        await exchange
+        other = asyncio.create_task(somebody_else())
+        assert await read_stream(connection, 1, "upstream flood", take, math.inf) == {"result": {}}
+        other.cancel()
+    assert turns >= 50
 
 
 class Kept(Gauged):
