@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.core.decision import ApprovalTerms, Effect, MatchedRule
+from gateway.core.jsonvalue import JsonObject
 
-__all__ = ["TRANSITIONS", "Approval", "ApprovalState", "Granted", "may_become"]
+__all__ = ["TRANSITIONS", "Approval", "ApprovalState", "Granted", "may_become", "read_granted"]
 
 
 class ApprovalState(StrEnum):
@@ -78,6 +79,11 @@ class Granted:
     def covers(self, rules: Iterable[MatchedRule]) -> bool:
         """Return True where every escalating rule of these is one that the human has seen as it is."""
         return all((rule.id, rule.digest) in self.rules for rule in rules if rule.effect is Effect.ESCALATE)
+
+
+def read_granted(kept: JsonObject) -> Granted:
+    """Return the fact as it was recorded."""
+    return Granted(id=kept["id"], rules=frozenset((rule, text) for rule, text in kept["rules"]))
 
 
 def may_become(state: ApprovalState, next_state: ApprovalState) -> bool:

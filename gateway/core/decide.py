@@ -28,17 +28,21 @@ elsewhere on the ladder:
 
 There is no rung for a missing fact: whoever gathers facts and lacks one must not get here. An escalate rule needs no
 allow rule beside it: it is the operator's word that a human may allow the call (design, section 4, "Policies").
+
+What follows once it is known which conditions hold (4 to 10, 12, 15, 17 to 19) asks for no arguments: `judge` and
+`with_authority` answer for a call, and again for its record when the arguments are gone (`core/rejudge.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from gateway.core.approvals import Granted
 from gateway.core.budgets import Uncountable, charges
 from gateway.core.call import Call
 from gateway.core.decision import ApprovalTerms, Decision, Effect, MatchedRule, Reason, Thresholds
 from gateway.core.facts import Facts
-from gateway.core.intent.model import Intent
+from gateway.core.intent.model import Intent, RiskFactor
 from gateway.core.leases import Leased
 from gateway.core.policy.bundle import Bundle, Plan
 from gateway.core.policy.evaluate import could_pass, evaluate, plan
@@ -46,10 +50,30 @@ from gateway.core.policy.model import Evaluation, PolicyInput
 from gateway.core.principal import TrustTier
 from gateway.core.remote import Remote
 
-__all__ = ["decide", "hides", "is_hidden", "policy_input", "refuse", "with_authority"]
+__all__ = ["Weighed", "decide", "hides", "is_hidden", "judge", "policy_input", "refuse", "with_authority"]
 
 NO_POLICY = ""
 """The policy set of a decision that no rule made."""
+
+
+class Weighed(Protocol):
+    """What is weighed with the rules that hold: a call's `Facts`, or what its record says of them."""
+
+    @property
+    def tier(self) -> TrustTier:
+        """The agent's."""
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Those of the tier."""
+
+    @property
+    def lease(self) -> Leased | None:
+        """A yes to calls of this shape."""
+
+    @property
+    def approval(self) -> Granted | None:
+        """A yes to this very call."""
 
 
 def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
@@ -67,15 +91,33 @@ def decide(call: Call, intent: Intent, facts: Facts) -> Decision:
     given = policy_input(call, intent, facts)
     planned = plan(facts.bundle, call, intent, facts.principal, facts.tier)
     evaluation = evaluate(facts.bundle, given, planned)
-    counted = planned.charges or {}
-    decision = _judge_rules(evaluation, intent.risk, facts.tier, facts.thresholds, facts.bundle.digest, counted)
-    if facts.lease is not None:
-        decision = _with_lease(decision, facts.lease, intent, facts.tier)
-    elif facts.approval is not None:
-        decision = _with_yes(decision, facts.approval)
+    decision = judge(evaluation, facts, intent.risk, intent.factors, facts.bundle.digest, planned.charges or {})
     if planned.charged and not decision.charges and decision.effect is not Effect.DENY:
         decision = _charged(decision, facts, given, planned)
     return decision if facts.remote is None else with_authority(decision, facts.remote)
+
+
+def judge(
+    evaluation: Evaluation,
+    facts: Weighed,
+    risk: int,
+    factors: Iterable[RiskFactor],
+    digest: str,
+    counted: Mapping[str, int],
+) -> Decision:
+    """Rungs 4 to 10, then 15 or 12: what follows from the conditions' results.
+
+    Rungs 4 to 10 rest on `place` and the evaluation and on nothing else, so that their answer is kept with it (4 µs).
+    `counted` follows from what the evaluation was made for: each call of a kind adds the same to what counts calls.
+    """
+    tier, caps = facts.tier, facts.thresholds
+    place = (risk, int(tier), caps.allow_below, caps.deny_from, digest)
+    decision = evaluation.decisions.get(place)
+    if decision is None:
+        decision = evaluation.decisions[place] = _climb(evaluation, risk, tier, caps, digest, counted)
+    if facts.lease is not None:
+        return _with_lease(decision, facts.lease, risk, factors, tier)
+    return decision if facts.approval is None else _with_yes(decision, facts.approval)
 
 
 def policy_input(call: Call, intent: Intent, facts: Facts) -> PolicyInput:
@@ -182,13 +224,15 @@ def _with_yes(decision: Decision, approval: Granted) -> Decision:
     )
 
 
-def _with_lease(decision: Decision, lease: Leased, intent: Intent, tier: TrustTier) -> Decision:
+def _with_lease(
+    decision: Decision, lease: Leased, risk: int, factors: Iterable[RiskFactor], tier: TrustTier
+) -> Decision:
     """Rung 15. A lease answers no more than the human saw: no other rule, no higher risk, no new factor, no lower tier.
 
     Whether the call is of its shape is found before (`services/leases.py`), since a shape is kept from records.
     """
-    factors = (factor.code for factor in intent.factors)
-    covered = lease.covers(decision.rules, risk=intent.risk, factors=factors, tier=tier)
+    codes = (factor.code for factor in factors)
+    covered = lease.covers(decision.rules, risk=risk, factors=codes, tier=tier)
     if decision.effect is not Effect.ESCALATE or not covered:
         return decision
     return replace(
@@ -208,20 +252,6 @@ def _charged(decision: Decision, facts: Facts, given: PolicyInput, planned: Plan
         text = f"What this call would add to the budget '{found.budget}' cannot be computed."
         return replace(refuse(facts, Reason.BUDGET, text, rung=16), conditions=decision.conditions)
     return replace(decision, charges=found) if decision.effect is Effect.ALLOW else decision
-
-
-def _judge_rules(
-    evaluation: Evaluation, risk: int, tier: TrustTier, caps: Thresholds, digest: str, counted: Mapping[str, int]
-) -> Decision:
-    """Rungs 4 to 10. They rest on the parameters and nothing else, so the answer is kept with the evaluation (4 µs).
-
-    `counted` follows from what the evaluation was made for: each call of a kind adds the same to what counts calls.
-    """
-    place = (risk, int(tier), caps.allow_below, caps.deny_from, digest)
-    decision = evaluation.decisions.get(place)
-    if decision is None:
-        decision = evaluation.decisions[place] = _climb(evaluation, risk, tier, caps, digest, counted)
-    return decision
 
 
 def _climb(

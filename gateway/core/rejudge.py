@@ -1,22 +1,41 @@
-"""A verdict made again from the recorded results of its conditions, where the arguments are no longer kept. Pure.
+"""A recorded decision judged again from the results of its conditions, where its arguments are no longer kept. Pure.
 
-A second ladder beside `core/decide.py`, on what the entry and its body say: which rules' conditions held, the risk, the
-thresholds of the tier, a human's yes. What rests on the arguments themselves (schema, conditions) is taken as recorded.
+Owns how a record is read; what follows from it is the ladder's (`core/decide.py`). What rests on the arguments
+themselves (schema, conditions, what a budget counts) is taken as recorded.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.decision import Effect, MatchedRule, Reason
+from gateway.core.approvals import Granted, read_granted
+from gateway.core.decide import judge, with_authority
+from gateway.core.decision import Effect, MatchedRule, Thresholds
+from gateway.core.intent.model import RiskFactor
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.leases import read_leased
+from gateway.core.leases import Leased, read_leased
+from gateway.core.policy.model import Evaluation, FailedRule
+from gateway.core.principal import TrustTier
+from gateway.core.remote import read_remote
 
 __all__ = ["Rejudged", "rejudge"]
 
 Rejudged = tuple[str, str, int]
 """Effect, reason and rung."""
 
-_RUNGS: Final = frozenset({4, 5, 6, 7, 8, 9, 10, 12, 15})
-"""Those that follow from rules, risk and a yes. The others rest on what no condition tells."""
+_RUNGS: Final = frozenset({4, 5, 6, 7, 8, 9, 10, 12, 15, 17, 18, 19})
+"""Those that come after the conditions' results. The others rest on what no condition tells."""
+
+_CONDITION_ERROR: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weighed:
+    """What a record says of the facts that the rules were weighed with."""
+
+    tier: TrustTier
+    thresholds: Thresholds
+    lease: Leased | None
+    approval: Granted | None
 
 
 def rejudge(entry: JsonObject, body: JsonObject) -> Rejudged | str:
@@ -24,49 +43,44 @@ def rejudge(entry: JsonObject, body: JsonObject) -> Rejudged | str:
     told, facts = body["decision"], body["facts"]
     if told["rung"] not in _RUNGS:
         return "the answer rests on no condition"
-    rules = [_rule(one) for one in told["rules"]]
+    evaluation = _evaluation(told)
     held = {name for name, result in told["conditions"].items() if result == "true"}
-    if told["rung"] != 4 and held != {rule.id for rule in rules}:  # where one errs, none is listed
+    # Where a condition errs, no rule is listed.
+    if told["rung"] != _CONDITION_ERROR and held != {rule.id for rule in evaluation.matched}:
         return "the rules on record are not those whose conditions held"
-    found = _judged(told["conditions"], rules, risk=entry["risk"], facts=facts)
-    if found[0] != Effect.ESCALATE:
-        return found
-    return _with_yes(found, rules, entry, body)
+    factors = [RiskFactor(code=code, points=points, evidence=why) for code, points, why in body["intent"]["factors"]]
+    decision = judge(evaluation, _weighed(facts), entry["risk"], factors, facts["policyDigest"], {})
+    if "remote" in facts:
+        decision = with_authority(decision, read_remote(facts["remote"]))
+    return decision.effect, decision.reason, decision.rung
 
 
-def _judged(conditions: JsonObject, rules: list[MatchedRule], *, risk: int, facts: JsonObject) -> Rejudged:
-    effects = {rule.effect for rule in rules}
-    if "error" in conditions.values():
-        return Effect.DENY, Reason.CONDITION_ERROR, 4
-    if Effect.DENY in effects:
-        return Effect.DENY, Reason.POLICY_DENY, 5
-    if risk >= facts["denyFrom"]:
-        return Effect.DENY, Reason.TIER_DENY, 6
-    if Effect.ESCALATE in effects:
-        return Effect.ESCALATE, Reason.POLICY_ESCALATE, 7
-    if Effect.ALLOW in effects:
-        if risk < facts["allowBelow"]:
-            return Effect.ALLOW, Reason.POLICY_ALLOW, 8
-        return Effect.ESCALATE, Reason.TIER_ESCALATE, 9
-    return Effect.DENY, Reason.NO_RULE, 10
+def _evaluation(told: JsonObject) -> Evaluation:
+    """Return what the policies of that time said of the call. Reasons and terms of rules are missing; none decides."""
+    return Evaluation(
+        matched=tuple(
+            MatchedRule(
+                id=rule["id"],
+                policy_set=rule["policySet"],
+                effect=Effect(rule["effect"]),
+                reason="",
+                digest=rule["digest"],
+            )
+            for rule in told["rules"]
+        ),
+        failed=tuple(
+            FailedRule(id=name, policy_set="", message="")
+            for name, result in told["conditions"].items()
+            if result == "error"
+        ),
+        conditions=told["conditions"],
+    )
 
 
-def _with_yes(found: Rejudged, rules: list[MatchedRule], entry: JsonObject, body: JsonObject) -> Rejudged:
-    """Return what a lease, else a human's yes to this very call, makes of an escalation."""
-    facts = body["facts"]
-    if "lease" in facts:
-        factors = [factor[0] for factor in body["intent"]["factors"]]
-        lease = read_leased(facts["lease"])
-        covered = lease.covers(rules, risk=entry["risk"], factors=factors, tier=facts["tier"])
-        return (Effect.ALLOW, Reason.LEASED, 15) if covered else found
-    if "approval" in facts:
-        seen = set(map(tuple, facts["approval"]["rules"]))
-        if all((rule.id, rule.digest) in seen for rule in rules if rule.effect is Effect.ESCALATE):
-            return Effect.ALLOW, Reason.APPROVED, 12
-    return found
-
-
-def _rule(told: JsonObject) -> MatchedRule:
-    return MatchedRule(
-        id=told["id"], policy_set=told["policySet"], effect=Effect(told["effect"]), reason="", digest=told["digest"]
+def _weighed(facts: JsonObject) -> _Weighed:
+    return _Weighed(
+        tier=TrustTier(facts["tier"]),
+        thresholds=Thresholds(allow_below=facts["allowBelow"], deny_from=facts["denyFrom"]),
+        lease=read_leased(facts["lease"]) if "lease" in facts else None,
+        approval=read_granted(facts["approval"]) if "approval" in facts else None,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.core.agents import Restriction
-from gateway.core.approvals import Granted
+from gateway.core.approvals import read_granted
 from gateway.core.audit.body import read_call
 from gateway.core.call import PinnedTool, Review
 from gateway.core.decide import decide
@@ -69,7 +69,7 @@ def recompute(
         counts=given["counts"],
         failures_in_row=given.get("failuresInRow", 0),
         restriction=_restriction(given),
-        approval=_approval(given),
+        approval=read_granted(given["approval"]) if "approval" in given else None,
         stop=_stop(given),
         lease=read_leased(given["lease"]) if "lease" in given else None,
         remote=read_remote(given["remote"]) if "remote" in given else None,
@@ -109,12 +109,6 @@ def _restriction(given: JsonObject) -> Restriction | None:
     if declared is None:
         return None
     return Restriction(domains=frozenset(declared["domains"]), intent_types=frozenset(declared["intentTypes"]))
-
-
-def _approval(given: JsonObject) -> Granted | None:
-    """Return the human's yes that the decision rested on."""
-    granted = given.get("approval")
-    return None if granted is None else Granted(id=granted["id"], rules=frozenset(map(tuple, granted["rules"])))
 
 
 def _stop(given: JsonObject) -> Stop | None:

@@ -1,7 +1,7 @@
 """What follows from what is on record of a decision: the verdict from its conditions, the status from the entries.
 
-A third party has no arguments; it has which rules' conditions held, the risk, the caps of the tier, and a human's yes.
-From these the verdict is derived here a second time, by the words of docs/evidence.md.
+A third party has no arguments; it has which rules' conditions held, the risk, the caps of the tier, a human's yes, and
+what a remote authority said. From these the verdict is derived here a second time, by the words of docs/evidence.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,10 @@ Fields = Mapping[str, Any]
 NOT_DERIVED: Final = None
 """Of a verdict that rests on no condition: a switch, an unknown tool, a schema …"""
 
-_RUNGS: Final = frozenset({4, 5, 6, 7, 8, 9, 10, 12, 15})
+_RUNGS: Final = frozenset({4, 5, 6, 7, 8, 9, 10, 12, 15, 17, 18, 19})
+
+_MILD_TO_STRICT: Final = ("ALLOW", "ESCALATE", "DENY")
+_OF_AUTHORITY: Final = {"authority-unavailable": 17, "authority-deny": 18, "authority-escalate": 19}
 
 
 def verdict_of(entry: Fields, body: Fields) -> tuple[str, str, int] | None:
@@ -23,9 +26,17 @@ def verdict_of(entry: Fields, body: Fields) -> tuple[str, str, int] | None:
     Raises ValueError where the rules on record are not those whose conditions held; KeyError and TypeError where
     something is missing.
     """
-    decision, facts, risk = body["decision"], body["facts"], entry["risk"]
-    if decision["rung"] not in _RUNGS:
+    if body["decision"]["rung"] not in _RUNGS:
         return NOT_DERIVED
+    found, remote = _by_rules(entry["risk"], body), body["facts"].get("remote")
+    if remote is None or _MILD_TO_STRICT.index(remote["effect"]) <= _MILD_TO_STRICT.index(found[0]):
+        return found
+    return remote["effect"], remote["reason"], _OF_AUTHORITY[remote["reason"]]
+
+
+def _by_rules(risk: int, body: Fields) -> tuple[str, str, int]:
+    """Return what the gateway's own rules make of it, and a human's yes."""
+    decision, facts = body["decision"], body["facts"]
     outcomes = decision["conditions"]
     if "error" in outcomes.values():
         return "DENY", "condition-error", 4

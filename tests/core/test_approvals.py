@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.approvals import TRANSITIONS, ApprovalState, Granted, may_become
+from gateway.core.approvals import TRANSITIONS, ApprovalState, Granted, may_become, read_granted
 from gateway.core.decision import Effect, MatchedRule
 
 ASK = MatchedRule(id="ask", policy_set="p", effect=Effect.ESCALATE, reason="", digest="d1")
@@ -35,3 +35,10 @@ def test_a_yes_covers_the_rules_that_it_was_given_for_as_they_were() -> None:
     assert yes.covers(())
     assert not yes.covers((MatchedRule(id="ask", policy_set="p", effect=Effect.ESCALATE, reason="", digest="d2"),))
     assert not yes.covers((ASK, MatchedRule(id="new", policy_set="p", effect=Effect.ESCALATE, reason="", digest="d1")))
+
+
+def test_a_yes_is_read_as_it_was_recorded() -> None:
+    """What JSON makes of it are lists."""
+    assert read_granted({"id": "apr_1", "rules": [["ask", "d1"]]}) == Granted(
+        id="apr_1", rules=frozenset({("ask", "d1")})
+    )

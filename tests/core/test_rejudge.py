@@ -1,4 +1,4 @@
-"""The second ladder comes to what the first one recorded, for every answer that rests on conditions."""
+"""The ladder comes from a record to what it came to from the call, for every answer that rests on conditions."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def recorded(
     outcomes = {rule["id"]: "true" for rule in held} | {"other": "false"}
     body = {
         "decision": {"rung": rung, "rules": held, "conditions": outcomes if conditions is None else conditions},
-        "facts": {"allowBelow": 30, "denyFrom": 80, "tier": 1, **facts},
+        "facts": {"allowBelow": 30, "denyFrom": 80, "tier": 1, "policyDigest": "d", **facts},
         "intent": {"factors": [["novel", 5, "x"]]},
     }
     return {"risk": risk}, body
@@ -32,6 +32,12 @@ def lease(**other: Any) -> dict[str, Any]:
     return {"id": "lse_1", "rules": [["ask", "d2"]], "risk": 40, "factors": ["novel"], "tier": 1, **other}
 
 
+def remote(reason: str, effect: str = "DENY") -> dict[str, Any]:
+    ids = {"intentId": "", "approvalId": "", "tokenId": ""}
+    return {"effect": effect, "reason": f"authority-{reason}", "explanation": "", **ids}
+
+
+AWAY = ("DENY", "authority-unavailable", 17)
 YES = {"id": "apr_1", "rules": [["ask", "d2"]]}
 
 CASES = {
@@ -52,6 +58,22 @@ CASES = {
     "not at this risk": (recorded("ask", rung=15, risk=41, lease=lease()), ("ESCALATE", "policy-escalate", 7)),
     "not at this tier": (recorded("ask", rung=15, lease=lease(tier=2)), ("ESCALATE", "policy-escalate", 7)),
     "not with this factor": (recorded("ask", rung=15, lease=lease(factors=[])), ("ESCALATE", "policy-escalate", 7)),
+    "the authority is away": (recorded("allow", rung=17, remote=remote("unavailable")), AWAY),
+    "nor has it the last word": (recorded("deny", rung=5, remote=remote("unavailable")), ("DENY", "policy-deny", 5)),
+    "the authority denies": (recorded("ask", rung=18, remote=remote("deny")), ("DENY", "authority-deny", 18)),
+    "whatever a human said": (
+        recorded("ask", rung=18, approval=YES, remote=remote("deny")),
+        ("DENY", "authority-deny", 18),
+    ),
+    "the authority asks": (
+        recorded("allow", rung=19, remote=remote("escalate", "ESCALATE")),
+        ("ESCALATE", "authority-escalate", 19),
+    ),
+    "as a rule does": (
+        recorded("ask", rung=7, remote=remote("escalate", "ESCALATE")),
+        ("ESCALATE", "policy-escalate", 7),
+    ),
+    "the authority allows": (recorded("allow", remote=remote("allow", "ALLOW")), ("ALLOW", "policy-allow", 8)),
     "nor by a yes beside it": (
         recorded("ask", rung=15, lease=lease(factors=[]), approval=YES),
         ("ESCALATE", "policy-escalate", 7),

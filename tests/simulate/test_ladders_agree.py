@@ -1,4 +1,4 @@
-"""The ladder that decides, and the two that make a verdict again from its record, come to the same."""
+"""The ladder that decides comes to the same from the record of a call, and so does the verifier's own."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,13 +12,14 @@ from gateway.core.approvals import Granted
 from gateway.core.audit.body import decided_body
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide
-from gateway.core.decision import Thresholds
+from gateway.core.decision import Effect, Reason, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.model import EffectClass, Intent, RiskFactor
 from gateway.core.leases import Leased
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.rejudge import rejudge
+from gateway.core.remote import Remote
 from intended.evidence.verdict import verdict_of
 from tests.core.policy.builders import bundle, rule
 
@@ -29,6 +30,13 @@ CONDITIONS = {"holds": "1 < 2", "fails": "1 > 2", "errs": "args.missing > 1"}
 
 HELD = ["holds", "holds", "holds", "holds", "fails", "fails", "fails", "errs"]
 """A condition that errs denies whatever the others say, so that most do not."""
+
+THERE = [
+    Remote(effect=Effect.ALLOW, reason=Reason.AUTHORITY_ALLOW, explanation=""),
+    Remote(effect=Effect.ESCALATE, reason=Reason.AUTHORITY_ESCALATE, explanation=""),
+    Remote(effect=Effect.DENY, reason=Reason.AUTHORITY_DENY, explanation=""),
+    Remote(effect=Effect.DENY, reason=Reason.AUTHORITY_UNAVAILABLE, explanation=""),
+]
 
 rules = st.lists(
     st.tuples(st.sampled_from(["allow", "escalate", "escalate", "deny"]), st.sampled_from(HELD)), min_size=1, max_size=3
@@ -41,7 +49,7 @@ def policies(told: list[tuple[str, str]]) -> Bundle:
 
 @st.composite
 def yeses(draw: st.DrawFn, policy: Bundle) -> dict[str, Any]:
-    """A yes, a lease, both or neither, to all or some of the rules."""
+    """A yes, a lease, both or neither, to all or some of the rules; and what a remote authority said, if asked."""
     known = [(one.matched.id, one.matched.digest) for one in policy.rules]
     seen = frozenset(draw(st.one_of(st.just(known), st.lists(st.sampled_from(known)))))
     lease = Leased(
@@ -53,7 +61,7 @@ def yeses(draw: st.DrawFn, policy: Bundle) -> dict[str, Any]:
     )
     facts = {"approval": Granted(id="apr_1", rules=seen), "lease": lease}
     given = draw(st.sampled_from([(), ("approval",), ("lease",), ("approval", "lease")]))
-    return {name: facts[name] for name in given}
+    return {"remote": draw(st.sampled_from([None, None, *THERE])), **{name: facts[name] for name in given}}
 
 
 @settings(max_examples=200)
