@@ -10,9 +10,10 @@
 8. inclusion     each entry is in the chain that the checkpoint names
 9. count         there are as many as the signer says there are
 10. summary      status and decision are what the entries say
-11. cited        what is cited are leases that decisions rest on
-12. recomputed   each verdict follows from the recorded results of its conditions, and came out the same for the gateway
-13. complete     an export of the chain has no other entry of this intent (where the checker has one)
+11. cited        what is cited are leases that decisions rest on, and each was granted before
+12. approval     an approved verdict has its yes: before it, to that very call, by others than who asked
+13. recomputed   each verdict follows from the recorded results of its conditions, and came out the same for the gateway
+14. complete     an export of the chain has no other entry of this intent (where the checker has one)
 
 Deliberately not here: a choice of algorithm, a key that a signature points to, and any trust in the key that a bundle
 brings along. A bundle for which neither a key nor a secret vouches is consistent at best, and not trusted.
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from intended.evidence.approval import yes_problem
 from intended.evidence.chain import fields_of, first_prev, included, leaf, root_over
 from intended.evidence.keys import Key, KeyProblem, decoded, key_of
 from intended.evidence.reading import canonical, form_problem, read
@@ -138,6 +140,7 @@ class _Bundle:
         self._check("count", self._counted)
         self._check("summary", self._summed_up)
         self._check("cited", self._rests_on)
+        self._check("approval", self._approved)
         self._check("recomputed", self._recomputed)
         self._check("complete", lambda: self._complete(export))
         return Report(
@@ -308,9 +311,21 @@ class _Bundle:
             if entry["type"] not in ("lease.granted", "lease.ended") or body["leaseId"] not in leases:
                 raise _Wrong(f"no decision rests on entry {entry['seq']}")
         known = [*self._cited, *zip(self._entries, self._bodies, strict=True)]
-        granted = {body["leaseId"] for entry, body in known if entry["type"] == "lease.granted"}
-        if leases - granted:
-            raise _Wrong(f"the lease {min(leases - granted)} is not on record here")
+        granted = {body["leaseId"]: entry["seq"] for entry, body in known if entry["type"] == "lease.granted"}
+        if leases - granted.keys():
+            raise _Wrong(f"the lease {min(leases - granted.keys())} is not on record here")
+        for entry, body in self._decisions():
+            lease = body["facts"].get("lease")
+            if lease is not None and entry["seq"] < granted[lease["id"]]:
+                raise _Wrong(f"the lease that entry {entry['seq']} rests on was granted later")
+
+    def _approved(self) -> None:
+        decisions = self._decisions()
+        known = list(zip(self._entries, self._bodies, strict=True))
+        for entry, body in decisions:
+            problem = yes_problem((entry, body), known) if body["decision"]["reason"] == "approved" else ""
+            if problem:
+                raise _Wrong(f"entry {entry['seq']}: {problem}")
 
     def _recomputed(self) -> None:
         decisions = self._decisions()
