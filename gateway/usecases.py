@@ -182,6 +182,7 @@ class Directories:
             jobs=self.jobs,
             speaks=self.desk.speaks,
             keep_closed_days=settings.approvals.keep_closed_days,
+            newest=self._store.opening.newest,
         )
 
     def _make_stops(self, upstreams: Collection[str] | None) -> None:
@@ -224,7 +225,12 @@ class Directories:
         courier = Courier(self._settings.webhooks.allow_hosts)
         self.webhooks = Webhooks(**self._common, reader=self._store, outbox=outbox, courier=courier, vault=self._vault)
         self.delivering = Delivering(
-            webhooks=self.webhooks, outbox=outbox, courier=courier, clock=self._clock, jobs=self.jobs
+            webhooks=self.webhooks,
+            outbox=outbox,
+            courier=courier,
+            clock=self._clock,
+            jobs=self.jobs,
+            newest=self._store.opening.newest,
         )
 
     async def load(self) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from gateway.core.ageing import Ageing
 from gateway.core.audit.body import timestamp
 from gateway.core.events import body_of, delivery_id, events_of
 from gateway.core.webhooks import GONE, Delivery, DeliveryState, Endpoint, Posted, Told, attempted
@@ -59,8 +60,17 @@ class Delivering:
     """Takes the chain's entries to the receivers."""
 
     def __init__(
-        self, *, webhooks: Webhooks, outbox: Outbox, courier: Courier, clock: Clock, jobs: Jobs | None = None
+        self,
+        *,
+        webhooks: Webhooks,
+        outbox: Outbox,
+        courier: Courier,
+        clock: Clock,
+        jobs: Jobs | None = None,
+        newest: datetime | None = None,
     ) -> None:
+        """`newest` is the time of the newest entry that the start found."""
+        self._ageing = Ageing(newest=newest, now=clock.now(), monotonic=clock.monotonic())
         self._jobs = jobs or Jobs()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._webhooks = webhooks
@@ -206,6 +216,7 @@ class Delivering:
             return
         self._purged = now
         try:
-            await self._outbox.purge(before=timestamp(self._clock.now() - KEPT), endpoints=known)
+            old = self._ageing.at(self._clock.now(), now) - KEPT
+            await self._outbox.purge(before=timestamp(old), endpoints=known)
         except StoreError as error:
             _log.error("old webhook deliveries stay: %s", error)

@@ -5,7 +5,7 @@ being as it was read: a crash between two slices leaves either, and what changes
 `core/retention.py`'s. Nothing is forgotten by it: closed approvals and leases are told by that entry, intents by their
 own. Rows are no part of the chain's verification.
 
-A clock that was set forward makes nothing older while this process runs; one that was set back, only younger.
+By which time things are old, where the clock may be wrong, is `core/ageing.py`'s.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +16,7 @@ from typing import Final
 import anyio
 import orjson
 
+from gateway.core.ageing import Ageing
 from gateway.core.audit.body import timestamp
 from gateway.core.audit.entry import EntryDraft, EntryType, Expect, Put
 from gateway.core.jsonvalue import JsonObject
@@ -100,9 +101,13 @@ class Retention:
         jobs: Jobs,
         speaks: Callable[[StoredOutcome], bool],
         keep_closed_days: int,
+        newest: datetime | None = None,
         pause_s: float = PAUSE_S,
     ) -> None:
-        """`speaks` tells whether an outcome still says something to the same call (`CallDesk.speaks`)."""
+        """`speaks` tells whether an outcome still says something to the same call (`CallDesk.speaks`).
+
+        `newest` is the time of the newest entry that the start found.
+        """
         self._audit = audit
         self._state = state
         self._reader = reader
@@ -112,8 +117,7 @@ class Retention:
         self._speaks = speaks
         self._keep = timedelta(days=keep_closed_days)
         self._pause_s = pause_s
-        self._began = clock.now()
-        self._began_s = clock.monotonic()
+        self._ageing = Ageing(newest=newest, now=clock.now(), monotonic=clock.monotonic())
         self._kinds: tuple[tuple[str, str, _Judge], ...] = (
             (APPROVAL, APPROVALS, self._approvals),
             (LEASE, LEASES, self._leases),
@@ -173,9 +177,8 @@ class Retention:
         )
 
     def _now(self) -> datetime:
-        """Return the time by which things are old: never later than this process has run since its start."""
-        ran = timedelta(seconds=self._clock.monotonic() - self._began_s)
-        return min(self._clock.now(), self._began + ran)
+        """Return the time by which things are old."""
+        return self._ageing.at(self._clock.now(), self._clock.monotonic())
 
     def _before(self) -> str:
         return timestamp(self._now() - self._keep)

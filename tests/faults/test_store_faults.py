@@ -15,6 +15,7 @@ import pytest
 
 from gateway.core.audit.entry import Put
 from gateway.errors import AuditUnavailable, StoreRefused
+from gateway.store.headcopy import Head, HeadCopy
 from gateway.store.sqlite.store import SqliteStore
 from tests.faults.disk import Limited, small_disk
 from tests.simulate.embedded import database, draft, opened, record, until, verified
@@ -148,6 +149,18 @@ async def test_a_store_whose_file_is_no_longer_the_same_refuses_for_good(
         assert "restart" in store.ready()
         await refused_from_now_on(store, "restart")
         assert (tmp_path / "data" / name).exists() == (change not in (delete, move))
+
+
+async def test_what_was_acknowledged_just_before_the_log_was_taken_away_will_be_missed(tmp_path: Path) -> None:
+    """The copy of the heads is up to a second behind, unless it is written when the trouble is noticed."""
+    copy = HeadCopy(state=tmp_path / "state", data=tmp_path / "data")
+    async with opened(tmp_path) as store:
+        last = await record(store, 3)
+        delete(tmp_path / "data" / "audit.db-wal")
+        await refusal(store)
+    heads = copy.read()
+    assert heads is not None
+    assert heads.heads["default"] == Head(seq=3, hash=last.hash)
 
 
 async def test_a_deleted_index_file_is_noticed(tmp_path: Path) -> None:

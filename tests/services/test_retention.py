@@ -393,22 +393,6 @@ async def test_a_row_that_is_used_at_this_moment_stays_with_its_slice() -> None:
     assert keys(made)["idem"] == 0
 
 
-async def test_a_clock_that_jumps_makes_nothing_older() -> None:
-    """Ahead for a minute, it would take the running windows of all budgets; back, it only keeps more."""
-    made = world()
-    await closed(made)
-    for days in (400, -800):
-        made.clock.advance(0)
-        made.clock.at += module.timedelta(days=days)
-        await made.retention.round()
-        assert keys(made)["approval"] == 7
-        assert keys(made)["budget"] == 1
-    made.clock.at += module.timedelta(days=400)
-    made.clock.advance(60 * DAY)
-    await made.retention.round()
-    assert keys(made) == {}
-
-
 async def test_a_damaged_row_is_named_and_the_next_round_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """It must not end the gateway, nor go unnoticed: the metrics tell of jobs that fail."""
     monkeypatch.setattr(module, "FIRST_S", 0)

@@ -4,11 +4,13 @@ Owns the order of the start: lock, files, schema, tail of each chain, copy of th
 `AuditLog`, `StateStore`, `AuditReader` and `UseLog` by handing over to `writer.py` and `reader.py`.
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -70,7 +72,7 @@ class Opening:
     `head_copy` says whether a copy of the heads was there to check against: on the first start there is none, and
     later its absence means that nobody could have noticed a cut. `in_doubt` are the calls that were allowed and have
     no outcome: close each with an entry of type `call.completed`, reason `in-doubt` and `closes`. `accepted` are the
-    differences that were passed over because the operator said so.
+    differences that were passed over because the operator said so. `newest` is the time of the newest entry.
     """
 
     created: bool
@@ -78,6 +80,7 @@ class Opening:
     head_copy: bool
     in_doubt: tuple[OpenCall, ...]
     accepted: tuple[str, ...] = ()
+    newest: datetime | None = None
 
 
 class SqliteStore:
@@ -227,6 +230,7 @@ async def open_store(
             store_id=opened.opening.store_id,
             clock=clock,
             keep_input_days=options.keep_input_days,
+            newest=opened.opening.newest,
             wait_s=options.wait_s,
             changed=store.changed,
             unclaimed=unclaimed,
@@ -295,6 +299,7 @@ def _open(options: StoreOptions, accept_head: bool) -> _Opened:  # noqa: FBT001 
                 head_copy=last_seen is not None,
                 in_doubt=_open_calls(connection),
                 accepted=tuple(short),
+                newest=_newest(connection),
             )
             if not short:  # an accepted shortfall is copied after the entry that records it, and not without
                 _copy_heads(head_copy, opening.store_id, Recorder(connection, None))
@@ -384,6 +389,15 @@ def _hash_at(connection: sqlite3.Connection, tenant: str, seq: int) -> bytes | N
 def _open_calls(connection: sqlite3.Connection) -> tuple[OpenCall, ...]:
     rows = connection.execute("SELECT tenant, intent_id, seq FROM open_calls ORDER BY tenant, seq")
     return tuple(OpenCall(tenant=tenant, intent_id=intent_id, seq=seq) for tenant, intent_id, seq in rows)
+
+
+def _newest(connection: sqlite3.Connection) -> datetime | None:
+    """Return the time of the newest entry, None where there is none that tells."""
+    row = connection.execute("SELECT content FROM entries ORDER BY n DESC LIMIT 1").fetchone()
+    try:
+        return None if row is None else datetime.fromisoformat(json.loads(row[0])["time"]).astimezone(UTC)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _copy_heads(head_copy: HeadCopy, name: str, recorder: Recorder) -> None:

