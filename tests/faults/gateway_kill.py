@@ -139,7 +139,7 @@ def judge(total: Counter[str], executed: list[dict[str, Any]], answered: dict[st
         entry = decided.get(call)
         if effect != call.rpartition("-")[2]:
             total["wrong_answers"] += 1
-            why = entry.fields["reasons"] if entry is not None else "no entry"
+            why = entry.fields.get("reasons") if entry is not None else "no entry"
             print(f"{call} was answered {effect}, its entry's reasons: {why}", file=sys.stderr)
         if entry is None or entry.fields["effect"] != effect:
             total["lost"] += 1
