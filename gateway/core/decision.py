@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from gateway.core.value import value
 
-__all__ = ["ApprovalTerms", "Decision", "Effect", "MatchedRule", "Reason", "Stop", "Thresholds"]
+__all__ = ["BY_BUDGET", "ApprovalTerms", "Decision", "Effect", "MatchedRule", "Reason", "Stop", "Thresholds"]
 
 
 class Effect(StrEnum):
@@ -77,6 +78,11 @@ class Reason(StrEnum):
     """Something that the decision needs could not be read."""
     INTERNAL = "internal"
     """An unforeseen fault of the gateway; nothing was forwarded because of it."""
+
+
+BY_BUDGET: Final = "by:budget"
+"""Among the reasons of a denial by the rules: it was for what had been spent of a budget, and for nothing else
+(`core/respite.py`). No rule has such an id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

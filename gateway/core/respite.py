@@ -1,8 +1,9 @@
-"""When a call that was denied may be asked again: for what had been spent, or by an open circuit. Pure.
+"""Whether a call was denied for what had been spent alone, and when a denied call may be asked again. Pure.
 
-Nothing here allows anything. Of what was spent the ladder itself is asked: would it still deny the call at that time,
-when less of it counts? So no form of a condition has to be understood, and the time told is one at which the answer is
-another, as long as nothing more is spent and nothing else changes. A call that is denied whatever was spent has none.
+Nothing here allows anything. Of what was spent the ladder itself is asked: would it still deny the call if nothing had
+been spent, or at that time, when less of it counts? So no form of a condition has to be understood, and the time told
+is one at which the answer is another, as long as nothing more is spent and nothing else changes. A call that is denied
+whatever was spent has none.
 
 It costs a few more looks at the rules: some ten, and only where a call was denied after its budgets had been read. Each
 look goes through the call's arguments again, so that of large ones it is only said that asking again may help, not
@@ -27,7 +28,7 @@ from gateway.core.intent.model import Intent
 from gateway.core.jsonvalue import JsonValue
 from gateway.core.policy.bundle import Budget
 
-__all__ = ["Respite", "respite"]
+__all__ = ["Respite", "by_budget", "respite"]
 
 LIGHT: Final = 500
 """Keys, items and stretches of text in the arguments of a call whose time to come back is looked for: some 5 ms."""
@@ -54,6 +55,17 @@ class Respite:
 _SECOND: Final = timedelta(seconds=1)
 
 
+def by_budget(call: Call, intent: Intent, facts: Facts, decision: Decision) -> bool:
+    """Return whether a call was denied for what had been spent of its budgets, and would not be with nothing spent.
+
+    Rests on recorded facts alone, so that it can be asked again of a recorded decision.
+    """
+    if decision.reason not in _BY_RULES or not (any(facts.budgets.values()) or any(facts.counts.values())):
+        return False
+    budgets, counts = dict.fromkeys(facts.budgets, 0.0), dict.fromkeys(facts.counts, 0)
+    return decide(call, intent, replace(facts, budgets=budgets, counts=counts)).effect is not Effect.DENY
+
+
 def respite(call: Call, intent: Intent, facts: Facts, decision: Decision) -> Respite | None:
     """Return when a denied call may be asked again; None where asking again is no use, or nobody knows.
 
@@ -62,18 +74,14 @@ def respite(call: Call, intent: Intent, facts: Facts, decision: Decision) -> Res
     """
     if decision.reason is Reason.CIRCUIT_OPEN and facts.stop is not None:
         return Respite(at=facts.stop.until, now=facts.now)
-    if decision.reason not in _BY_RULES:
-        return None
     accounts = [_Falling.of(account) for account in facts.accounts if account.tally.total]
     ends = sorted({end for one in accounts for end in one.ends})
-    if not ends:
+    if not ends or not by_budget(call, intent, facts, decision):
         return None
 
     def denied(at_s: int, seen: datetime) -> bool:
         return decide(call, intent, _spent_at(facts, accounts, at_s, seen)).effect is Effect.DENY
 
-    if denied(ends[-1], facts.now):
-        return None
     if not _is_light(call) or denied(ends[-1], _moment(ends[-1])):
         return Respite(at=None, now=facts.now)
     first, last = 0, len(ends) - 1

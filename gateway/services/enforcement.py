@@ -23,14 +23,14 @@ from gateway.core.audit.entry import EntryDraft, EntryType, Put, Unchanged
 from gateway.core.budgets import NOTHING, Spent
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide, is_hidden, refuse
-from gateway.core.decision import Effect, Reason
+from gateway.core.decision import BY_BUDGET, Effect, Reason
 from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import Taxonomy
 from gateway.core.methods import BY_UPSTREAM, EMBEDDED_METHODS
 from gateway.core.principal import TIER_NAMES, Principal
-from gateway.core.respite import respite
+from gateway.core.respite import by_budget, respite
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, AuditLog, Clock, Conflict, Ids
@@ -415,6 +415,7 @@ class Enforcement:
         """Return the decided entry. A DENY rests on nothing that could conflict, so it expects nothing."""
         call, facts, decision = judged.call, judged.facts, judged.decision
         allowed = decision.effect is _ALLOW
+        spent_up = bool(facts.accounts) and not allowed and by_budget(call, judged.intent, facts, decision)
         first = seen_key(judged.principal, call) if allowed and facts.novel else ""
         upstream, target = shown_place(call)
         if judged.asked is not None:
@@ -441,6 +442,7 @@ class Enforcement:
             reasons=(
                 decision.reason,
                 *[rule.id for rule in decision.rules],
+                *([BY_BUDGET] if spent_up else ()),
                 *([BY_UPSTREAM] if call.method in EMBEDDED_METHODS else ()),
             ),
             policy_digest=decision.policy_digest,

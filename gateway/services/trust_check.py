@@ -17,12 +17,12 @@ from typing import Final
 import orjson
 
 from gateway.core.audit.entry import EntryDraft, EntryType, StoredEntry
-from gateway.core.decision import Effect
+from gateway.core.decision import BY_BUDGET, Effect
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import TrustTier
 from gateway.core.trust.deserved import change_due, deserved_by, fold
 from gateway.core.trust.evidence import BY_THE_MODEL, Change, change_of, evidence_of, read_chained
-from gateway.core.trust.model import VERSION
+from gateway.core.trust.model import BEFORE_BUDGETS, VERSION
 from gateway.core.trust.record import NEW, Record, read_record
 from gateway.ports import KeptRecords, StateRow
 from gateway.services.trust import ROWS
@@ -67,13 +67,19 @@ class TrustReport:
 class _Agent:
     """One agent on the way through the log; `past` are its records by the entry that made each.
 
-    `changed` is its last change, `settled` its last one before the rows were read.
+    `changed` is its last change, `settled` its last one before the rows were read. `marked`: it was denied for
+    a budget, which the model before this one would have held against it.
     """
 
     record: Record = field(default_factory=lambda: NEW)
     past: dict[int, Record] = field(default_factory=lambda: {0: NEW})
     changed: int = 0
     settled: int = 0
+    marked: bool = False
+
+    def asks(self, model: int) -> bool:
+        """Say whether what that version of the model made of this agent so far can be asked of this one."""
+        return model == VERSION or (model == BEFORE_BUDGETS and not self.marked)
 
     def move(self, seq: int, record: Record) -> None:
         """Take the record that an entry makes."""
@@ -144,6 +150,7 @@ class TrustCheck:
             agent = self._agents[chained.agent] = _Agent()
         if chained.type is EntryType.CALL_DECIDED:
             self._check_decision(agent, chained, entry)
+            agent.marked = agent.marked or BY_BUDGET in chained.reasons
         evidence = evidence_of(chained, entry.seq)
         if evidence is not None:
             agent.move(entry.seq, fold(agent.record, evidence))
@@ -168,7 +175,7 @@ class TrustCheck:
         if grounds is None:
             self._given += 1
             return
-        if grounds["model"] != VERSION:
+        if not agent.asks(grounds["model"]):
             self._elsewhere += 1
             return
         self._decisions += 1
@@ -194,7 +201,7 @@ class TrustCheck:
     def _check_change(self, agent: _Agent, change: Change, chained: EntryDraft) -> None:
         """Ask the model again whether a change was due."""
         rests_on = dict(word.split("=", 1) for word in chained.reasons[2:])
-        if rests_on["model"] != str(VERSION):
+        if not agent.asks(int(rests_on["model"])):
             self._elsewhere += 1
             return
         start, up_to = TrustTier[rests_on["start"]], int(rests_on["upTo"])

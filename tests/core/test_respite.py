@@ -9,11 +9,11 @@ import pytest
 from gateway.core.budgets import Account, Tally, plain_key
 from gateway.core.call import INTENT_METHOD, Call
 from gateway.core.decide import decide
-from gateway.core.decision import Effect, Reason, Stop, Thresholds
+from gateway.core.decision import Decision, Effect, Reason, Stop, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.model import EffectClass, Intent
 from gateway.core.principal import Principal, TrustTier
-from gateway.core.respite import Respite, respite
+from gateway.core.respite import Respite, by_budget, respite
 from tests.core.policy.builders import bundle, rule
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -31,10 +31,15 @@ def call(arguments: Any) -> Call:
     return Call(method=INTENT_METHOD, upstream="u", name="t", uri="", arguments=arguments, arguments_digest="")
 
 
-def asked(
+def asked(*rules: Any, **given: Any) -> Respite | None:
+    """Return the respite of a call that is denied."""
+    return respite(*denied(*rules, **given))
+
+
+def denied(
     *rules: Any, refunds: Any = (), calls: Any = (), amount: float = 1, arguments: Any = None, **more: Any
-) -> Respite | None:
-    """Return the respite of a call; `refunds` and `calls` are (seconds ago, amount), oldest first."""
+) -> tuple[Call, Intent, Facts, Decision]:
+    """Return a call and its denial; `refunds` and `calls` are (seconds ago, amount), oldest first."""
     policy = bundle(*rules, budgets={"refunds": REFUNDS, "calls": CALLS})
     accounts, budgets, counts = [], {}, {}
     for budget, charged, unit in zip(policy.budgets, (refunds, calls), (10**6, 1), strict=True):
@@ -64,7 +69,7 @@ def asked(
     made = call(arguments or {"amount": amount})
     decision = decide(made, INTENT, facts)
     assert decision.effect is Effect.DENY
-    return respite(made, INTENT, facts, decision)
+    return made, INTENT, facts, decision
 
 
 def test_a_rate_passes_as_soon_as_enough_calls_are_out_of_the_window() -> None:
@@ -114,6 +119,31 @@ def test_a_rule_that_goes_by_the_hour_leaves_the_time_open() -> None:
     assert found.after_s is None
 
 
+def test_a_denial_is_for_a_budget_where_it_would_not_be_with_nothing_spent() -> None:
+    """To forbid by a rule and to be at a limit are two things, and only one is held against an agent."""
+    spent = {"refunds": [(10, 10)], "calls": [(10, 3)]}
+    assert by_budget(*denied(WITHIN, **spent))
+    assert by_budget(*denied(rule("all"), FAST, **spent))
+    assert by_budget(*denied(rule("ask", "escalate"), FAST, **spent)), "a human would have been asked"
+    assert by_budget(*denied(rule("all"), FAST, arguments={"amount": 1, "more": LARGE["many items"]}, **spent))
+
+
+def test_a_denial_is_not_for_a_budget_where_anything_else_forbids_the_call() -> None:
+    """Else an agent that has spent its budget could try what is forbidden at no cost."""
+    spent = {"refunds": [(10, 10)], "calls": [(10, 3)]}
+    assert not by_budget(*denied(rule("all"), rule("no", "deny"), FAST, **spent))
+    assert not by_budget(*denied(WITHIN, refunds=[(10, 2)], amount=11)), "too much for an empty budget"
+    assert not by_budget(*denied(FAST, **spent)), "and no rule allows it"
+    risky = Thresholds(allow_below=5, deny_from=10)
+    assert not by_budget(*denied(rule("all"), FAST, thresholds=risky, **spent))
+    assert not by_budget(*denied(rule("all"), rule("odd", "deny", "args.missing > 1"), **spent))
+    warm = rule("warm", "deny", "count.calls < 5")
+    assert not by_budget(*denied(rule("all"), warm, **spent)), "too little was spent"
+    assert not by_budget(*denied(rule("no", "deny"))), "nothing was"
+    stop = Stop(reason=Reason.SWITCHED_OFF, explanation="stopped")
+    assert not by_budget(*denied(rule("all"), FAST, stop=stop, **spent))
+
+
 def test_other_denials_are_not_put_down_to_budgets() -> None:
     """A condition that errs, a risk too high: both stay as they are."""
     assert asked(rule("all"), rule("odd", "deny", "args.missing > 1"), refunds=[(10, 2)]) is None
@@ -158,4 +188,4 @@ def test_large_arguments_are_not_looked_through_again_and_again(more: Any, monke
     assert len(looks) > 4
     looks.clear()
     assert asked(WITHIN, refunds=refunds, arguments={"amount": 1, "more": more}) == Respite(at=None, now=NOW)
-    assert len(looks) == 1
+    assert len(looks) == 1, "that it is for a budget"

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from gateway.core.audit.entry import EntryDraft, EntryType, Put
-from gateway.core.decision import Effect, Reason
+from gateway.core.decision import BY_BUDGET, Effect, Reason
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.submission import Submission
 from gateway.errors import UpstreamUnreachable
@@ -16,6 +16,7 @@ from gateway.services.audit_query import decisions
 from gateway.services.budgets import OVERTAKEN
 from gateway.services.recompute import recompute
 from tests.services.spending import POLICY, REFUND, SELLER, SUM, at_once, call, reasons, runs, spent, world
+from tests.services.trusthouse import House
 from tests.simulate.store import MemoryStore, Moment
 
 COUNT = "budget:calls:count:agent:local"
@@ -258,6 +259,43 @@ async def test_what_is_more_than_the_whole_budget_is_denied_for_good() -> None:
     await call(made)
     said = await call(made, 7)
     assert (said["outcome"], said["retry"], "retryAfterS" in said) == ("deny", "never", False)
+
+
+async def test_a_denial_for_a_budget_alone_is_marked_and_no_other_is() -> None:
+    """The mark is hashed into the chain: by it a stranger tells an agent at its limit from one that is forbidden."""
+    made = world(POLICY.replace("6.4", "0.2").replace(">= 20", ">= 3"))
+    for amount in (0.1, 0.1, 0.1, 7):
+        await call(made, amount)
+    for _ in range(2):
+        await call(made, name="read")
+    await call(made, name="other")
+    await made.intents.submit(SELLER, Submission(agent="local", action="refund", params={"amount": 0.1}))
+    assert [draft.reasons for draft in made.entries(EntryType.CALL_DECIDED)] == [
+        ("policy-allow", "within"),
+        ("policy-allow", "within"),
+        ("no-rule", BY_BUDGET),
+        ("no-rule",),
+        ("policy-allow", "reads"),
+        ("policy-deny", "fast", "reads", BY_BUDGET),
+        ("no-rule",),
+        ("no-rule", BY_BUDGET),
+    ]
+
+
+async def test_an_agent_at_its_limit_loses_no_trust_and_is_not_stopped() -> None:
+    """It does what it may do, too often; and of a budget of the tenant others may have taken the last."""
+    made = world(POLICY.replace(">= 20", ">= 1"))
+    trust = House(store=made.store).trust
+    await call(made, name="read")
+    before = trust.held("default", "local")
+    assert before is not None
+    record = before.record
+    for _ in range(30):
+        assert (await call(made, name="read"))["outcome"] == "deny"
+    assert before.record == record
+    assert trust.failing("default", "local") is None
+    await call(made, name="other")
+    assert before.record != record, "what no rule allows is a slip, budget or not"
 
 
 # --- first use --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.decision import BY_BUDGET
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.policy.bundle import Bundle
@@ -157,6 +158,25 @@ async def test_a_call_that_was_switched_off_is_recomputed_as_such() -> None:
     decision = await recorded(world, {"q": "short"})
     assert decision.body["decision"]["rung"] == 13
     assert again(world, decision).same
+
+
+async def test_a_denial_that_is_marked_as_by_a_budget_must_be_one() -> None:
+    """The mark spares an agent's trust: whoever kept the log could spare whom it likes."""
+    limited = ALLOW_ALL.replace("rules:", "budgets: {calls: {count: calls, per: agent, window: 1m}}\nrules:")
+    world = World(
+        upstreams=[FakeUpstream(tools=[NOTES])],
+        policy=limited + '  - {id: fast, effect: deny, when: "count.calls >= 1", reason: slowly}\n',
+    )
+    assert again(world, await recorded(world, {"q": "x"})).same
+    decision = await recorded(world, {"q": "x"})
+    assert decision.entry["reasons"][-1] == BY_BUDGET
+    assert again(world, decision).same
+    unmarked = replace(decision, entry={**decision.entry, "reasons": decision.entry["reasons"][:-1]})
+    assert again(world, unmarked).same, "an older gateway marked none"
+    world = World(upstreams=[FakeUpstream(tools=[NOTES])], policy=SOME)
+    forbidden = await recorded(world, {"q": "not so short"})
+    lied = replace(forbidden, entry={**forbidden.entry, "reasons": [*forbidden.entry["reasons"], BY_BUDGET]})
+    assert again(world, lied).differences == ("for a budget: True → False",)
 
 
 @pytest.mark.parametrize("says", [ALLOWED, DENIED, WAITS], ids=str)

@@ -29,7 +29,7 @@ async def test_a_promotion_is_an_entry_that_says_what_it_rests_on() -> None:
     body = orjson.loads(draft.body)
     rests = [one["seq"] for one in body["rests"]]
     assert draft.agent == "bot"
-    assert draft.reasons == ("promoted", "T1", "from=T0", "upTo=25", "start=T0", "ceiling=T2", "model=1")
+    assert draft.reasons == ("promoted", "T1", "from=T0", "upTo=25", "start=T0", "ceiling=T2", "model=2")
     assert (body["id"], body["name"], body["previousTier"], body["tier"]) == (agent.id, "Bot", "T0", "T1")
     assert body["why"] == "promoted"
     assert body["upTo"] == 25

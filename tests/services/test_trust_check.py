@@ -8,7 +8,9 @@ import orjson
 import pytest
 
 from gateway.core.audit.entry import EntryType, StoredEntry
+from gateway.core.decision import BY_BUDGET
 from gateway.core.principal import TrustTier
+from gateway.core.trust.model import BEFORE_BUDGETS, VERSION
 from gateway.ports import KeptRecords, StateRow
 from gateway.services.trust import ROWS, TrustTerms
 from gateway.services.trust_changes import Control
@@ -48,7 +50,7 @@ async def decided(life: Life) -> None:
             "upTo": grounds.up_to,
             "start": grounds.start.name,
             "ceiling": grounds.ceiling.name,
-            "model": 1,
+            "model": VERSION,
         },
     }
     entry = life.entry(
@@ -175,12 +177,46 @@ async def test_what_another_model_decided_is_counted_and_not_judged() -> None:
     life = await lived()
 
     def tamper(content: dict[str, Any], body: dict[str, Any]) -> None:
-        content["reasons"] = [word.replace("model=1", "model=0") for word in content["reasons"]]
+        content["reasons"] = [word.replace(f"model={VERSION}", "model=0") for word in content["reasons"]]
         if "trust" in body.get("facts", {}):
             body["facts"]["trust"]["model"] = 0
 
     report = await checked(life, tamper)
     assert (said(report), report.elsewhere, report.decisions) == ([], 6, 0)
+
+
+def by_the_one_before(content: dict[str, Any], body: dict[str, Any]) -> None:
+    content["reasons"] = [word.replace(f"model={VERSION}", f"model={BEFORE_BUDGETS}") for word in content["reasons"]]
+    if "trust" in body.get("facts", {}):
+        body["facts"]["trust"]["model"] = BEFORE_BUDGETS
+
+
+async def test_what_the_model_before_this_one_decided_is_judged_as_ever() -> None:
+    """It differs only by a mark that no entry of its time has: an old chain gives the same, and shows its lies."""
+    life = await lived()
+    report = await checked(life, by_the_one_before)
+    assert (said(report), report.elsewhere, report.decisions, report.changes) == ([], 0, 4, 3)
+
+    def lie(content: dict[str, Any], body: dict[str, Any]) -> None:
+        by_the_one_before(content, body)
+        if "trust" in body.get("facts", {}):
+            body["facts"]["score"] = 99
+
+    assert len(said(await checked(life, lie))) == 4
+
+
+async def test_a_denial_for_a_budget_leaves_a_record_as_it_was_in_the_log_too() -> None:
+    """A stranger comes to what the gateway went by; what an older one made of the mark cannot be asked of this one."""
+    life = Life()
+    await life.days(4, settle=True)
+    for _ in range(30):
+        await life.denied(risk=100, marks=(BY_BUDGET,))
+    await decided(life)
+    assert await life.tier() == TrustTier.T1
+    report = await checked(life)
+    assert (said(report), report.changes, report.decisions, report.elsewhere) == ([], 1, 1, 0)
+    report = await checked(life, by_the_one_before)
+    assert (said(report), report.changes, report.decisions, report.elsewhere) == ([], 1, 0, 1)
 
 
 async def test_a_change_in_words_that_are_none_is_found() -> None:

@@ -43,9 +43,10 @@ class Life:
         given = {"reasons": (reason,), "risk": risk, "args_digest": str(len(self.store.drafts))}
         await self.store.append(self.entry(EntryType.CALL_COMPLETED, **(given | fields)))
 
-    async def denied(self, *, risk: int = 80) -> None:
+    async def denied(self, *, risk: int = 80, marks: tuple[str, ...] = ()) -> None:
         """Ask for what a policy forbids."""
-        fields = {"effect": "DENY", "reasons": ("policy-deny",), "risk": risk, "tool": str(len(self.store.drafts))}
+        reasons = ("policy-deny", *marks)
+        fields = {"effect": "DENY", "reasons": reasons, "risk": risk, "tool": str(len(self.store.drafts))}
         await self.store.append(self.entry(EntryType.CALL_DECIDED, body=b'{"facts":{}}', **fields))
 
     async def days(self, count: int, *, settle: bool = False) -> None:

@@ -111,8 +111,9 @@ class EntryDraft:
 
     `time` is RFC 3339 UTC with milliseconds and `Z`. `reasons` begin with the word that says why or how it ended (a
     `Reason`, an outcome, the state of an approval, the kind of a change); a decision's go on with the ids of the rules
-    that decided. The last is `by:upstream` (`core/methods.py`) where an upstream asked for it in the agent's name, by
-    sampling, elicitation or roots: no rule has such an id, and no trust rests on such an entry. `confidence` is a
+    that decided. Behind these is `by:budget` (`core/decision.py`) where it was denied for a budget alone, and last
+    `by:upstream` (`core/methods.py`) where an upstream asked for it in the agent's name, by sampling, elicitation or
+    roots: no rule has such an id, and no trust rests on such an entry. `confidence` is a
     decimal string (`0.94`) or empty. `body` is a JSON object as bytes: what may be shown. `evaluation_input` is kept
     encrypted and only for a set time; None where there is none. `opens` marks a decided ALLOW, which stays in doubt
     until an entry with `closes` for the same `intent_id`.

@@ -12,7 +12,7 @@ from typing import Final
 from zlib import crc32
 
 from gateway.core.audit.entry import EntryDraft, EntryType
-from gateway.core.decision import Effect, Reason
+from gateway.core.decision import BY_BUDGET, Effect, Reason
 from gateway.core.intent.risk import MAX_RISK
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.methods import BY_UPSTREAM
@@ -135,7 +135,8 @@ _DENIED: Mapping[str, EvidenceKind] = {
 }
 """Reason of a DENY → evidence. What a remote authority denies it weighs itself, in a record of its own. The others are
 not the agent's doing: what the gateway could not read, record or evaluate, what others' calls or a human's switch
-brought about, or what nobody answered in time."""
+brought about, or what nobody answered in time. Nor is it what a rule denies for a budget alone (`BY_BUDGET`): an agent
+that meets a limit does what it may do, only too often, and others may have spent it."""
 
 _RESOLVED: Mapping[str, EvidenceKind] = {"approved": EvidenceKind.APPROVED, "denied": EvidenceKind.REJECTED}
 """State of a resolved approval → evidence. One yes of several, and none in time, say nothing yet."""
@@ -152,7 +153,7 @@ def evidence_of(entry: EntryDraft, seq: int) -> Evidence | None:
     if entry.type is _CALL_COMPLETED:
         kind = _COMPLETED.get(entry.reasons[0])
     elif entry.type is _CALL_DECIDED:
-        if entry.effect == _DENY:
+        if entry.effect == _DENY and BY_BUDGET not in entry.reasons:
             kind = _DENIED.get(entry.reasons[0])
     elif entry.type is EntryType.APPROVAL_RESOLVED:
         kind = _RESOLVED.get(entry.reasons[0])

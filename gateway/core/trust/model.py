@@ -12,13 +12,19 @@ log give another record on another machine, and then a recomputation could prove
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_MODEL", "UNIT", "VERSION", "Step", "TrustModel"]
+__all__ = ["BEFORE_BUDGETS", "DEFAULT_MODEL", "UNIT", "VERSION", "Step", "TrustModel"]
 
 UNIT = 1_000_000
 """One whole in the sums of a record."""
 
-VERSION = 1
-"""Of model and record together; a record that was written by another one is folded anew from the log."""
+VERSION = 2
+"""Of model and record together; a record that was written by another one is folded anew from the log.
+
+What 1 wrote folds the same in 2, which only takes no notice of denials that are marked as by a budget (`by:budget`): 1
+knew no such mark and wrote none, and would have weighed it as any other denial."""
+
+BEFORE_BUDGETS = 1
+"""The version that knew no such mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,14 @@
 """Which entries say something of an agent, and what."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
 from gateway.core.approvals import ApprovalState
 from gateway.core.audit.chain import seal
 from gateway.core.audit.entry import EntryDraft, EntryType
-from gateway.core.decision import Reason
+from gateway.core.decision import BY_BUDGET, Reason
 from gateway.core.principal import TrustTier
 from gateway.core.submission import Outcome
 from gateway.core.trust.evidence import (
@@ -54,6 +56,14 @@ def test_a_denial_speaks_against_an_agent_only_where_it_is_of_its_own_doing() ->
         "rejected": "SLIPPED",
         "authority-deny": "SLIPPED",
     }
+
+
+@pytest.mark.parametrize("reason", [Reason.POLICY_DENY, Reason.NO_RULE])
+def test_a_denial_for_a_budget_alone_speaks_against_nobody(reason: Reason) -> None:
+    """An agent that meets its limit does what it may do, and others may have spent what it lacks."""
+    denied = entry(DECIDED, effect="DENY", reasons=(reason, "fast", BY_BUDGET))
+    assert evidence_of(denied, 1) is None
+    assert evidence_of(replace(denied, reasons=(reason, "fast")), 1) is not None, "an older gateway marked none"
 
 
 @pytest.mark.parametrize("effect", ["ALLOW", "ESCALATE"])
