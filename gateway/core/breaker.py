@@ -1,9 +1,9 @@
 """The circuit breaker of an agent: after so many failures in a row it is stopped for a while, and then may try again.
 
 Owns the rule. There is one circuit for the agent everywhere and one for its way to each upstream. Whose doing a failure
-is says `core/trust/failing.py`, and how many there were is read off the chain (`services/trust.py`); nothing is kept
-here. Once the while is over calls pass again: the first that fails is one more failure in the same row and stops the
-agent anew, the first that goes well ends the row.
+is and what ends a row is in `core/trust/failing.py`; how many there were is read off the chain (`services/trust.py`),
+and nothing is kept here. Once the while is over calls pass again: the first that fails is one more in the same row and
+stops the agent anew.
 """
 
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ class Circuit:
     @property
     def stop(self) -> Stop:
         """What a call is told that it stops."""
-        who = "failed or were denied, so that it is stopped"
+        who = "were denied, or failed by its own report, so that it is stopped"
         if self.upstream:
             who = f"failed at the upstream '{self.upstream}', so that none is sent there"
         text = (
@@ -49,7 +49,7 @@ def circuit(
 ) -> Circuit | None:
     """Return the open circuit of an agent with so many failures in a row, the last at that time; None where closed.
 
-    With `upstream` they are the failures there, else those that may be held against the agent everywhere.
+    With `upstream` they are the failures there, else what the agent did itself.
 
     A failure whose time lies ahead of `now` (the clock was set back) stops the agent no longer than one of this moment.
     """

@@ -1,12 +1,11 @@
 """The circuit breakers of agents: reads how many failures each has in a row, and keeps nothing durable itself.
 
 Owns no rule, which is `core/breaker.py`'s, and no count, which is a projection of the chain. So a breaker holds after a
-restart too, and what an agent did stops that agent only. What one upstream answers closes the way to that upstream; an
-agent is stopped everywhere where its row is long enough without that one. Where the last failure lies ahead, since the
-clock was set back, the while begins when that is seen first: else it would not end before the clock is there again.
+restart too, and what an agent did stops that agent only. What an upstream answers closes the way to that upstream; an
+agent is stopped everywhere by what it did itself. Where the last failure lies ahead, since the clock was set back, the
+while begins when that is seen first: else it would not end before the clock is there again.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -56,8 +55,7 @@ class Breakers:
         return None if failing is None else self._everywhere(tenant, agent, failing, self._clock.now())
 
     def _everywhere(self, tenant: str, agent: str, failing: Failing, now: datetime) -> Circuit | None:
-        found = self._circuit((tenant, agent, ""), failing.without_worst(), now)
-        return None if found is None else replace(found, failures=failing.count())
+        return self._circuit((tenant, agent, ""), failing.own(), now)
 
     def _circuit(self, whose: tuple[str, str, str], row: Row, now: datetime) -> Circuit | None:
         failures, last = row

@@ -9,8 +9,8 @@ demotion holds from the very entry that causes it, before anything else goes on,
 record itself.
 
 An append that failed may have become durable all the same; its entry is then not told. The store says when that may be
-so, and the next `seq` shows it. Until the chain was read again there is no tier, and every call of that tenant is
-refused. A start takes the records that were put by, and folds what came after them.
+so, and the next `seq` shows it. Until the chain was read again, every call of that tenant is refused. A start takes the
+records that were put by, and folds what came after.
 """
 
 import logging
@@ -29,7 +29,7 @@ from gateway.core.principal import SYSTEM_TENANT, TrustTier
 from gateway.core.tiers import ConfiguredTiers
 from gateway.core.trust.deserved import Deserved, deserved_by, fold
 from gateway.core.trust.evidence import Change, change_of, evidence_of, read_chained
-from gateway.core.trust.failing import Failing, failing_after, read_failing
+from gateway.core.trust.failing import Failing, failing_after, failing_allowed, read_failing
 from gateway.core.trust.record import NEW, Record, read_record
 from gateway.errors import AuditUnavailable, StoreError
 from gateway.ports import Appended, Clock, Followed, KeptRecords, RecordShelf, StateStore
@@ -236,11 +236,9 @@ class Trust:
     async def version(self, tenant: str, agent: str) -> int:
         """Return the version of an agent's row, which rises with each change. Raises StoreError."""
         held = self.held(tenant, agent)
-        if held is None:
-            return 0
-        if held.version is None:
+        if held is not None and held.version is None:
             await self._learn(tenant, agent, held)
-        return held.version or 0
+        return 0 if held is None else held.version or 0
 
     # --- changes of tier that are due ---------------------------------------------------------------------------------
 
@@ -310,9 +308,12 @@ class Trust:
 
     def _fold(self, book: _Book, entry: EntryDraft, seq: int) -> None:
         told = evidence_of(entry, seq) or change_of(entry, seq)
-        if told is None:
-            return
         held = book.agents.get(entry.agent)
+        if told is None:
+            if held is not None and held.failing is not None:
+                held.failing = failing_allowed(held.failing, entry)
+                book.dirty.add(entry.agent)
+            return
         if held is None:
             held = book.agents[entry.agent] = HeldRecord(pinned=self.pinned(book.tenant, entry.agent))
             held.version = 0
@@ -490,8 +491,7 @@ def _without(tenants: int, why: str) -> str:
 
 
 def _put_by(book: _Book, agents: Iterable[str]) -> KeptRecords:
-    records = {agent: _text(book.agents[agent]) for agent in agents}
-    return KeptRecords(seq=book.seq, hash=book.hash, records=records)
+    return KeptRecords(seq=book.seq, hash=book.hash, records={one: _text(book.agents[one]) for one in agents})
 
 
 def _text(held: HeldRecord) -> bytes:

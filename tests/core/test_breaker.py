@@ -48,7 +48,7 @@ def test_a_stopped_call_is_told_until_when() -> None:
     """The agent should wait, not try again at once."""
     stop = Circuit(until=NOON, failures=7).stop
     assert stop.reason is Reason.CIRCUIT_OPEN
-    assert stop.explanation.startswith("The last 7 calls of this agent failed or were denied")
+    assert stop.explanation.startswith("The last 7 calls of this agent were denied, or failed by its own report")
     assert "until 2026-11-22T12:00:00.000Z" in stop.explanation
     assert stop.until == NOON
 

@@ -27,6 +27,7 @@ def test_what_is_recomputed_from_the_log_is_the_live_state_whatever_was_killed()
     assert found["kills"] >= 3
     assert found["changes"] > 0
     assert found["decisions"] > 1_000
+    assert found["limited"] > 0
 
 
 @pytest.mark.full

@@ -4,9 +4,9 @@
 
 Each round forks a process that opens the store as a start does, holds the trust that it has loaded against what the
 log alone gives, and then lets six agents of two tenants act side by side through the real enforcement: calls that
-succeed, fail and are denied, answers of humans, ceilings and freezes, while the calendar goes on. It holds trust
-against the log once more, goes on, and kills itself in the midst of appends. Prints one line of JSON; exits 1 where
-anything differs.
+succeed, fail and are denied, by a rule or for a spent budget, answers of humans, ceilings and freezes, while the
+calendar goes on. It holds trust and the rows of failures against the log once more, goes on, and kills itself in the
+midst of appends. Prints one line of JSON; exits 1 where anything differs.
 """
 
 import argparse
@@ -29,12 +29,14 @@ from gateway.core.audit.body import timestamp
 from gateway.core.audit.canonical import digest
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.call import Call
-from gateway.core.decision import Thresholds
+from gateway.core.decision import BY_BUDGET, Thresholds
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.pinning import pin_tool
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.tiers import ConfiguredTiers
+from gateway.core.trust.evidence import change_of, evidence_of, read_chained
+from gateway.core.trust.failing import Failing, failing_after, failing_allowed
 from gateway.errors import AuditUnavailable, UpstreamTimeout
 from gateway.identity.ids import RandomIds
 from gateway.services.agents import Agents
@@ -60,7 +62,10 @@ SIDE_BY_SIDE = 12
 POLICY = """
 apiVersion: intended/v1
 policySet: trust
+budgets:
+  commands: {count: calls, per: tenant, window: 7d, match: {tools: [run_command]}}
 rules:
+  - {id: enough, effect: deny, match: {tools: ["*run_command"]}, when: count.commands >= 9, reason: wait}
   - {id: all, effect: allow, reason: fine}
   - {id: never, effect: deny, match: {tools: ["forbidden_*"]}, reason: never}
 """
@@ -227,15 +232,39 @@ async def recomputed(life: Life, tenant: str) -> TrustReport:
     return check.report()
 
 
+async def failed(life: Life, tenant: str) -> tuple[dict[str, Failing | None], int]:
+    """Return whose failures are in a row by the log alone, and how many denials were for a budget."""
+    found: dict[str, Failing | None] = {}
+    limited = 0
+    async for one in life.store.read(tenant):
+        entry = read_chained(orjson.loads(one.content))
+        assert entry is not None
+        limited += BY_BUDGET in entry.reasons
+        before = found.get(entry.agent)
+        told = evidence_of(entry, one.seq) or change_of(entry, one.seq)
+        if told is not None:
+            found[entry.agent] = failing_after(before, told, entry.upstream)
+        elif before is not None:
+            found[entry.agent] = failing_allowed(before, entry)
+    return found, limited
+
+
 async def compared(life: Life) -> dict[str, Any]:
     """Hold what the process knows against the log."""
-    found: dict[str, Any] = {"entries": 0, "changes": 0, "decisions": 0, "overtaken": 0, "tiers": {}, "different": []}
+    found: dict[str, Any] = {"entries": 0, "changes": 0, "decisions": 0, "overtaken": 0, "limited": 0}
+    found |= {"tiers": {}, "different": []}
     for tenant in await life.store.tenants():
         report = await recomputed(life, tenant)
         found["entries"] += report.head
         for name in ("changes", "decisions", "overtaken"):
             found[name] += getattr(report, name)
         found["different"] += [repr(one) for one in report.differences]
+        failing, limited = await failed(life, tenant)
+        found["limited"] += limited
+        for agent in {*report.records, *failing}:
+            known = life.trust.failing(tenant, agent)
+            if known != failing.get(agent):
+                found["different"].append(f"{tenant}/{agent}: {known} is not {failing.get(agent)}")
         for agent, record in report.records.items():
             held = life.trust.held(tenant, agent)
             if (record != held.record) if held is not None else any(record.counts):

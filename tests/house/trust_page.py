@@ -8,17 +8,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.core.approvals import ApprovalState
 from gateway.core.audit.entry import EntryType
 from gateway.core.call import Call
 from gateway.core.decide import decide
-from gateway.core.decision import Effect, Reason
+from gateway.core.decision import BY_BUDGET, Effect, Reason
 from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import TrustTier
+from gateway.core.submission import Outcome
 from gateway.core.trust.deserved import score_of
-from gateway.core.trust.evidence import EvidenceKind, evidence_of
+from gateway.core.trust.evidence import Evidence, EvidenceKind, evidence_of
+from gateway.core.trust.failing import Failing, failing_after
 from gateway.core.trust.fold import after
 from gateway.core.trust.model import DEFAULT_MODEL, UNIT
 from gateway.core.trust.record import NEW, Record, Sums
@@ -27,7 +30,7 @@ from gateway.settings import TierSettings
 from tests.simulate.trust import FIRST, act, entry
 from tests.simulate.world import ALLOW_ALL, LOCAL, bundle
 
-__all__ = ["PAGE", "trust_page"]
+__all__ = ["NO_DENIAL", "PAGE", "WEIGHTS", "WHY", "WORDS", "trust_page"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/trust.md"
 
@@ -44,6 +47,63 @@ WORDS: Mapping[EvidenceKind, str] = {
     EvidenceKind.REJECTED: "a human said no",
 }
 
+NO_DENIAL = frozenset(
+    {
+        Reason.POLICY_ALLOW,
+        Reason.POLICY_ESCALATE,
+        Reason.TIER_ESCALATE,
+        Reason.APPROVED,
+        Reason.LEASED,
+        Reason.AUTHORITY_ALLOW,
+        Reason.AUTHORITY_ESCALATE,
+    }
+)
+"""Reasons that no denial has."""
+
+SLIP = f"a slip: {DEFAULT_MODEL.slip / UNIT} at most"
+WEIGHTS: Mapping[EvidenceKind, str] = {
+    EvidenceKind.EXECUTED: "a success",
+    EvidenceKind.CLAIMED: f"a success, {DEFAULT_MODEL.claimed_percent} % of it, slight",
+    EvidenceKind.FAILED: "a failure",
+    EvidenceKind.CLAIMED_FAILED: "a failure",
+    EvidenceKind.DENIED: "a denial",
+    EvidenceKind.SLIPPED: SLIP,
+    EvidenceKind.APPROVED: "a human's yes",
+    EvidenceKind.REJECTED: "a human's no",
+}
+
+WHY: Mapping[str, str] = {
+    "upstream-failed": "the server, or the way to it",
+    "cancelled": "to hang up is an agent's right",
+    "caller-gone": "to hang up is an agent's right",
+    "switched-off": "a human's doing",
+    "disowned": "the gateway's store",
+    "unsigned": "the gateway's key",
+    "fault": "the gateway's fault",
+    "in-doubt": "the gateway was stopped",
+    "condition-error": "the policy author's",
+    "budget": "an amount that cannot be added: the policy author's",
+    "expired": "nobody has answered",
+    "schema-unusable": "the server's",
+    "circuit-open": "what opened it has been weighed",
+    "authority-unavailable": "the authority, or the way to it",
+    "contention": "others' calls",
+    "busy": "load, also that of others",
+    "audit-unavailable": "the gateway's store",
+    "facts-unavailable": "the gateway's store, or a server whose tools could not be listed",
+    "internal": "the gateway's fault",
+    BY_BUDGET: "a limit, met by what the agent may do, or by others",
+}
+"""Why what weighs nothing is not the agent's doing."""
+
+WHY_NO_ANSWER: Mapping[str, str] = {
+    "pending": "not all have answered who have to",
+    "expired": "nobody has answered",
+    "cancelled": "a human's switch",
+    "failed": "what is decided when the yes is used is weighed itself",
+}
+"""The same of approvals."""
+
 RISKS = (10, 20, 30, 45, 60, 80, 100)
 
 
@@ -52,6 +112,7 @@ def trust_page() -> str:
     text = PAGE.read_text()
     for name, lines in (
         ("evidence", evidence_table()),
+        ("reasons", reason_table()),
         ("weights", weight_table()),
         ("tiers", tier_table()),
         ("numbers", number_table()),
@@ -91,6 +152,43 @@ def evidence_table() -> list[str]:
         for what, words in found[kind].items()
     ]
     return table(("an act that was …", "is told by an entry of type", "with the reason"), rows)
+
+
+def reason_table() -> list[str]:
+    """Return what each end of a call weighs in trust and does to the breaker, found by showing it to both."""
+    denied = [(reason,) for reason in Reason if reason not in NO_DENIAL]
+    limited = [(reason, BY_BUDGET) for reason in (Reason.POLICY_DENY, Reason.NO_RULE)]
+    outcomes = [(word,) for word in (*Completion, *Outcome)]
+    answers = [(state,) for state in ApprovalState]
+    rows = [
+        *(_ended(EntryType.CALL_DECIDED, reasons, "denied") for reasons in (*denied, *limited)),
+        *(_ended(EntryType.CALL_COMPLETED, reasons, "executed") for reasons in outcomes),
+        *(_ended(EntryType.APPROVAL_RESOLVED, reasons, "put to a human") for reasons in answers),
+    ]
+    return table(("the call was", "with the reason", "weighs in trust", "to the breaker"), rows)
+
+
+def _ended(what: EntryType, reasons: tuple[str, ...], how: str) -> tuple[str, str, str, str]:
+    one = entry(what, reasons=reasons, effect="DENY" if what is EntryType.CALL_DECIDED else "")
+    evidence = evidence_of(one, 1)
+    word = ", ".join(f"`{reason}`" for reason in reasons)
+    if evidence is None:
+        why = WHY_NO_ANSWER if what is EntryType.APPROVAL_RESOLVED else WHY
+        return how, word, f"nothing: {why[reasons[-1]]}", "nothing"
+    return how, word, WEIGHTS[evidence.kind], _to_the_breaker(evidence)
+
+
+def _to_the_breaker(evidence: Evidence) -> str:
+    """Return what one act adds to a row of failures, or what of it it ends."""
+    found = failing_after(None, evidence, "server")
+    if found is not None:
+        where = "at its server" if found.at else "of the agent's own"
+        return f"one more {where}"
+    full = Failing(denied=(1, "x"), reported=(1, "x"), at={"server": (1, "x"), "other": (1, "x")})
+    left = failing_after(full, evidence, "server")
+    if left is full or left is None:
+        return "nothing"
+    return "ends the row of the agent's own" + ("" if "server" in left.at else ", and that at its server")
 
 
 def weight_table() -> list[str]:

@@ -1,20 +1,28 @@
 """The breaker of each agent: what its record says, by the rule, and what stopped calls are told."""
 
+from dataclasses import replace
+
+import anyio
 import pytest
+from anyio.abc import TaskStatus
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.breaker import BreakerTerms
+from gateway.core.call import Call
 from gateway.core.decision import Effect, Reason
+from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.core.switches import SwitchKind
 from gateway.core.trust.failing import Failing
-from gateway.errors import StoreError
+from gateway.errors import StoreError, UpstreamUnreachable
 from gateway.services.breaker import Breakers
+from gateway.services.inflight import InFlight
 from gateway.services.judged import OutcomeKind
 from gateway.services.operator import operator
+from gateway.services.trust import Trust
 from tests.services.calling import ASK, READ, Other, approved, take
 from tests.services.trusthouse import House
-from tests.simulate.world import FakeCaller, FakeClock, FakeFailures, World
+from tests.simulate.world import LOCAL, FakeCaller, FakeClock, FakeFailures, World
 
 TERMS = BreakerTerms(failures=3, cool_down_s=60)
 NOON = "2026-11-22T12:00:00.000Z"
@@ -176,16 +184,28 @@ async def test_a_server_that_answers_everything_with_errors_closes_the_way_to_it
     assert stops(made, breakers, "hostile") == [False]
 
 
-async def test_failures_at_several_upstreams_stop_the_agent_everywhere() -> None:
-    """A loop that tries everything is the agent's own; no upstream alone makes it one."""
+async def test_upstreams_that_conspire_close_the_ways_to_themselves_only() -> None:
+    """Else two would do together what one cannot: have their callers stand still at all others."""
     made, breakers = house()
-    for _ in range(2):
+    for _ in range(50):
         for upstream in ("a", "b", "c"):
             await made.did("tool-error", upstream=upstream)
-    assert stops(made, breakers, "a", "elsewhere") == [True, True]
+    assert stops(made, breakers, "a", "b", "c", "elsewhere") == [True, True, True, False]
+    assert breakers.circuit("acme", "bot") is None
+
+
+async def test_what_an_agent_reports_as_failed_stops_it_everywhere() -> None:
+    """It is a loop by its own word, and no server has a part in that."""
+    made, breakers = house()
+    await made.denied()
+    for _ in range(2):
+        await made.did("failed")
+    assert stops(made, breakers, "a", "") == [True, True]
     found = breakers.circuit("acme", "bot")
     assert found is not None
-    assert "The last 6 calls of this agent failed or were denied" in found.stop.explanation
+    assert "The last 3 calls of this agent were denied, or failed by its own report" in found.stop.explanation
+    await made.did("completed")
+    assert stops(made, breakers, "a", "") == [False, False]
 
 
 async def test_denials_stop_the_agent_everywhere_and_no_server_makes_that_longer() -> None:
@@ -197,6 +217,97 @@ async def test_denials_stop_the_agent_everywhere_and_no_server_makes_that_longer
     made.clock.advance(60)
     await made.did("tool-error", upstream="hostile")
     assert stops(made, breakers, "a", "hostile") == [False, False]
+
+
+# --- slow calls -------------------------------------------------------------------------------------------------------
+
+MIXED = """
+apiVersion: intended/v1
+policySet: test
+rules:
+  - {id: never, effect: deny, match: {methods: ["*"], uris: ["secret://*"]}, reason: never}
+  - {id: ask, effect: escalate, match: {methods: ["*"], uris: ["ask://*"]}, reason: a person should look}
+  - {id: rest, effect: allow, match: {methods: ["*"]}, reason: fine}
+"""
+SECRET, ASKED = replace(READ, uri="secret://1"), replace(READ, uri="ask://1")
+
+
+def watched() -> tuple[World, Trust]:
+    """Return a world whose breaker goes by what is on record."""
+    made = World(policy=MIXED, breaker=BreakerTerms(failures=20, cool_down_s=60))
+    trust = House(store=made.store).trust
+    made.failures.failing = trust.failing  # type: ignore[method-assign]
+    return made, trust
+
+
+async def test_an_agent_whose_allowed_calls_are_slow_is_not_stopped_for_the_denials_between_them() -> None:
+    """32 programs act as one agent, each also asks for what is denied, and no success is on record yet: denials come at
+    once, and an upstream may take minutes. With the gateway killed meanwhile the successes never come."""
+    made, _ = watched()
+    slow = anyio.Event()
+    kinds: list[OutcomeKind] = []
+
+    async def allowed(call: Call, *, task_status: TaskStatus[None]) -> None:
+        async def answer() -> JsonObject:
+            task_status.started()
+            await slow.wait()
+            return {"result": {"contents": []}}
+
+        kinds.append((await made.enforcement.call(LOCAL, call, answer, FakeCaller())).kind)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(32):
+                for call in (SECRET, replace(SECRET, uri="secret://2"), ASKED):
+                    kinds.append((await take(made, Other(made), replace(call, uri=f"{call.uri}{number}"))).kind)
+                await group.start(allowed, replace(READ, uri=f"notes://{number}"))
+            assert (kinds.count(OutcomeKind.HIDDEN), kinds.count(OutcomeKind.ESCALATED)) == (64, 32)
+            slow.set()
+    assert kinds.count(OutcomeKind.ANSWERED) == 32
+    reasons = [draft.reasons[0] for draft in made.entries(EntryType.CALL_DECIDED)]
+    assert Reason.CIRCUIT_OPEN not in reasons
+
+
+async def test_a_loop_of_denials_is_stopped_although_a_call_from_before_it_still_runs() -> None:
+    """What ends a row is something allowed in between, not something that hangs beside it."""
+    made, trust = watched()
+    slow = anyio.Event()
+    reached = 0
+
+    async def answer() -> JsonObject:
+        nonlocal reached
+        reached += 1
+        await slow.wait()
+        return {"result": {"contents": []}}
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(made.enforcement.call, LOCAL, READ, answer, FakeCaller())
+            await anyio.wait_all_tasks_blocked()
+            for number in range(20):
+                await take(made, Other(made), replace(SECRET, uri=f"secret://{number}"))
+            assert (await made.enforcement.call(LOCAL, READ, answer, FakeCaller())).reason == Reason.CIRCUIT_OPEN
+            assert reached == 1
+            slow.set()
+    assert trust.failing("default", "local") is None, "that one went well after all"
+    assert (await take(made, Other(made))).kind is OutcomeKind.ANSWERED
+
+
+async def test_what_is_not_the_agents_doing_is_in_no_row() -> None:
+    """Load, a server that is down, a human who is asked: a hundred of them stop nobody."""
+    made, trust = watched()
+    down = Other(made, UpstreamUnreachable("refused", may_have_run=False))
+    for _ in range(30):
+        await made.enforcement.deny(LOCAL, READ, Reason.FACTS_UNAVAILABLE, "no list", kind=OutcomeKind.FAILED)
+        await take(made, down)
+        await take(made, down, ASKED)
+    made.enforcement._in_flight = InFlight(per_agent=0, per_upstream=0)
+    for _ in range(30):
+        assert (await take(made, down)).reason == Reason.BUSY
+    assert trust.held("default", "local") is None, "nor is it held against its trust"
+
+
+# --- a clock that was set back ----------------------------------------------------------------------------------------
 
 
 async def test_circuits_of_two_upstreams_whose_failures_lie_ahead_end_each_in_its_time() -> None:

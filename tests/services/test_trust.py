@@ -61,7 +61,7 @@ async def test_a_demotion_holds_from_the_entry_that_causes_it() -> None:
     assert ("acme", "bot") in house.trust.pending
     found = house.trust.failing("acme", "bot")
     assert found is not None
-    assert found.without_worst() == (3, timestamp(house.clock.now()))
+    assert found.own() == (3, timestamp(house.clock.now()))
     assert (await house.trust.trusted("acme", "bot", house.clock.now())).failures_in_row == 3
 
 

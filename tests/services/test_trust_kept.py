@@ -66,7 +66,7 @@ async def test_whose_doing_failures_are_is_put_by_with_the_record() -> None:
     await house.trust.keep()
     wanted = house.trust.failing("acme", "bot")
     assert wanted is not None
-    assert (wanted.count(), wanted.without_worst()[0], wanted.at["hostile"][0]) == (3, 1, 2)
+    assert (wanted.own()[0], wanted.at["hostile"][0]) == (1, 2)
     assert (await house.again()).failing("acme", "bot") == wanted
 
 

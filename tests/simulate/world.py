@@ -23,7 +23,7 @@ from gateway.core.message import Inbound, Kind
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.tiers import ConfiguredTiers
-from gateway.core.trust.failing import OWN, Failing
+from gateway.core.trust.failing import Failing
 from gateway.core.worth import NO_AMOUNTS, Amounts
 from gateway.policyfiles.files import PolicyText, compile_texts
 from gateway.ports import Mount, Page, RemoteAuthority, Spans
@@ -176,7 +176,7 @@ class FakeFailures:
 
     def failing(self, tenant: str, agent: str) -> Failing | None:
         row = self.of.get((tenant, agent))
-        return None if row is None else Failing(row={OWN: row}, at={})
+        return None if row is None else Failing(reported=row)
 
 
 NO_BREAKER = BreakerTerms(failures=0)
