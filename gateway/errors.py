@@ -19,6 +19,7 @@ GatewayError
 │   ├── StateConflict         it contradicts what is already there
 │   │   └── AlreadyResolved   …an approval that has its answer
 │   ├── RateLimited           too many requests in this minute
+│   ├── TooLarge              what is asked for is more than one answer holds
 │   └── Unavailable           something that the answer needs is missing; nothing was decided
 └── UpstreamError             an upstream did not give a usable answer; says whether the call may have run
     ├── UpstreamUnreachable   no connection, or it broke before the request was written
@@ -55,6 +56,7 @@ __all__ = [
     "StoreError",
     "StoreInUse",
     "StoreRefused",
+    "TooLarge",
     "Unauthenticated",
     "Unavailable",
     "UpstreamBroken",
@@ -192,6 +194,10 @@ class RateLimited(RequestError):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.repeated = repeated
+
+
+class TooLarge(RequestError):
+    """What is asked for is more than one answer holds. The text says the bound, and where to have it otherwise."""
 
 
 class Unavailable(RequestError):

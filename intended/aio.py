@@ -297,7 +297,10 @@ class AsyncIntendedClient:
         return await self._run(endpoints.verify_chain(tenant_id))
 
     async def evidence_bundle(self, intent_id: str) -> dict[str, Any]:
-        """Return the evidence bundle of an intent: to be kept as JSON, and checked by `intended.evidence`."""
+        """Return the evidence bundle of an intent: to be kept as JSON, and checked by `intended.evidence`.
+
+        Raises ApiError with the code PAYLOAD_TOO_LARGE for an intent with more entries than a bundle holds.
+        """
         return await self._run(bundles.evidence_bundle(intent_id))
 
     async def evidence_keys(self) -> dict[str, Any]:

@@ -300,7 +300,10 @@ class IntendedClient:
         return self._run(endpoints.verify_chain(tenant_id))
 
     def evidence_bundle(self, intent_id: str) -> dict[str, Any]:
-        """Return the evidence bundle of an intent: to be kept as JSON, and checked by `intended.evidence`."""
+        """Return the evidence bundle of an intent: to be kept as JSON, and checked by `intended.evidence`.
+
+        Raises ApiError with the code PAYLOAD_TOO_LARGE for an intent with more entries than a bundle holds.
+        """
         return self._run(bundles.evidence_bundle(intent_id))
 
     def evidence_keys(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gateway.errors import (
     SigningError,
     StateConflict,
     StoreError,
+    TooLarge,
     Unauthenticated,
     Unavailable,
 )
@@ -102,6 +103,8 @@ TABLE: Final[tuple[Row, ...]] = (
     _same(UnknownPath, 404, "NOT_FOUND"),
     _same(MethodNotAllowed, 405, "METHOD_NOT_ALLOWED"),
     _same(PayloadTooLarge, 413, "PAYLOAD_TOO_LARGE"),
+    # No conflict: that one goes away when it is tried again, and this one does not.
+    _same(TooLarge, 413, "PAYLOAD_TOO_LARGE"),
     _same(UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE"),
     Row(error=InvalidRequest, ref=(400, "INVALID_INTENT"), ops=(400, "VALIDATION_ERROR")),
     Row(error=AlreadyResolved, ref=(409, "CONFLICT"), ops=(400, "ALREADY_RESOLVED")),

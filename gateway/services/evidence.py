@@ -39,7 +39,7 @@ from gateway.core.principal import Principal, Scope
 from gateway.core.rejudge import rejudge
 from gateway.core.retention import LEASE, read_kept_lease
 from gateway.core.submission import IntentStatus
-from gateway.errors import NotFound, Unavailable
+from gateway.errors import NotFound, TooLarge, Unavailable
 from gateway.ports import AuditReader, Clock, RecordIndex, StateStore
 from gateway.services.audit_query import RecordedDecision, decided, shown
 from gateway.services.authentication import require_scope
@@ -111,7 +111,8 @@ class Evidence:
         Raises:
             Forbidden: the principal may not read the audit.
             NotFound: there is no such intent.
-            Unavailable: the chain does not hold, the secret does not open, or there are too many entries for a bundle.
+            TooLarge: it has more entries than a bundle holds.
+            Unavailable: the chain does not hold, or the secret does not open.
             StateConflict: the secret changed at this moment.
             SigningError: the tenant's key cannot sign.
             StoreError: something could not be read, or the first secret or key not be recorded.
@@ -120,8 +121,11 @@ class Evidence:
         tenant = principal.tenant
         before = await self._reader.by_intent(tenant, intent_id, inputs=False)
         if len(before) > MOST:
-            msg = f"The intent has {len(before)} entries, and a bundle holds {MOST}; `intended audit export` has them."
-            raise Unavailable(msg)
+            msg = (
+                f"The intent has {len(before)} entries, and an evidence bundle holds {MOST} at most. Export the chain"
+                " instead: `intended audit export` has all of them, and `intended audit verify --export` checks it."
+            )
+            raise TooLarge(msg)
         await _summed_up(before)  # of no intent there is nothing to make
         # Either may be made now, in an entry of its own: before the checkpoint, so that this bundle covers it.
         secret = await self._secrets.current(tenant)

@@ -102,6 +102,16 @@ def test_other_methods_raise_where_there_is_no_answer() -> None:
         client_of(Service(httpx.ConnectError("no"))).list_approvals()
 
 
+def test_what_is_too_long_for_a_bundle_is_told_and_not_asked_for_again() -> None:
+    """It is no outage: the answer is the same however often it is asked for, and says where to have it otherwise."""
+    told = {"error": "PAYLOAD_TOO_LARGE", "message": "The intent has 10001 entries …", "statusCode": 413}
+    service = Service(says(told, 413))
+    with pytest.raises(intended.ApiError, match="10001 entries") as caught:
+        client_of(service).evidence_bundle("int_1")
+    assert (caught.value.code, caught.value.status) == ("PAYLOAD_TOO_LARGE", 413)
+    assert service.sent == ["GET /intent/int_1/evidence-bundle"]
+
+
 def test_a_chain_that_is_valid_in_spite_of_its_breaks_is_not_believed() -> None:
     """Whoever looks at `valid` only must not be deceived."""
     broken = {"valid": True, "eventCount": 7, "breakPoints": [{"sequence": 3}]}

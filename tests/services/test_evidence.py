@@ -14,7 +14,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.intent.taxonomy import TAXONOMY
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.switches import SwitchKind
-from gateway.errors import Forbidden, NotFound, SigningError, StoreError, Unavailable
+from gateway.errors import Forbidden, NotFound, SigningError, StoreError, TooLarge, Unavailable
 from gateway.ports import StateRow
 from gateway.services import evidence as module
 from gateway.services.evidence import Evidence, Issued
@@ -407,7 +407,7 @@ async def test_a_bundle_has_no_more_entries_than_can_be_signed_in_one_go(monkeyp
     await again(made.world, record.id, 2)
     assert (await made.bundle(record.id))["entryCount"] == 3
     await again(made.world, record.id, 1)
-    with pytest.raises(Unavailable, match=r"4 entries, and a bundle holds 3"):
+    with pytest.raises(TooLarge, match=r"4 entries, and an evidence bundle holds 3 at most.*`intended audit export`"):
         await made.service.bundle(AUDITOR, record.id)
 
 

@@ -10,7 +10,7 @@ from gateway.api.fields import Answer
 from gateway.api.operation import Call, Operation
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Scope
-from gateway.errors import NotFound, SigningError, StateConflict, Unavailable
+from gateway.errors import NotFound, SigningError, StateConflict, TooLarge, Unavailable
 from gateway.services.evidence_secret import Secret
 
 __all__ = ["OPERATIONS"]
@@ -139,7 +139,7 @@ class EvidenceSecretView(Answer):
 
 
 async def download_bundle(call: Call, id: str) -> Response:
-    """A file to keep, and to check offline with `intended evidence verify`. Made anew at each request."""
+    """A file to keep and check offline (`intended evidence verify`), made anew each time. Too many entries are 413."""
     made = await call.services.evidence.bundle(call.principal, id)
     name = "".join(one for one in id if one in FILE_NAME)
     headers = {
@@ -177,7 +177,7 @@ OPERATIONS: Final = (
         endpoint=download_bundle,
         answers=EvidenceBundle,
         scope=Scope.AUDIT_READ,
-        also=(NotFound, SigningError, Unavailable, StateConflict),
+        also=(NotFound, SigningError, Unavailable, StateConflict, TooLarge),
         tag=TAG,
     ),
     Operation(

@@ -6,6 +6,7 @@ from gateway.core.audit.canonical import canonical
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.principal import Role
 from gateway.errors import SigningError, StoreError, Unavailable
+from gateway.services import evidence as module
 from intended.evidence import verify
 from intended.evidence.keys import key_of
 from tests.api.house import House, opened
@@ -105,6 +106,19 @@ async def test_what_cannot_be_vouched_for_is_not_handed_out(fault: Exception, mo
     monkeypatch.setattr(house.services.evidence, "bundle", fails)
     answer = await house.get("/intent/int_1/evidence-bundle")
     assert (answer.status_code, answer.json()["error"]) == (503, "SERVICE_UNAVAILABLE")
+
+
+async def test_an_intent_with_more_entries_than_a_bundle_holds_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No outage: a client that came back after a 503 would come back for ever, and one of 409 may try again."""
+    monkeypatch.setattr(module, "MOST", 0)
+    house, intent = await with_an_intent()
+    answer = await house.get(f"/intent/{intent}/evidence-bundle")
+    assert (answer.status_code, answer.json()["error"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert "retry-after" not in answer.headers
+    said = answer.json()["message"]
+    assert "has 1 entries, and an evidence bundle holds 0 at most" in said
+    assert "`intended audit export`" in said
+    assert EntryType.EVIDENCE_SECRET_CREATED not in [one.type for one in house.store.drafts], "nothing was made for it"
 
 
 async def test_a_file_name_holds_nothing_but_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
