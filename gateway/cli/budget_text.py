@@ -3,6 +3,7 @@
 Owns the words, of what REST answers; asks nothing. Times are told as they are, and as how long that still is.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -36,7 +37,7 @@ _WINDOWS: Final = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def row(account: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return an account as one row of a table."""
+    """Return an account as one row of a table; what is drawn is for a terminal alone, as tables are."""
     back = ""
     if account["nextAt"]:
         back = f"{_number(account['nextAmount'])} at {account['nextAt']} ({wait(account['nextAt'], now)})"
@@ -47,7 +48,7 @@ def row(account: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "spent": _number(account["spent"]),
         "limit": _number(account["limit"]),
         "left": _number(account["left"]),
-        "used": _used(account),
+        "used": _used(account, drawn=sys.stdout.isatty()),
         "window": _window(account["windowSeconds"]),
         "next": back,
     }
@@ -83,9 +84,11 @@ def _lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
         yield "          these are the newest; `intended audit export` has them all"
 
 
-def bar(share: float) -> str:
-    """Return how much is used, as blocks and in per cent; what is not all yet is never told as all."""
+def bar(share: float, *, drawn: bool = True) -> str:
+    """Return how much is used in per cent, behind blocks if drawn; what is not all yet is never told as all."""
     percent = int(share * 100)
+    if not drawn:
+        return f"{percent} %"
     full = min(BLOCKS, percent * BLOCKS // 100)
     return f"{'█' * full}{'░' * (BLOCKS - full)} {percent} %"
 
@@ -101,11 +104,11 @@ def wait(until: str, now: datetime) -> str:
     return f"in {' '.join(parts[:2])}" if parts else "now"
 
 
-def _used(account: Mapping[str, Any]) -> str:
+def _used(account: Mapping[str, Any], *, drawn: bool = True) -> str:
     limit = account["limit"]
     if limit is None:
         return ""
-    return bar(account["spent"] / limit if limit > 0 else 1.0)
+    return bar(account["spent"] / limit if limit > 0 else 1.0, drawn=drawn)
 
 
 def _whose(account: Mapping[str, Any]) -> str:

@@ -1,18 +1,19 @@
 """How commands speak: data on stdout, talk on stderr, tables for people, JSON for programs.
 
 Everything printed may hold names that an upstream or an agent chose, so control characters are made visible first: a
-tool called `\\x1b[2J` must not clear an auditor's screen. `NO_COLOR` is honoured by rich.
+tool called `\\x1b[2J` must not clear an auditor's screen. Under `NO_COLOR` no escape sequence is written at all.
 """
 
 import json
+import os
 import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
@@ -20,12 +21,18 @@ from gateway.errors import ConfigurationError, GatewayError, Problem, StoreRefus
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["Format", "FormatOption", "data", "event", "explain", "problems", "say", "table", "typed", "visible", "warn"]
 
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that act on a terminal or hide: controls, formats (bidi, zero width), separators, surrogates."""
 
+COLUMN_GAP: Final = 2
+"""Behind a column of a table, as rich pads it; it keeps that of the last column, too, in what it takes for room."""
+
+INDENT: Final = "    "
+"""Before what follows the first line of a row that is too long for one."""
 
 _TIME = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}):[0-9]{2}\.[0-9]{3}(?=Z)")
 
@@ -66,7 +73,7 @@ def say(text: str = "", *, style: str = "") -> None:
         return
     from rich.text import Text
 
-    _talk().print(Text(visible(text), style=style), soft_wrap=True)
+    _console(sys.stderr).print(Text(visible(text), style=style), soft_wrap=True)
 
 
 def warn(title: str, text: str) -> None:
@@ -77,7 +84,8 @@ def warn(title: str, text: str) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    _talk().print(Panel(Text(visible(text)), title=Text(visible(title)), border_style="bold yellow", expand=False))
+    shown = Panel(Text(visible(text)), title=Text(visible(title)), border_style="bold yellow", expand=False)
+    _console(sys.stderr).print(shown)
 
 
 def event(name: str, *, level: str = "info", **facts: Any) -> None:
@@ -122,19 +130,66 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for row in rows:
             print("\t".join(_one_line(cell) for cell in row))
         return
-    from rich.console import Console
+    _draw(columns, [[_TIME.sub(r"\1 \2", _one_line(cell)) for cell in row] for row in rows])
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Draw a table; where the terminal is too narrow to show each word whole, a few lines for each row instead.
+
+    Columns in which nothing stands give way first.
+    """
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    lines = [[Text(_TIME.sub(r"\1 \2", _one_line(cell))) for cell in row] for row in rows]
+    console = _console(sys.stdout)
+    every = range(len(columns))
+    wide = [max(cell_len(cell) for cell in (columns[place], *(row[place] for row in rows))) for place in every]
+    kept = list(every)
+    if _across(wide) > console.width:
+        kept = [place for place in every if place == 0 or any(row[place] for row in rows)]
+    # An id is there to be typed, hence whole; of anything else the words are.
+    least = [
+        wide[place]
+        if columns[place] == "ID"
+        else max(cell_len(word) for row in (columns, *rows) for word in row[place].split() or [""])
+        for place in kept
+    ]
+    if any(columns) and _across(least) > console.width:
+        for row in rows:
+            for line in _lines(columns, row, console.width):
+                console.print(line, soft_wrap=True)
+        return
     drawn = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
-    for place, column in enumerate(columns):
-        # An id is there to be typed, hence whole however narrow the terminal is.
-        whole = max((line[place].cell_len for line in lines), default=0) if column == "ID" else None
-        drawn.add_column(column, no_wrap=column == "ID", min_width=whole)
-    for line in lines:
-        drawn.add_row(*line)
-    Console(highlight=False).print(drawn)
+    for place, width in zip(kept, least, strict=True):
+        whole = columns[place] == "ID"
+        drawn.add_column(columns[place], no_wrap=whole, min_width=width if any(columns) or whole else None)
+    for row in rows:
+        drawn.add_row(*(Text(row[place]) for place in kept))
+    console.print(drawn)
+
+
+def _across(widths: Sequence[int]) -> int:
+    """Return how wide a table of such columns is."""
+    return sum(widths) + COLUMN_GAP * len(widths)
+
+
+def _lines(columns: Sequence[str], row: Sequence[str], width: int) -> Iterator["Text"]:
+    """Yield one row as its first cell and, set in, each other that says something behind its column's name."""
+    from rich.text import Text
+
+    yield Text(row[0], style="bold")
+    line = Text()
+    for column, cell in zip(columns[1:], row[1:], strict=True):
+        if not cell:
+            continue
+        piece = f"{column.lower()} {cell}"
+        if line and line.cell_len + 2 + Text(piece).cell_len > width:
+            yield line
+            line = Text()
+        line.append(f"{'  ' if line else INDENT}{piece}")
+    if line:
+        yield line
 
 
 def _one_line(cell: object) -> str:
@@ -142,8 +197,11 @@ def _one_line(cell: object) -> str:
     return visible(str(cell)).replace("\n", " ")
 
 
-def _talk() -> "Console":
-    """Return a console on the present stderr; made at each use, because tests and pipes replace the stream."""
+def _console(stream: TextIO) -> "Console":
+    """Return a console on a stream as it is now; made at each use, because tests and pipes replace the streams.
+
+    Under `NO_COLOR` rich alone would leave out colours and keep what is bold.
+    """
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False)
+    return Console(file=stream, highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")

@@ -75,7 +75,7 @@ def throw(
     folder = "" if place.data is None else f" --data {quote(str(place.data))}"
     where = "" if kind is Kind.tenant or place.tenant == DEFAULT_TENANT else f" --tenant {place.tenant}"
     release = f"intended switch release {kind} {thrown['name']}{where}{folder} --reason ..."
-    say(f"{kind} {thrown['name']} is stopped; `{release}` lets it go")
+    say(f"{kind} {thrown['name']} is stopped; {_told(thrown['cancelledApprovals'])}; `{release}` lets it go")
 
 
 @app.command("release")
@@ -93,6 +93,15 @@ def release(
     released = administer(place, lambda gateway: gateway.delete(path))
     show([released], output, COLUMNS)
     say(f"{kind} {released['name']} is not stopped any more")
+
+
+def _told(cancelled: int | None) -> str:
+    """Return what became of the approvals of what is stopped now."""
+    if cancelled is None:
+        return "some of its approvals are left and are cancelled later"
+    return {0: "no approval was open", 1: "1 approval was cancelled"}.get(
+        cancelled, f"{cancelled} approvals were cancelled"
+    )
 
 
 def _warn_of_strangers(place: Place) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "MAX_NAME_CHARS",
     "SWITCH",
     "SWITCHES_KEY",
+    "Cancelled",
     "Place",
     "Switch",
     "SwitchKind",
@@ -83,6 +84,14 @@ class Switch:
     def written(self) -> JsonObject:
         """Return the switch as its row and its entry have it."""
         return {"kind": self.kind, "name": self.name, "who": self.who, "why": self.why, "since": self.since}
+
+
+@value
+class Cancelled:
+    """What became of the approvals that a switch leaves without sense: how many ended, and whether all of them did."""
+
+    approvals: int
+    complete: bool
 
 
 Thrown = Mapping[Place, Switch]

@@ -7,11 +7,11 @@ Owns which ones and that each is on record. What an approval is, and that one of
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 
-from gateway.core.switches import Switch
+from gateway.core.switches import Cancelled, Switch
 from gateway.errors import StoreError
 from gateway.services.approvals import Approvals
 from gateway.services.leases import Leases
@@ -27,6 +27,9 @@ ATTEMPTS: Final = 3
 Stopped = Callable[[str, str], Switch | None]
 """Agent and upstream → the switch that stops their calls."""
 
+_End = Literal["cancelled", "over", "left"]
+"""Of one approval: cancelled now, nothing to be cancelled (any more), or to be tried again."""
+
 
 class Cancelling:
     """Implements `Cancels` of `services/switches.py`."""
@@ -35,25 +38,23 @@ class Cancelling:
         self._approvals = approvals
         self._leases = leases
 
-    async def cancel(self, tenant: str, stopped: Stopped) -> bool:
-        """Cancel what is open of whose agent and upstream `stopped` names a switch; False where some are left."""
+    async def cancel(self, tenant: str, stopped: Stopped) -> Cancelled:
+        """Cancel what is open of whose agent and upstream `stopped` names a switch; incomplete where some are left."""
         turns = anyio.CapacityLimiter(AT_ONCE)
-        left: list[str] = []
+        ends: list[_End] = []
 
         async def one(approval_id: str) -> None:
             async with turns:
                 try:
-                    done = await self._one(tenant, approval_id, stopped)
+                    ends.append(await self._one(tenant, approval_id, stopped))
                 except StoreError:
-                    done = False
-            if not done:
-                left.append(approval_id)
+                    ends.append("left")
 
         async with anyio.create_task_group() as tasks:
             for approval_id in self._approvals.open(tenant):
                 tasks.start_soon(one, approval_id)
         ended = await self._leases_of(tenant, stopped)
-        return ended and not left
+        return Cancelled(approvals=ends.count("cancelled"), complete=ended and "left" not in ends)
 
     async def _leases_of(self, tenant: str, stopped: Stopped) -> bool:
         """End the leases whose calls are stopped; False where that cannot be recorded now."""
@@ -67,15 +68,17 @@ class Cancelling:
                     ended = False
         return ended
 
-    async def _one(self, tenant: str, approval_id: str, stopped: Stopped) -> bool:
-        """Cancel one approval, if it is stopped and still open; False where others change it all the time."""
+    async def _one(self, tenant: str, approval_id: str, stopped: Stopped) -> _End:
+        """Cancel one approval, if it is stopped and still open; it is left where others change it all the time."""
         for _ in range(ATTEMPTS):
             held = await self._approvals.current(tenant, approval_id)
             if held is None or not held.open:
-                return True
+                return "over"
             # The exact upstream: what an approval shows of a submitted intent is its program's words, redacted.
             call = await self._approvals.call(held, arguments_digest="")
             switch = stopped(held.approval.agent, "" if call is None else call.upstream)
-            if switch is None or await self._approvals.cancel(held, by=switch.who, why=switch.stop.explanation):
-                return True
-        return False
+            if switch is None:
+                return "over"
+            if await self._approvals.cancel(held, by=switch.who, why=switch.stop.explanation):
+                return "cancelled"
+        return "left"

@@ -27,6 +27,7 @@ from gateway.core.switches import (
     MAX_NAME_CHARS,
     SWITCH,
     SWITCHES_KEY,
+    Cancelled,
     Place,
     Switch,
     SwitchKind,
@@ -61,8 +62,8 @@ _UNTHROWN: Final = (Expect(key=SWITCHES_KEY, version=0),)
 class Cancels(Protocol):
     """Cancels approvals whose calls may not run any more (`services/cancelling.py`)."""
 
-    async def cancel(self, tenant: str, stopped: Callable[[str, str], Switch | None]) -> bool:
-        """Cancel the open approvals of whose agent and upstream `stopped` names a switch; False where some are left."""
+    async def cancel(self, tenant: str, stopped: Callable[[str, str], Switch | None]) -> Cancelled:
+        """Cancel the open approvals of whose agent and upstream `stopped` names a switch, as far as it can be done."""
         ...
 
 
@@ -136,8 +137,12 @@ class Switches:
         thrown = self._thrown.get(principal.tenant, {}).values()
         return tuple(sorted(thrown, key=lambda one: (one.since, one.place), reverse=True))
 
-    async def throw(self, principal: Principal, kind: SwitchKind, name: str, *, reason: str) -> Switch:
+    async def throw(
+        self, principal: Principal, kind: SwitchKind, name: str, *, reason: str
+    ) -> tuple[Switch, int | None]:
         """Stop an agent, an upstream or the tenant; where that is so already, its first reason stands.
+
+        Returns the switch, and how many approvals this cancelled; None where some are left to be cancelled later.
 
         An agent may be stopped before it was ever seen. It is named as elsewhere: by its name, slug or id; one that
         acts with a key of its own by that key's id.
@@ -164,9 +169,10 @@ class Switches:
         )
         with anyio.CancelScope(shield=True):
             thrown = await self._replaced(principal, place, switch, switch.why)
+            cancelled: int | None = None
             with anyio.move_on_after(SETTLE_S):
-                await self._settle(principal.tenant)
-        return thrown
+                cancelled = await self._settle(principal.tenant)
+        return thrown, cancelled
 
     async def release(self, principal: Principal, kind: SwitchKind, name: str, *, reason: str) -> Switch:
         """Let go what was stopped, and return the switch as it was.
@@ -275,15 +281,19 @@ class Switches:
             for tell in self._told:
                 tell(tenant, after)
 
-    async def _settle(self, tenant: str) -> None:
-        """Cancel what the tenant's switches have left without sense; what cannot be cancelled now is tried again."""
+    async def _settle(self, tenant: str) -> int | None:
+        """Cancel what the tenant's switches have left without sense, and return how many approvals that were.
+
+        Returns None where some cannot be cancelled now: that is tried again.
+        """
         thrown = self._thrown.get(tenant, _NOTHING)
         try:
             done = await self._cancels.cancel(tenant, lambda agent, upstream: stopping(thrown, tenant, agent, upstream))
         except StoreError:
-            return
-        if done and self._thrown.get(tenant, _NOTHING) is thrown:
+            return None
+        if done.complete and self._thrown.get(tenant, _NOTHING) is thrown:
             self._unsettled.discard(tenant)
+        return done.approvals if done.complete else None
 
 
 # --- who may, and what is said ----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from gateway.core.decision import Decision, Effect
 from gateway.core.facts import Facts
 from gateway.core.intent.model import Intent
 from gateway.core.principal import DEFAULT_TENANT, TIER_NAMES
+from gateway.telemetry.logging import is_coloured
 
 __all__ = ["DecisionLines"]
 
@@ -42,10 +43,10 @@ class DecisionLines:
 
     def __init__(self, stream: TextIO, *, colours: bool | None = None, text: bool | None = None) -> None:
         self._stream = stream
-        terminal = stream.isatty()
-        for_people = terminal if text is None else text
+        for_people = stream.isatty() if text is None else text
+        self._for_people = for_people
         self._render: Callable[[tuple[object, ...]], str] = _plain if for_people else _json
-        if for_people and terminal and colours is not False:
+        if for_people and colours is not False and is_coloured(stream):
             self._render = _coloured
         self._waiting: list[tuple[object, ...]] = []
         self._lost = 0
@@ -94,7 +95,8 @@ class DecisionLines:
         lost, self._lost = self._lost, 0
         text = "".join([self._render(line) for line in lines])
         if lost:
-            text += f"{lost} more decisions were not shown: nobody read their lines; the audit store has them\n"
+            told = f"{lost} more decisions were not shown: nobody read their lines; the audit store has them"
+            text += f"{told if self._for_people else _lost(told, lines[-1][0])}\n"
         if text:
             await anyio.to_thread.run_sync(_put, self._stream, text, abandon_on_cancel=True)
 
@@ -126,7 +128,7 @@ def _put_in_time(handle: int, data: bytes) -> None:
 
 
 NAMES = (
-    "time",
+    "timestamp",
     "effect",
     "upstream",
     "target",
@@ -144,8 +146,14 @@ NAMES = (
 def _json(line: tuple[object, ...]) -> str:
     """Return one line of ASCII: what JSON leaves as it is (C1 controls, U+2028) ends lines and moves cursors too."""
     # Most gateways make no traces: the last name is left out where there is none.
-    raw = orjson.dumps(dict(zip(NAMES, line if line[-1] else line[:-1], strict=False)))
+    raw = orjson.dumps(dict(zip(NAMES, line if line[-1] else line[:-1], strict=False)), option=orjson.OPT_UTC_Z)
     return (raw.decode() if raw.isascii() else json.dumps(orjson.loads(raw), separators=(",", ":"))) + "\n"
+
+
+def _lost(told: str, at: object) -> str:
+    """Return it as a line of the log, so that a log in JSON has no line that is none."""
+    line = {"event": told, "level": "warning", "logger": __name__, "timestamp": at}
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
 
 
 def _plain(line: tuple[object, ...]) -> str:

@@ -6,6 +6,7 @@ exception is told by its type and places and never in its words, and no text of 
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import structlog
 
 from gateway.core.redact import REMOVED, redact, redact_line
 
-__all__ = ["LogFormat", "configure_logging", "is_text"]
+__all__ = ["LogFormat", "configure_logging", "is_coloured", "is_text"]
 
 OURS = "gateway"
 """The logger whose level is set. Libraries are heard from WARNING on; uvicorn, which warns of clients, from ERROR."""
@@ -37,6 +38,11 @@ def is_text(stream: TextIO, wanted: LogFormat) -> bool:
     return stream.isatty() if wanted == "auto" else wanted == "text"
 
 
+def is_coloured(stream: TextIO) -> bool:
+    """Return whether lines for people are coloured there: on a terminal, unless `NO_COLOR` says no."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
 def configure_logging(
     stream: TextIO | None = None,
     *,
@@ -51,7 +57,7 @@ def configure_logging(
     target = stream if stream is not None else sys.stderr
     text = is_text(target, wanted)
     renderer = (
-        structlog.dev.ConsoleRenderer(pad_event_to=0, sort_keys=False, colors=target.isatty())
+        structlog.dev.ConsoleRenderer(pad_event_to=0, sort_keys=False, colors=is_coloured(target))
         if text
         else structlog.processors.JSONRenderer()
     )
@@ -59,7 +65,7 @@ def configure_logging(
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso"),
         _placed,
         _looked_through(one_line=not text),
     ]

@@ -31,6 +31,7 @@ from gateway.core.message import WireLimits
 from gateway.core.presentation import Alike, ApprovalView, Details, Listed
 from gateway.core.principal import Principal, Role, TrustTier
 from gateway.core.submission import IntentRecord, IntentStatus, Outcome, Submission
+from gateway.core.switches import Cancelled
 from gateway.core.tiers import ConfiguredTiers
 from gateway.ports import IntentFilter, Page
 from gateway.services.accounts import Accounts
@@ -291,8 +292,8 @@ class ScriptedMetering:
 class NothingToCancel:
     """No approvals to be cancelled when a switch is thrown; those of a house are scripted."""
 
-    async def cancel(self, tenant: str, stopped: Any) -> bool:
-        return True
+    async def cancel(self, tenant: str, stopped: Any) -> Cancelled:
+        return Cancelled(approvals=0, complete=True)
 
 
 @dataclass

@@ -2,14 +2,17 @@
 
 import json
 import socket
+import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from gateway.admin.address import NAME
 from gateway.cli.main import app
 
 
@@ -109,6 +112,41 @@ def test_a_certificate_makes_it_ask_by_tls(monkeypatch: pytest.MonkeyPatch) -> N
         result = CliRunner().invoke(app, ["health"])
     assert (result.exit_code, asked) == (5, [])
     assert "https://" in result.stderr
+
+
+def test_a_gateway_is_found_by_its_data_folder(tmp_path: Path) -> None:
+    """As every other command finds it, wherever it listens."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def address_string(self) -> str:
+            return "local"
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with socketserver.UnixStreamServer(str(tmp_path / NAME), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            result = CliRunner().invoke(app, ["health", "--data", str(tmp_path)])
+        finally:
+            server.shutdown()
+            thread.join(5)
+    assert (result.exit_code, result.stdout, asked) == (0, "healthy\n", ["/health", "/readyz?verbose"])
+    gone = CliRunner().invoke(app, ["health", "--data", str(tmp_path)])
+    assert (gone.exit_code, str(tmp_path) in gone.stderr) == (5, True)
+
+
+def test_one_gateway_is_asked(tmp_path: Path) -> None:
+    """Two answers would be one too many."""
+    both = ["health", "--url", "http://127.0.0.1:8787", "--data", str(tmp_path)]
+    assert CliRunner().invoke(app, both).exit_code == 2
 
 
 def test_what_is_no_url_is_a_usage_error() -> None:

@@ -61,8 +61,11 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("NO_COLOR", "1")
-    output.say("x", style="red")
-    assert "31m" not in stream.getvalue()
+    output.say("x", style="bold red")
+    output.warn("unsafe", "anyone")
+    monkeypatch.setattr(sys, "stdout", stream)
+    output.table(["NAME"], [("x",)])
+    assert "\x1b" not in stream.getvalue()
 
 
 def test_a_table_is_drawn_on_a_terminal_and_tabs_elsewhere(
@@ -102,6 +105,40 @@ def test_an_id_is_whole_however_narrow_the_terminal_is(monkeypatch: pytest.Monke
         drawn = stream.getvalue()
         assert drawn.splitlines()[0].strip()
         assert "apr_01M81Y4YSFX66W37SA0SY4GGC4" in drawn or columns == ["", ""]
+
+
+ROW = ("agt_01M82FEDNZAYD256GRR4F0PCMF", "Billing Bot", "", "2026-11-22T18:31:38.683Z")
+
+
+@pytest.mark.parametrize(
+    ("columns", "drawn"),
+    [
+        (90, ["ID NAME NOTE CREATED", "agt_01M82FEDNZAYD256GRR4F0PCMF Billing Bot 2026-11-22 18:31Z"]),
+        (64, ["ID NAME CREATED", "agt_01M82FEDNZAYD256GRR4F0PCMF Billing Bot 2026-11-22 18:31Z"]),
+        (53, ["ID NAME CREATED", "agt_01M82FEDNZAYD256GRR4F0PCMF Billing 2026-11-22", "Bot 18:31Z"]),
+        (48, ["agt_01M82FEDNZAYD256GRR4F0PCMF", "name Billing Bot created 2026-11-22 18:31Z"]),
+        (40, ["agt_01M82FEDNZAYD256GRR4F0PCMF", "name Billing Bot", "created 2026-11-22 18:31Z"]),
+        (10, ["agt_01M82FEDNZAYD256GRR4F0PCMF", "name Billing Bot", "created 2026-11-22 18:31Z"]),
+    ],
+)
+def test_no_word_of_a_table_is_cut_however_narrow_the_terminal_is(
+    columns: int, drawn: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name of which three letters are shown is no name; what is empty says nothing and gives way."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    output.table(["ID", "NAME", "NOTE", "CREATED"], [ROW])
+    assert [" ".join(line.split()) for line in stream.getvalue().splitlines()] == drawn
+
+
+def test_a_row_in_some_lines_may_have_nothing_but_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its neighbour is what the terminal is too narrow for."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    output.table(["NAME", "NOTE"], [("a", ""), ("b", "x" * 30)])
+    assert stream.getvalue().splitlines() == ["a", "b", f"    note {'x' * 30}"]
 
 
 def test_data_is_one_document_or_a_line_per_item(capsys: pytest.CaptureFixture[str]) -> None:

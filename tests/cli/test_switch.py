@@ -16,6 +16,7 @@ BOT = {
     "by": "cli",
     "since": "2026-11-22T12:00:00.000Z",
 }
+THROWN = BOT | {"cancelledApprovals": 2}
 ROW = "agent\tbilling-bot\t2026-11-22T12:00:00.000Z\tcli\truns amok\n"
 
 
@@ -48,7 +49,7 @@ def test_what_is_meant_is_stopped_and_let_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], path: str, tenant: str
 ) -> None:
     """Both say what was done, and how to take a stop back."""
-    with desk(monkeypatch, BOT, BOT) as asked:
+    with desk(monkeypatch, THROWN, BOT) as asked:
         thrown = command(tmp_path, "switch", "throw", *words, "--reason", "runs amok & more")
         released = command(tmp_path, "switch", "release", *words, "--reason", "fixed & more")
     assert asked.asked == [
@@ -61,10 +62,27 @@ def test_what_is_meant_is_stopped_and_let_go(
         f"`intended switch release {words[0]} {BOT['name']}{place} --data {tmp_path}/data --reason ...` lets it go"
         in thrown.stderr
     )
+    assert "is stopped; 2 approvals were cancelled; " in thrown.stderr
     assert "is not stopped any more" in released.stderr
     assert {(one.role, one.bound, Scope.APPROVALS_WRITE in one.scopes) for one in asked.principals} == {
         (Role.ADMIN, False, True)
     }
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "told"),
+    [
+        (None, "some of its approvals are left and are cancelled later"),
+        (0, "no approval was open"),
+        (1, "1 approval was"),
+    ],
+)
+def test_it_is_said_what_became_of_the_approvals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancelled: int | None, told: str
+) -> None:
+    """Whoever stops an agent wants to know whose work it ended, and whether it is over."""
+    with desk(monkeypatch, BOT | {"cancelledApprovals": cancelled}):
+        assert told in command(tmp_path, "switch", "throw", "agent", "bot", "--reason", "x").stderr
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.call import Call
 from gateway.core.principal import Principal, Role, Scope
 from gateway.core.submission import IntentStatus, Submission
-from gateway.core.switches import Switch, SwitchKind
+from gateway.core.switches import Cancelled, Switch, SwitchKind
 from gateway.errors import AlreadyResolved, StateConflict
 from gateway.ports import Appended, Conflict
 from gateway.services.cancelling import Cancelling, Stopped
@@ -58,7 +58,8 @@ async def test_what_is_stopped_is_cancelled_and_nothing_else(kind: SwitchKind, n
     world = World(policy=ASK)
     places = (("bot", "bank"), ("bot", "files"), ("other", "bank"))
     approvals = [await waiting(world, *place) for place in places]
-    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(kind, name))
+    done = await Cancelling(world.approvals, world.leases).cancel("default", stops(kind, name))
+    assert done == Cancelled(approvals=wanted.count("cancelled"), complete=True)
     assert await states(world, *approvals) == wanted
     for approval_id, state in zip(approvals, wanted, strict=True):
         found = await world.approvals.show(ADMIN, approval_id)
@@ -82,7 +83,7 @@ async def test_a_yes_that_was_not_used_is_cancelled_and_one_that_was_stays() -> 
     await world.enforcement.call(
         Principal(tenant="default", agent="bot", credential="key_bot"), call, forward, FakeCaller()
     )
-    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert (await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))).complete
     assert await states(world, unused, used, no) == ["cancelled", "approved", "denied"]
 
 
@@ -90,7 +91,9 @@ async def test_a_submitted_intent_is_rejected_with_its_approval() -> None:
     """Its program asks for its status, and must not wait for ever; the system is compared as it was written."""
     world = World(policy=ASK)
     made = await world.intents.submit(BOT, Submission(agent="bot", action="pay", system="bank"))
-    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.UPSTREAM, "bank"))
+    assert (
+        await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.UPSTREAM, "bank"))
+    ).complete
     shown = await world.intents.show(BOT, made.record.id)
     assert (shown.record.status, shown.token) == (IntentStatus.REJECTED, "")
 
@@ -101,9 +104,10 @@ async def test_what_the_store_does_not_take_is_left_and_said() -> None:
     approvals = [await waiting(world, "bot", one) for one in ("a", "b", "c")]
     world.store.break_append(where=lambda draft: draft.type is EntryType.APPROVAL_RESOLVED)
     cancelling = Cancelling(world.approvals, world.leases)
-    assert not await cancelling.cancel("default", stops(SwitchKind.AGENT, "bot"))
+    done = await cancelling.cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert done == Cancelled(approvals=2, complete=False)
     assert sorted(await states(world, *approvals)) == ["cancelled", "cancelled", "pending"]
-    assert await cancelling.cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert (await cancelling.cancel("default", stops(SwitchKind.AGENT, "bot"))).complete
     assert await states(world, *approvals) == ["cancelled"] * 3
 
 
@@ -131,7 +135,9 @@ async def test_an_approval_that_others_change_all_the_time_is_left() -> None:
         return False
 
     world.approvals.cancel = never  # type: ignore[method-assign,assignment]
-    assert not await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert not (
+        await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))
+    ).complete
 
 
 async def test_an_approval_that_ends_meanwhile_is_no_failure() -> None:
@@ -140,7 +146,7 @@ async def test_an_approval_that_ends_meanwhile_is_no_failure() -> None:
     approval_id = await waiting(world, "bot", "a")
     world.approvals.open = lambda tenant: (approval_id, "apr_gone")  # type: ignore[method-assign]
     world.clock.advance(4000)
-    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))
+    assert (await Cancelling(world.approvals, world.leases).cancel("default", stops(SwitchKind.AGENT, "bot"))).complete
     assert (await world.approvals.show(ADMIN, approval_id)).state is ApprovalState.EXPIRED
 
 
@@ -172,7 +178,7 @@ async def leased() -> tuple[World, list[str]]:
 async def test_a_lease_of_what_is_stopped_ends_for_good(kind: SwitchKind, name: str, wanted: list[str]) -> None:
     """When the switch is released, a week later, nothing runs on a yes of before."""
     world, leases = await leased()
-    assert await Cancelling(world.approvals, world.leases).cancel("default", stops(kind, name))
+    assert (await Cancelling(world.approvals, world.leases).cancel("default", stops(kind, name))).complete
     found = [(await world.leases.show(HUMAN, one)).lease for one in leases]
     assert [one.state.value for one in found] == wanted
     assert all(one.ended_by == "usr_1" and "amok" in one.ended_reason for one in found if one.ended)
@@ -183,9 +189,9 @@ async def test_a_lease_whose_end_the_store_does_not_take_is_left_and_said() -> N
     world, leases = await leased()
     world.store.break_append(where=lambda draft: draft.type is EntryType.LEASE_ENDED)
     cancelling = Cancelling(world.approvals, world.leases)
-    assert not await cancelling.cancel("default", stops(SwitchKind.AGENT, "local"))
+    assert not (await cancelling.cancel("default", stops(SwitchKind.AGENT, "local"))).complete
     assert len(world.leases.active("default")) == 1
-    assert await cancelling.cancel("default", stops(SwitchKind.AGENT, "local"))
+    assert (await cancelling.cancel("default", stops(SwitchKind.AGENT, "local"))).complete
     assert world.leases.active("default") == ()
     assert len(leases) == len(world.entries(EntryType.LEASE_ENDED))
 

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.audit.entry import EntryType
 from gateway.core.submission import Submission
+from gateway.core.switches import Cancelled
 from gateway.core.tokens import Grant
 from gateway.errors import (
     StoreError,
@@ -27,13 +28,13 @@ class Slow:
         self.asked: list[str] = []
         self.asking: Callable[[], None] = lambda: None
 
-    async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> bool:
+    async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> Cancelled:
         self.asked.append(tenant)
         self.asking()
         answer = self.answers.pop(0) if self.answers else True
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return Cancelled(approvals=2, complete=answer)
 
 
 @pytest.mark.parametrize("first", [False, StoreError("slow")])
@@ -48,6 +49,31 @@ async def test_what_could_not_be_cancelled_is_tried_again(
     assert slow.asked == ["default"]
     await running(world.switches, lambda: len(slow.asked) == 3)
     assert world.switches._unsettled == set()
+
+
+@pytest.mark.parametrize(("first", "told"), [(True, 2), (False, None), (StoreError("slow"), None)])
+async def test_whoever_throws_a_switch_is_told_how_many_approvals_it_cancelled(
+    first: bool | Exception, told: int | None
+) -> None:
+    """A number that is not all of them would be taken for all of them."""
+    world = World()
+    world.switches._cancels = Slow(first)
+    thrown, cancelled = await world.switches.throw(ADMIN, AGENT, "local", reason="runs amok")
+    assert (thrown.name, cancelled) == ("local", told)
+
+
+async def test_whoever_throws_a_switch_does_not_wait_for_a_slow_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The switch is in force; its approvals are cancelled later."""
+    monkeypatch.setattr(module, "SETTLE_S", 0.001)
+    world = World()
+
+    class Stuck(Slow):
+        async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> Cancelled:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    world.switches._cancels = Stuck()
+    assert (await world.switches.throw(ADMIN, AGENT, "local", reason="runs amok"))[1] is None
 
 
 @pytest.mark.parametrize("first", [False, StoreError("slow")])
@@ -78,12 +104,12 @@ async def test_a_switch_that_is_thrown_meanwhile_is_not_forgotten() -> None:
     world = World()
 
     class Meanwhile(Slow):
-        async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> bool:
+        async def cancel(self, tenant: str, stopped: Callable[[str, str], object]) -> Cancelled:
             if not self.asked:
                 self.asked.append(tenant)
                 self.answers = [False]
                 await throw(world, AGENT, "other")
-                return True
+                return Cancelled(approvals=0, complete=True)
             return await super().cancel(tenant, stopped)
 
     world.switches._cancels = Meanwhile()

@@ -54,7 +54,7 @@ async def test_a_pipe_gets_json_with_names_and_codes_only() -> None:
     (line,) = await written(lines, stream)
     entry = world.entries(EntryType.CALL_DECIDED)[0]
     assert json.loads(line) == {
-        "time": "2026-11-22T12:00:00+00:00",
+        "timestamp": "2026-11-22T12:00:00Z",
         "effect": "ALLOW",
         "upstream": "default",
         "target": "notes://1",
@@ -150,7 +150,19 @@ async def test_lines_that_nobody_reads_are_counted_not_kept(monkeypatch: pytest.
     await judged(world)
     lines = DecisionLines(stream)
     noted(lines, world)
-    assert (await written(lines, stream))[1].startswith("2 more decisions were not shown")
+    told = json.loads((await written(lines, stream))[1])
+    assert told["event"].startswith("2 more decisions were not shown")
+    assert set(told) == {"event", "level", "logger", "timestamp"}  # as every line of the log that is no decision
+
+
+async def test_no_color_leaves_out_the_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As https://no-color.org asks, of every program."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    world, stream = World(), Terminal()
+    await judged(world)
+    lines = DecisionLines(stream)
+    noted(lines, world)
+    assert "\x1b" not in (await written(lines, stream))[0]
 
 
 async def test_lines_are_written_while_the_gateway_runs(monkeypatch: pytest.MonkeyPatch) -> None:

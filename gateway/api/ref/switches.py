@@ -54,6 +54,14 @@ class SwitchView(Answer):
     since: str
 
 
+class ThrownView(SwitchView):
+    """A switch that was thrown just now, or before."""
+
+    cancelledApprovals: int | None = Field(
+        description="How many approvals this cancelled; null where some are left, which are cancelled later."
+    )
+
+
 class SwitchList(Answer):
     """Everything that is stopped in the tenant, the latest first."""
 
@@ -70,7 +78,8 @@ async def list_switches(call: Call) -> JsonObject:
 
 async def throw_switch(call: Call, kind: Kind, name: str, body: ThrowRequest) -> JsonObject:
     """In force once it is answered: nothing of it is forwarded after that, and what waits for a human is denied."""
-    return _view(await call.services.switches.throw(call.principal, _kind(kind), name, reason=body.reason))
+    switch, cancelled = await call.services.switches.throw(call.principal, _kind(kind), name, reason=body.reason)
+    return _view(switch) | {"cancelledApprovals": cancelled}
 
 
 async def release_switch(call: Call, kind: Kind, name: str, query: ReleaseQuery) -> JsonObject:
@@ -114,7 +123,7 @@ OPERATIONS: Final = (
         name="throw_switch",
         summary="Stop an agent, an upstream or the tenant",
         endpoint=throw_switch,
-        answers=SwitchView,
+        answers=ThrownView,
         scope=Scope.APPROVALS_WRITE,
         also=(InvalidRequest, StateConflict),
         tag=TAG,
