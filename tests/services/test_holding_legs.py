@@ -103,7 +103,7 @@ async def test_an_agent_holds_a_bounded_number_of_calls() -> None:
 async def test_an_agent_that_asked_for_progress_hears_that_its_call_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients show it, and some wait longer for it; numbers rise, and stay below those of an upstream."""
     monkeypatch.setattr(module, "PROGRESS_S", 0.01)
-    made = world(HoldTerms(leg_s=0.05, hold_s=0.05))
+    made = world(HoldTerms(leg_s=0.4, hold_s=0.4))
     conversation = await made.conversation()
     caller = FakeCaller()
     await say(made, conversation, progressToken="p")(caller)
