@@ -4,7 +4,7 @@
 #   tests/clients/setup.sh
 #
 # They lie under ${INTENDED_CI_CACHE:-.cache}/clients, apart from the project's own: their dependencies would not fit
-# into one. Running it again does nothing for what is there already; a changed version makes that environment anew.
+# into one. Running it again does nothing for what is there already; a changed version, also of Python, makes it anew.
 #
 #   mcp-v1/     the Python SDK before its second version     fastmcp/    FastMCP's client
 #   servers/    mcp-server-git, mcp-server-time              node/       the TypeScript SDKs, npm servers
@@ -25,16 +25,17 @@ cache=$(cd "$cache" && pwd)
 source "$here/../node.sh"
 
 python_environment() { # name requirement...
-  local folder=$cache/clients/$1
+  local folder=$cache/clients/$1 made_of
   shift
-  [[ "$(cat "$folder/.made-of" 2>/dev/null)" == "$*" ]] && return 0
+  made_of="$("${PYTHON:-python3}" --version): $*"
+  [[ "$(cat "$folder/.made-of" 2>/dev/null)" == "$made_of" ]] && return 0
   echo "clients: installing $*"
   rm -rf "$folder"
   "${PYTHON:-python3}" -m venv "$folder"
   # uv where it is installed and reaches an index, which it does not always look for where pip does.
   { command -v uv && uv pip install --quiet --python "$folder/bin/python" "$@"; } >/dev/null 2>&1 ||
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
-  echo "$*" >"$folder/.made-of"
+  echo "$made_of" >"$folder/.made-of"
 }
 
 debian_environment() { # name package: what a Debian package has, unpacked; nothing is installed and nothing started

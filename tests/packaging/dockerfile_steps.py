@@ -1,10 +1,11 @@
 """Runs the Dockerfile's steps without an engine: builds in a clean folder, then starts the result as its user.
 
-    python tests/packaging/dockerfile_steps.py
+    python tests/packaging/dockerfile_steps.py [PYTHON]
 
 What the engine would do is taken from the Dockerfile itself: `COPY` copies (through `.dockerignore`), `RUN` runs, `ENV`
 is the only environment, `HEALTHCHECK`, `ENTRYPOINT`, `CMD`, `USER` and `STOPSIGNAL` are used as they stand. Paths are
-put under a folder of their own. Not run: the two commands that make the user, which would change this machine.
+put under a folder of their own. `python` is PYTHON, or the one that runs this. Not run: the two commands that make the
+user, which would change this machine.
 """
 
 import json
@@ -23,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("/opt/intended", "/src", "/data")
 """Absolute paths of the image that the steps use."""
+
+PYTHON = sys.argv[1] if __name__ == "__main__" and len(sys.argv) > 1 else sys.executable
 
 START_S = 60.0
 STOP_S = 30.0
@@ -70,7 +73,7 @@ def run(arguments: str, root: Path, workdir: str, environment: dict[str, str]) -
             continue
         words = shlex.split(placed(command, root))
         if words[0] == "python":
-            words[0] = sys.executable
+            words[0] = PYTHON
         if words[0] == "install" and os.geteuid() != 0:
             words = [word for word in words if not word.startswith(("--owner", "--group"))]
         print("  run:", " ".join(words).replace(str(root), ""))
@@ -184,13 +187,35 @@ def which(name: str, variables: dict[str, str]) -> str:
     return found
 
 
+def _shows_decisions(image: dict[str, object], root: Path) -> None:
+    """Calls go through the gateway there, on the Python that the image has: the demo makes three."""
+    variables = {name: placed(value, root) for name, value in dict(image["ENV"]).items()}
+    variables["PATH"] = variables["PATH"].replace("$PATH", os.defpath)
+    command = [*image["ENTRYPOINT"], "demo", "--ci"]
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=variables,
+        executable=which(command[0], variables),
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"the demo ended with {done.returncode}: {done.stdout}{done.stderr}")
+    print("  demo:", ", ".join(call["decision"] for call in json.loads(done.stdout)["calls"]))
+
+
 def main() -> None:
-    """Build and start."""
+    """Build, show and start."""
+    version = subprocess.run([PYTHON, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    print(f"  FROM {instructions((ROOT / 'Dockerfile').read_text())[0][1].split()[0]}; here: {version}")
     with tempfile.TemporaryDirectory(prefix="intended-image-") as folder:
         root = Path(folder)
         root.chmod(0o755)  # the image's user must get through to its own folders
         (root / "opt").mkdir()
         image = build(root)
+        _shows_decisions(image, root)
         start(image, root)
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,13 @@ def test_the_image_is_small_and_not_root() -> None:
     assert [name for name, _ in DOCKERFILE].count("FROM") == 2
     assert re.fullmatch(r"10001:10001", last("USER"))
     assert "slim" in last("FROM")
+
+
+def test_the_image_has_a_python_that_the_tests_run_on() -> None:
+    """`.ci/run --full` runs them on each Python that the package's classifiers name."""
+    [version] = {re.match(r"python:(\d+\.\d+)", base)[1] for name, base in DOCKERFILE if name == "FROM"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"Programming Language :: Python :: {version}" in project["classifiers"]
 
 
 def test_the_health_check_is_the_programs_own() -> None:
