@@ -12,7 +12,7 @@ from gateway.core.approvals import read_granted
 from gateway.core.audit.body import read_call
 from gateway.core.call import PinnedTool, Review
 from gateway.core.decide import decide
-from gateway.core.decision import Reason, Stop, Thresholds
+from gateway.core.decision import BY_BUDGET, Reason, Stop, Thresholds
 from gateway.core.facts import Facts
 from gateway.core.intent.classify import classify
 from gateway.core.intent.model import IntentContext
@@ -23,6 +23,7 @@ from gateway.core.pinning import pin_tool
 from gateway.core.policy.bundle import Bundle
 from gateway.core.principal import Principal, TrustTier
 from gateway.core.remote import read_remote
+from gateway.core.respite import by_budget
 from gateway.services.audit_query import RecordedDecision
 
 __all__ = ["Recomputation", "recompute"]
@@ -77,6 +78,7 @@ def recompute(
     intent = classify(call, IntentContext(mappings=bundle.mappings, novel=facts.novel), taxonomy)
     decision = decide(call, intent, facts)
     told = recorded.body["decision"]
+    marked = BY_BUDGET in recorded.entry["reasons"]  # older gateways marked none
     pairs = {
         "effect": (recorded.entry["effect"], decision.effect.value),
         "reason": (told["reason"], decision.reason.value),
@@ -84,6 +86,7 @@ def recompute(
         "rules": ([rule["id"] for rule in told["rules"]], [rule.id for rule in decision.rules]),
         "risk": (recorded.entry["risk"], intent.risk),
         "intent": (recorded.body["intent"]["type"], intent.type),
+        "for a budget": (marked, marked and by_budget(call, intent, facts, decision)),
         "charges": (told.get("charges", {}), decision.charges),
     }
     differences = tuple(f"{what}: {was} → {now}" for what, (was, now) in pairs.items() if was != now)
