@@ -109,7 +109,14 @@ class CanonicalError(GatewayError):
 
 
 class StoreError(GatewayError):
-    """The audit store did not do what was asked of it."""
+    """The audit store did not do what was asked of it.
+
+    `retry_after_s` are the whole seconds after which it may, 0 where that cannot be told.
+    """
+
+    def __init__(self, message: str = "", *, retry_after_s: int = 0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class StoreRefused(StoreError):

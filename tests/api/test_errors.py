@@ -101,6 +101,7 @@ def test_an_idempotency_key_used_for_another_body_is_a_conflict_or_a_failed_fiel
     [
         (RateLimited("Too many requests", retry_after_s=17), "retry-after", "17"),
         (StoreError("x"), "retry-after", "1"),
+        (StoreError("x", retry_after_s=11), "retry-after", "11"),
         (module.MethodNotAllowed(("GET", "PUT")), "allow", "GET, PUT"),
         (module.PayloadTooLarge(10), "connection", "close"),
         (tree.Unauthenticated("x"), "www-authenticate", "Bearer"),

@@ -7,9 +7,11 @@ The file is worth nothing: deleted, damaged, or of another store it is made anew
 `core/audit/verify.py` says of the chain itself.
 """
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,10 +43,16 @@ TAKE_OVER_S = 20.0
 
 BEHIND = 10_000
 """Entries that may wait for the next question before the index takes them over by itself."""
-AT_ONCE = 20_000
-"""Entries taken over by itself at most, some 0.3 s of one core. Where more than that are written between two looks it
-leaves the core to them: it could not keep up, and takes them over when calls have become fewer."""
+AT_ONCE = 5_000
+"""Entries taken over by itself in one go, some 0.1 s of one core, for which a question waits."""
+REST_S = 0.4
+"""Between two goes while it is far behind, as after an upgrade that makes the index anew: a fifth of one core, 40 s for
+400,000 entries. A question that comes meanwhile takes over what is left at once."""
+MANY_PER_S = 1_000
+"""Where so many entries are written it leaves the core to them: it could not keep up, and does when calls are fewer."""
 LOOK_EVERY_S = 20.0
+FIRST_LOOK_S = 5.0
+"""After a start, which has enough to do."""
 
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
@@ -77,29 +85,49 @@ CREATE INDEX held_by_state ON held (tenant, kind, state, seq);
 CREATE INDEX held_by_group ON held (tenant, kind, same, seq);
 CREATE INDEX held_of_intent ON held (tenant, intent, kind, seq);
 """
-_PRAGMAS = ("synchronous=OFF", "journal_mode=MEMORY", f"cache_size=-{CACHE_KIB}")
+_PRAGMAS = ("synchronous=OFF", "journal_mode=MEMORY", "temp_store=MEMORY", f"cache_size=-{CACHE_KIB}")
 
 _FIELD = "coalesce(json_extract(content, '$.{}'), '')"
+_OF_BODY = "iif(json_valid(body), coalesce(json_extract(body, '$.{}'), ''), '')"
 _OF_ROW = "coalesce(json_extract(CAST({} AS TEXT), '$.{}'), '')"
-_NEW = """
-SELECT seq, CAST(content AS TEXT) AS content, CAST(body AS TEXT) AS body FROM log.entries
-WHERE tenant = :tenant AND seq > :after AND seq <= :to AND json_valid(CAST(content AS TEXT))
-"""
-"""A damaged entry is left out: the chain's own verification tells of it, and the others must stay findable."""
+_DECIDED, _COMPLETED = EntryType.CALL_DECIDED, EntryType.CALL_COMPLETED
 
-_TAKE_ENTRIES = f"""
-INSERT OR REPLACE INTO entries
-SELECT :tenant, seq, {_FIELD.format("time")}, {_FIELD.format("type")}, {_FIELD.format("agent")},
-       {_FIELD.format("upstream")} FROM ({_NEW})
+_FRESH = """
+CREATE TEMP TABLE IF NOT EXISTS fresh (
+    seq INTEGER PRIMARY KEY, intent, time, type, agent, upstream, effect, reason, risk, domain, kind, cents, currency,
+    held
+)
 """
+_READ = f"""
+INSERT INTO fresh SELECT seq, {_FIELD.format("intentId")}, time, type, {_FIELD.format("agent")},
+       {_FIELD.format("upstream")}, effect, {_FIELD.format("reasons[0]")}, coalesce(json_extract(content, '$.risk'), 0),
+       iif(type = '{_DECIDED}', {_OF_BODY.format("intent.domain")}, ''),
+       iif(type = '{_DECIDED}', {_OF_BODY.format("intent.type")}, ''),
+       iif(earns, json_extract(body, '$.value.cents'), NULL), iif(earns, json_extract(body, '$.value.currency'), NULL),
+       CASE WHEN type = '{EntryType.LEASE_GRANTED}' THEN {_OF_BODY.format("leaseId")}
+       WHEN type = '{_DECIDED}' AND effect = '{Effect.ESCALATE}' THEN {_OF_BODY.format("approvalId")} ELSE '' END
+FROM (
+    SELECT seq, content, body, type, {_FIELD.format("time")} AS time, {_FIELD.format("effect")} AS effect,
+           iif(type = '{_COMPLETED}' AND json_valid(body), json_type(body, '$.value.cents') = 'integer'
+               AND json_type(body, '$.value.currency') = 'text', 0) AS earns
+    FROM (
+        SELECT seq, content, body, {_FIELD.format("type")} AS type FROM (
+            SELECT seq, CAST(content AS TEXT) AS content, CAST(body AS TEXT) AS body FROM log.entries
+            WHERE tenant = :tenant AND seq > :after AND seq <= :to LIMIT -1
+        ) WHERE json_valid(content) LIMIT -1
+    ) LIMIT -1
+)
+"""
+"""Reads each entry once: nearly all of the work is to parse it. Without the limits, which limit nothing, SQLite would
+put what is inside wherever it is used, and read an entry for every column.
+
+A damaged entry is left out: the chain's own verification tells of it, and the others must stay findable.
+"""
+_TAKE_ENTRIES = "INSERT OR REPLACE INTO entries SELECT :tenant, seq, time, type, agent, upstream FROM fresh"
 _TAKE_INTENTS = f"""
 INSERT OR IGNORE INTO intents (tenant, id, seq, agent, domain, type, status, effect, risk, created, updated)
-SELECT :tenant, json_extract(content, '$.intentId'), seq, {_FIELD.format("agent")},
-       iif(json_valid(body), coalesce(json_extract(body, '$.intent.domain'), ''), ''),
-       iif(json_valid(body), coalesce(json_extract(body, '$.intent.type'), ''), ''),
-       '', '', coalesce(json_extract(content, '$.risk'), 0), {_FIELD.format("time")}, {_FIELD.format("time")}
-FROM ({_NEW})
-WHERE json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}' AND {_FIELD.format("intentId")} <> '' ORDER BY seq
+SELECT :tenant, intent, seq, agent, domain, kind, '', '', risk, time, time FROM fresh
+WHERE type = '{_DECIDED}' AND intent <> '' ORDER BY seq
 """
 
 
@@ -116,47 +144,28 @@ def _status_case() -> str:
 _MOVE_INTENTS = f"""
 UPDATE intents SET status = moved.status, updated = moved.time
 FROM (
-    SELECT id, status, time, max(seq) FROM (
-        SELECT id, time, seq, {_status_case()} AS status FROM (
-            SELECT seq, {_FIELD.format("intentId")} AS id, {_FIELD.format("time")} AS time,
-                   {_FIELD.format("type")} AS type,
-                   iif(json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}', {_FIELD.format("effect")},
-                       {_FIELD.format("reasons[0]")}) AS word
-            FROM ({_NEW})
-        )
-    ) WHERE status IS NOT NULL GROUP BY id
-) AS moved WHERE intents.tenant = :tenant AND intents.id = moved.id
+    SELECT intent, status, time, max(seq) FROM (
+        SELECT intent, time, seq, {_status_case()} AS status
+        FROM (SELECT seq, intent, time, type, iif(type = '{_DECIDED}', effect, reason) AS word FROM fresh)
+    ) WHERE status IS NOT NULL GROUP BY intent
+) AS moved WHERE intents.tenant = :tenant AND intents.id = moved.intent
 """
 """Of several entries of an intent the last decides: beside `max`, SQLite's bare columns are those of its row."""
 _JUDGE_INTENTS = f"""
 UPDATE intents SET effect = judged.effect, risk = judged.risk
-FROM (
-    SELECT {_FIELD.format("intentId")} AS id, {_FIELD.format("effect")} AS effect,
-           coalesce(json_extract(content, '$.risk'), 0) AS risk, max(seq) FROM ({_NEW})
-    WHERE json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}' GROUP BY 1
-) AS judged WHERE intents.tenant = :tenant AND intents.id = judged.id
+FROM (SELECT intent, effect, risk, max(seq) FROM fresh WHERE type = '{_DECIDED}' GROUP BY intent) AS judged
+WHERE intents.tenant = :tenant AND intents.id = judged.intent
 """
-_CREDIT_INTENTS = f"""
+_CREDIT_INTENTS = """
 UPDATE intents SET credited = earned.time, cents = earned.cents, currency = earned.currency
-FROM (
-    SELECT {_FIELD.format("intentId")} AS id, {_FIELD.format("time")} AS time,
-           json_extract(body, '$.value.cents') AS cents, json_extract(body, '$.value.currency') AS currency, min(seq)
-    FROM ({_NEW})
-    WHERE json_extract(content, '$.type') = '{EntryType.CALL_COMPLETED}' AND json_valid(body)
-    AND json_type(body, '$.value.cents') = 'integer' AND json_type(body, '$.value.currency') = 'text' GROUP BY 1
-) AS earned WHERE intents.tenant = :tenant AND intents.id = earned.id AND intents.credited = ''
+FROM (SELECT intent, time, cents, currency, min(seq) FROM fresh WHERE cents IS NOT NULL GROUP BY intent) AS earned
+WHERE intents.tenant = :tenant AND intents.id = earned.intent AND intents.credited = ''
 """
 """An intent earns once, whatever else is told of it."""
 _HOLD = f"""
 INSERT OR IGNORE INTO held (tenant, kind, id, seq, intent, state, same)
-SELECT :tenant, kind, id, seq, intent, '', '' FROM (
-    SELECT seq, {_FIELD.format("intentId")} AS intent,
-           iif(json_extract(content, '$.type') = '{EntryType.LEASE_GRANTED}', '{LEASE}', '{APPROVAL}') AS kind,
-           iif(json_extract(content, '$.type') = '{EntryType.LEASE_GRANTED}', json_extract(body, '$.leaseId'),
-               json_extract(body, '$.approvalId')) AS id
-    FROM ({_NEW}) WHERE json_valid(body) AND (json_extract(content, '$.type') = '{EntryType.LEASE_GRANTED}'
-    OR json_extract(content, '$.type') = '{EntryType.CALL_DECIDED}' AND {_FIELD.format("effect")} = '{Effect.ESCALATE}')
-) WHERE id <> '' ORDER BY seq
+SELECT :tenant, iif(type = '{EntryType.LEASE_GRANTED}', '{LEASE}', '{APPROVAL}'), held, seq, intent, '', '' FROM fresh
+WHERE held <> '' ORDER BY seq
 """
 """An approval is opened by the decision that escalates, a lease granted by an entry of its own."""
 _MOVE_HELD = f"""
@@ -186,7 +195,10 @@ _KEPT = """
  WHERE e.tenant = held.tenant AND e.seq = held.removed AND json_extract(one.value, '$.id') = held.id)
 """
 _HELD = f"SELECT id, iif(removed, {_KEPT}, NULL) FROM held"
-_TAKE = (_TAKE_ENTRIES, _TAKE_INTENTS, _MOVE_INTENTS, _JUDGE_INTENTS, _CREDIT_INTENTS, _HOLD, _MOVE_HELD, _LET_GO)
+_TAKE = (
+    *("DELETE FROM fresh", _READ, _TAKE_ENTRIES, _TAKE_INTENTS, _MOVE_INTENTS, _JUDGE_INTENTS, _CREDIT_INTENTS),
+    *(_HOLD, _MOVE_HELD, _LET_GO),
+)
 _HEADS = """
 WITH RECURSIVE tenants (tenant) AS (
     SELECT min(tenant) FROM log.entries
@@ -209,6 +221,7 @@ class SqliteIndex:
         )
         self._lock = anyio.Lock()
         self._seen: int | None = None
+        self._pause = LOOK_EVERY_S
 
     async def intents(self, tenant: str, wanted: IntentFilter, *, page: int, page_size: int) -> Page[IntentRow]:
         """As `ports.RecordIndex.intents`."""
@@ -288,12 +301,14 @@ class SqliteIndex:
 
     async def run(self) -> None:
         """Keep the index from falling far behind while nobody asks; ends when cancelled."""
+        await anyio.sleep(FIRST_LOOK_S)
         while True:
-            await anyio.sleep(LOOK_EVERY_S)
-            try:
-                await self._file.ask(self._lock, self._catch_up_all, failed="the index cannot be kept up")
-            except StoreError:
-                continue  # the next question meets the same problem, and tells it to whoever asks
+            behind = False
+            # A problem is met by the next question, too, and told to whoever asks.
+            with suppress(StoreError):
+                behind = await self._file.ask(self._lock, self._catch_up_all, failed="the index cannot be kept up")
+            self._pause = REST_S if behind else LOOK_EVERY_S
+            await anyio.sleep(self._pause)
 
     async def _ask(self, tenant: str, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Take over what is new, then answer. Raises StoreError."""
@@ -301,26 +316,35 @@ class SqliteIndex:
             self._lock, lambda connection: _answer(connection, tenant, ask), failed="the index cannot be read"
         )
 
-    def _catch_up_all(self, connection: sqlite3.Connection) -> None:
-        """Take over some of what is new, in a thread, unless calls are many."""
+    def _catch_up_all(self, connection: sqlite3.Connection) -> bool:
+        """Take over some of what is new, in a thread, unless calls are many; returns whether to go on at once."""
         heads = connection.execute(_HEADS).fetchall()
         before, self._seen = self._seen, sum(head for _, head in heads)
-        if before is not None and self._seen - before > AT_ONCE:
-            return
+        if before is not None and self._seen - before > MANY_PER_S * self._pause:
+            return False
+        left = AT_ONCE
         for tenant, head in heads:
-            left = AT_ONCE
-            while head - _progress(connection, tenant)[0] > BEHIND and left > 0:
+            while head - _progress(connection, tenant)[0] > BEHIND:
+                if left <= 0:
+                    return True
                 left -= _take_over(connection, tenant)
+        return False
 
 
 # --- in a thread ------------------------------------------------------------------------------------------------------
 
 
 def _answer(connection: sqlite3.Connection, tenant: str, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
-    until = time.monotonic() + TAKE_OVER_S
-    while _take_over(connection, tenant):
-        if time.monotonic() > until:
-            raise StoreError(f"the index is not up to date after {TAKE_OVER_S:.0f} s; ask again, it goes on")
+    began, taken = time.monotonic(), 0
+    while more := _take_over(connection, tenant):
+        taken += more
+        spent = time.monotonic() - began
+        if spent > TAKE_OVER_S:
+            head = connection.execute("SELECT max(seq) FROM log.entries WHERE tenant = ?", (tenant,)).fetchone()[0]
+            left_s = math.ceil((head - _progress(connection, tenant)[0]) * spent / taken)
+            raise StoreError(
+                f"the index is not up to date after {TAKE_OVER_S:.0f} s; ask again, it goes on", retry_after_s=left_s
+            )
     return ask(connection)
 
 
@@ -344,6 +368,7 @@ def _take_over(connection: sqlite3.Connection, tenant: str) -> int:
     to = after if found is None else int(found)
     if to > after:
         span = {"tenant": tenant, "after": after, "to": to}
+        connection.execute(_FRESH)
         for statement in _TAKE:
             connection.execute(statement, span)
         place = (tenant, to, hash_at(connection, tenant, to))

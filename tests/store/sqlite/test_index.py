@@ -18,6 +18,7 @@ from gateway.store.sqlite import index as module
 from gateway.store.sqlite.index import FILE, SqliteIndex
 from gateway.store.sqlite.store import DATABASE, StoreOptions, open_store
 from gateway.telemetry.clock import SystemClock
+from tests.simulate.embedded import until
 
 MANY = 6_000
 GROWTH_KIB = 2048
@@ -232,9 +233,15 @@ async def test_an_answer_that_is_not_up_to_date_is_no_answer(store, index, monke
     """A list that silently lacks the newest would be taken for the truth."""
     monkeypatch.setattr(module, "TAKE_OVER_S", -1.0)
     await store.append(decided(1, "ALLOW", intent="int_1"))
-    with pytest.raises(StoreError, match="not up to date"):
+    monkeypatch.setattr(module, "BATCH", 1)
+    await store.append(decided(2, "ALLOW", intent="int_2"))
+    with pytest.raises(StoreError, match="not up to date") as caught:
         await ids(index)
-    assert await ids(index) == ["int_1"]
+    assert caught.value.retry_after_s >= 1
+    with pytest.raises(StoreError, match="not up to date") as caught:
+        await ids(index)
+    assert caught.value.retry_after_s == 0, "it is all taken over"
+    assert await ids(index) == ["int_2", "int_1"]
 
 
 async def test_a_store_that_is_gone_is_an_error(tmp_path):
@@ -244,9 +251,9 @@ async def test_a_store_that_is_gone_is_an_error(tmp_path):
         await ids(SqliteIndex(tmp_path / "data" / DATABASE))
 
 
-async def looked(index: SqliteIndex) -> None:
-    """Let the index look by itself once."""
-    await index._file.ask(anyio.Lock(), index._catch_up_all, failed="")
+async def looked(index: SqliteIndex) -> bool:
+    """Let the index look by itself once; returns whether it goes on at once."""
+    return await index._file.ask(anyio.Lock(), index._catch_up_all, failed="")
 
 
 async def test_the_index_catches_up_by_itself_when_far_behind(store, index, monkeypatch, tmp_path):
@@ -258,10 +265,39 @@ async def test_the_index_catches_up_by_itself_when_far_behind(store, index, monk
         assert connection.execute("SELECT count(*) FROM intents").fetchone() == (1,)
 
 
+async def test_far_behind_it_goes_on_in_small_steps_with_rests_between_them(store, index, monkeypatch, tmp_path):
+    """An upgrade makes it anew: nobody needs to ask for that, and calls that come meanwhile are to keep their pace."""
+    for name, value in {
+        "BEHIND": 0,
+        "BATCH": 1,
+        "AT_ONCE": 2,
+        "FIRST_LOOK_S": 0,
+        "REST_S": 0,
+        "LOOK_EVERY_S": 60,
+    }.items():
+        monkeypatch.setattr(module, name, value)
+    for number in range(1, 6):
+        await store.append(decided(number, "ALLOW", intent=f"int_{number}"))
+    assert [await looked(index) for _ in range(3)] == [True, True, False]
+    (tmp_path / "data" / FILE).unlink()
+    with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(index.run)
+
+            def taken() -> int:
+                try:
+                    return connection.execute("SELECT count(*) FROM intents").fetchone()[0]
+                except sqlite3.OperationalError:  # not made yet, or at work
+                    return 0
+
+            await until(lambda: taken() == 5)
+            tasks.cancel_scope.cancel()
+
+
 async def test_the_index_leaves_the_core_to_calls_while_they_are_many(store, index, monkeypatch, tmp_path):
     """What it could not keep up with anyhow must not make calls dearer; it catches up once they are fewer."""
     monkeypatch.setattr(module, "BEHIND", 0)
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(module, "MANY_PER_S", 2 / module.LOOK_EVERY_S)
 
     async def looked_after(*numbers):
         for number in numbers:
