@@ -44,7 +44,6 @@ UNAUTHORIZED: Final = -32001
 """The code that the SDKs show the message of (research/ecosystem.md 1.2)."""
 
 _LISTEN: Final = "subscriptions/listen"
-_CLOSE: Final = (b"connection", b"close")
 
 _MODERN: Final = Era.MODERN
 _REQUEST: Final = Kind.REQUEST
@@ -295,10 +294,14 @@ class McpFront:
         return None
 
     def _too_large(self, exchange: _Exchange) -> Awaitable[None]:
-        """Refuse the body. What is left of it is not read: the connection ends with the answer."""
+        """Refuse the body. The server throws away what is left of it, in the time that a body has.
+
+        Closing instead would cut an agent off that still writes: it never reads the answer, and to the official SDK's
+        client that is the end of all its calls.
+        """
         bound = self._limits.wire.body_bytes
         too_large = Rejection(status=413, code=INVALID_REQUEST, message=f"the body is longer than {bound} bytes")
-        return self._refuse(exchange, too_large, _CLOSE)
+        return self._refuse(exchange, too_large)
 
     # --- 3: modern era ------------------------------------------------------------------------------------------------
 

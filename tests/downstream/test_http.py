@@ -118,10 +118,13 @@ async def test_wrong_verbs_name_the_right_ones():
 
 
 async def test_a_body_that_grows_too_long_is_cut_off():
-    """Without Content-Length the bound holds while reading, and the rest stays unread."""
+    """Without Content-Length the bound holds while reading, and the rest stays unread.
+
+    The connection is not closed on it: who is cut off while it writes never reads why.
+    """
     async with world() as w:
         answer = await w.ask(chunks=[b"x" * 1000] * 10)
-        assert (answer.status, answer.header("connection"), answer.unread) == (413, "close", 5)
+        assert (answer.status, "connection" in answer.headers, answer.unread) == (413, False, 5)
         assert w.dispatch.reached == []
 
 
@@ -130,7 +133,7 @@ async def test_a_declared_length_beyond_the_bound_is_refused_unread():
     async with world() as w:
         answer = w.send(chunks=[b"x"] * 10, headers={"content-length": "4097"})
         await answer.finished()
-        assert (answer.status, answer.header("connection"), answer.unread) == (413, "close", 0)
+        assert (answer.status, "connection" in answer.headers, answer.unread) == (413, False, 0)
 
 
 async def test_an_agent_that_leaves_before_its_body_is_whole_gets_nothing():
