@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import orjson
@@ -465,13 +466,23 @@ async def test_what_was_begun_and_takes_too_long_is_none(house: House, monkeypat
         await house.tokens.finish(anyio.sleep_forever())  # type: ignore[arg-type]
 
 
-async def test_a_caller_that_leaves_cannot_leave_memory_behind_the_store(house: House) -> None:
+async def test_a_caller_that_leaves_cannot_leave_memory_behind_the_store(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The change is made whole, whoever still waits for it."""
     await house.kid()
-    house.store.held = anyio.Event()
+    append, asked, held = house.store.append, anyio.Event(), anyio.Event()
+
+    async def late(*given: Any) -> Any:
+        asked.set()
+        await held.wait()
+        return await append(*given)
+
+    monkeypatch.setattr(house.store, "append", late)
     async with anyio.create_task_group() as group:
         group.start_soon(house.tokens.rotate, ADMIN, "acme")
-        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(5):
+            await asked.wait()  # a thread makes the key before that
         group.cancel_scope.cancel()
-        house.store.held.set()
+        held.set()
     assert len(house.kids()) == 2
