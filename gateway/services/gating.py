@@ -49,6 +49,8 @@ PAGES_LISTED = 100
 SUBSCRIPTIONS_KEPT = 1000
 """Resources that one session may be subscribed to; their URIs are kept to filter the updates."""
 
+AWAY: Final = "An upstream that may have it cannot be asked at the moment"
+
 _MODERN: Final = Era.MODERN
 _ANSWERED: Final = OutcomeKind.ANSWERED
 
@@ -105,7 +107,8 @@ class Gating:
             if party.mount.prefixed:
                 call = await self._locate(party, call)
                 if not call.upstream:
-                    return await self._unknown(party, call)
+                    away = bool(call.uri) and self._owners.may_be_away(party)
+                    return await (self._undecidable(party, call, AWAY) if away else self._unknown(party, call))
             line = await party.line(call.upstream)
             if call.method == "tools/call" and call.tool is None:
                 tool = await self._catalog.tool(call.upstream, call.name, lambda: list_all(line, "tools/list", "tools"))
@@ -113,9 +116,9 @@ class Gating:
                 if tool is None and party.mount.prefixed:
                     call = self._by_short_name(call, str(inbound.params["name"]))
         except UpstreamError as error:
-            return await self._undecidable(party, call, error)
+            return await self._undecidable(party, call, str(error))
         except StoreError:
-            return await self._undecidable(party, call, None)
+            return await self._undecidable(party, call, "The tools of the upstream could not be listed")
         mismatch = self._mismatch(party, inbound, call, leg)
         if mismatch is not None:
             return await self._rejected(party, mismatch)
@@ -126,7 +129,7 @@ class Gating:
         call = self._read(party, inbound)
         if isinstance(call, Rejection):
             return await self._rejected(party, call)
-        return await self._undecidable(party, call, error)
+        return await self._undecidable(party, call, str(error))
 
     async def _rejected(self, party: Party, rejection: Rejection) -> Reply:
         """Answer what does not get as far as a decision, and record it: whose it is, is known."""
@@ -183,11 +186,10 @@ class Gating:
         )
         return self._tell(party, call, outcome)
 
-    async def _undecidable(self, party: Party, call: Call, error: UpstreamError | None) -> Reply:
-        """Answer where the call's own definition could not be had: nothing was forwarded, and it is recorded."""
-        text = "The tools of the upstream could not be listed" if error is None else str(error)
+    async def _undecidable(self, party: Party, call: Call, problem: str) -> Reply:
+        """Answer where the call's own definition or owner could not be had: not forwarded, and recorded."""
         outcome = await self._enforcement.deny(
-            party.principal, call, Reason.FACTS_UNAVAILABLE, f"{text}.", kind=OutcomeKind.FAILED
+            party.principal, call, Reason.FACTS_UNAVAILABLE, f"{problem}.", kind=OutcomeKind.FAILED
         )
         return self._tell(party, call, outcome)
 

@@ -37,6 +37,8 @@ class Owners:
         self._stems: dict[str, dict[str, None]] = {}
         self._prompts: dict[str, dict[str, None]] = {}
         self._asked_at: dict[str, float] = {}
+        self._unasked: set[str] = set()
+        """Upstreams that were down when they were asked last."""
 
     def note(self, upstream: str, method: str, items: Iterable[JsonObject]) -> None:
         """Remember the items of one page of `resources/list`, `resources/templates/list` or `prompts/list`."""
@@ -75,6 +77,10 @@ class Owners:
                 await self._ask_both(party, upstream)
         return self._find(party, uri)
 
+    def may_be_away(self, party: Party) -> bool:
+        """Return whether what has no owner may have one that could not be asked."""
+        return not self._unasked.isdisjoint(party.mount.upstreams)
+
     def _find(self, party: Party, uri: str) -> str:
         for upstream in party.mount.upstreams:
             if self.lists(upstream, uri):
@@ -89,8 +95,9 @@ class Owners:
             line = await party.line(upstream)
             await self._ask(line, "resources/list", "resources")
             await self._ask(line, "resources/templates/list", "resourceTemplates")
+            self._unasked.discard(upstream)
         except UpstreamError:
-            pass  # an upstream that is down owns nothing at the moment
+            self._unasked.add(upstream)  # it owns nothing at the moment
         self._asked_at[upstream] = anyio.current_time()
 
     async def _ask(self, line: Line, method: str, member: str) -> None:

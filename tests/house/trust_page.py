@@ -90,7 +90,7 @@ WHY: Mapping[str, str] = {
     "contention": "others' calls",
     "busy": "load, also that of others",
     "audit-unavailable": "the gateway's store",
-    "facts-unavailable": "the gateway's store, or a server whose tools could not be listed",
+    "facts-unavailable": "the gateway's store, or a server that could not be asked",
     "internal": "the gateway's fault",
     BY_BUDGET: "a limit, met by what the agent may do, or by others",
 }

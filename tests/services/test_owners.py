@@ -2,7 +2,10 @@
 
 import pytest
 
+from gateway.core.audit.entry import EntryType
+from gateway.core.decision import Reason
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.trust.evidence import evidence_of
 from gateway.errors import UpstreamUnreachable
 from gateway.services import owners as module
 from gateway.services.owners import Owners
@@ -94,6 +97,22 @@ async def test_an_upstream_that_is_down_owns_nothing() -> None:
     world = two(b={"resources/list": lists(resources("x://1"))})
     world.upstream("a").fail(UpstreamUnreachable("down", may_have_run=False), "resources/list")
     assert await reads(world, "x://1") == ["b x://1"]
+
+
+async def test_what_only_an_upstream_that_is_down_may_own_is_not_said_to_be_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent that asks for what there is makes no slip, because a server is away; asked again, it is told."""
+    world = two()
+    world.upstream("a").fail(UpstreamUnreachable("down", may_have_run=False), "resources/list")
+    assert await reads(world, "x://1") == []
+    (entry,) = world.entries(EntryType.CALL_DECIDED)
+    assert (entry.effect, entry.reasons) == ("DENY", (Reason.FACTS_UNAVAILABLE,))
+    assert evidence_of(entry, 1) is None
+    world.upstream("a").behave()
+    monkeypatch.setattr(module, "RELIST_AFTER_S", 0.0)
+    assert await reads(world, "x://1") == []
+    assert world.entries(EntryType.CALL_DECIDED)[-1].reasons == (Reason.UNKNOWN_TOOL,)
 
 
 @pytest.mark.parametrize(
