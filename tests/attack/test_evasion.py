@@ -42,6 +42,14 @@ HARMLESS: list[tuple[str, dict[str, Any]]] = [
     ("get_weather", {"city": "S\u00e3o Paulo", "units": "metric", "days": 1}),
     ("list_events", {"then": "2026-01-01", "on": "2026-01-02", "calendar": "home"}),
     ("read_page", {"text": "a \u2215 b"}),
+    ("resolve_library_id", {"name": "react"}),
+    ("get_token_price", {"symbol": "ETH"}),
+    ("place_details", {"id": "ChIJ"}),
+    ("get_environments", {"project": "shop"}),
+    ("search", {"filter": '{"status": "open", "labels": ["bug"]}'}),
+    ("get_flows", {"action": {"name": "list"}}),
+    ("query", {"sql": "TABLE users"}),
+    ("fetch", {"url": "https://example.com/design/tokens.html"}),
 ]
 """What ordinary agents ask all day: a list of refusals alone would be passed by refusing everything."""
 

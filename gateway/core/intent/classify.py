@@ -47,6 +47,9 @@ CACHED_TOOLS = 1024
 MAPPED, MAPPED_UNPINNED, DECIDED, RAISED = 1.0, 0.95, 0.85, 0.8
 """Confidence where an operator, a listed value, or an argument of its own has settled the effect."""
 
+SETTLED_BY_MAPPING = frozenset({"low-confidence", "destructive-annotation", "not-read-only"})
+"""What an operator's mapping answers: how sure the effect is, and an upstream's own word on it."""
+
 NOVEL = factor("novel", "this agent was never allowed this before")
 UNREVIEWED = factor("unreviewed-tool", "no operator has reviewed the definition")
 CHANGED = factor("changed-tool", "the definition changed and was not reviewed since")
@@ -198,7 +201,7 @@ def settled_tool(definition: Definition, review: Review, mappings: Mappings, ins
     evidence = judged.evidence
     if mapped is not None and mapping is not None:
         effect, confidence = mapped.effect_class, MAPPED if pinned else MAPPED_UNPINNED
-        factors = () if pinned else tuple(each for each in judged.factors if each.code != "low-confidence")
+        factors = () if pinned else tuple(each for each in judged.factors if each.code not in SETTLED_BY_MAPPING)
         evidence = (Evidence(source="mapping", detail=f"an operator mapped the tool to {mapped.id}"), *evidence)
     elif mapped is not None and EFFECT_POINTS[mapped.effect_class] > EFFECT_POINTS[effect]:
         effect = mapped.effect_class
@@ -258,7 +261,7 @@ def conclude_anew(settled: Settled, signals: Signals, *, novel: bool) -> Intent:
         points = own if effect is intent_type.effect_class else max(own, points)
     factors = (
         effect_factor(effect, evidence[0].detail if evidence else effect.value, points),
-        *settled.factors,
+        *(regraded(settled.factors, effect) if marks else settled.factors),
         *marks,
         *signals.factors.values(),
         *((NOVEL,) if novel else ()),
@@ -271,6 +274,15 @@ def conclude_anew(settled: Settled, signals: Signals, *, novel: bool) -> Intent:
         evidence=evidence,
         risk=total(factors),
         factors=factors,
+    )
+
+
+def regraded(factors: tuple[RiskFactor, ...], effect: EffectClass) -> tuple[RiskFactor, ...]:
+    """Return the factors where an argument has raised the effect: what was unsure weighs only up to the unknown."""
+    gap = max(0, EFFECT_POINTS[EffectClass.UNKNOWN] - EFFECT_POINTS[effect])
+    return tuple(
+        factor(each.code, each.evidence, min(each.points, gap)) if each.code == "low-confidence" else each
+        for each in factors
     )
 
 

@@ -28,6 +28,8 @@ SECRET_PLACES = (
     ".bash_profile", ".zshrc", ".profile", "docker.sock", "containerd.sock", "terraform.tfstate", "wallet.dat",
     "login.keychain", "appdata/roaming", "appdata/local", "login.keychain-db", "ntds.dit", ".mcp.json",
     "claude_desktop_config.json", ".my.cnf", "ntuser.dat", "wp-config.php",
+    ".s3cfg", ".boto", ".wgetrc", "rclone.conf", ".m2/settings.xml", "default/cookies", "log/auth.log", "log/secure",
+    "master.passwd", "shadow.bak", "local.settings.json",
     ".psql_history", ".mysql_history", ".htpasswd", ".cargo/credentials", "master.key", "kubeconfig",
     ".password-store",
     "etc/passwd", "etc/shadow", "etc/sudoers", "etc/hosts", "system32", "cookies.sqlite", "key4.db", "logins.json",

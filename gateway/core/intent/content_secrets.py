@@ -1,9 +1,14 @@
-"""Secrets in text, by their shape. Searches for literals only, so its time is linear in the text."""
+"""Secrets in text, by their shape, and names of where they are kept.
+
+Searches for literals only, so its time is linear in the text.
+"""
 
 import re
 from collections.abc import Iterator
 
-__all__ = ["secret_shape"]
+from gateway.core.intent.naming import words_of
+
+__all__ = ["hands_out_secrets", "names_secrets", "secret_shape"]
 
 ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
@@ -23,6 +28,14 @@ SHORTEST = 20
 
 PREFIX = re.compile("|".join(re.escape(prefix) for prefix, _ in PREFIXES))
 """Literals side by side: no repetition, so the search is linear."""
+
+
+SECRET_WORDS = frozenset({"secret", "credential", "password", "passwd", "privatekey", "tlskey", "apikey", "sshkey"})
+"""Words by which a folder, or a kind of resource, keeps secrets."""
+KEY_FILES = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".ovpn", ".asc")
+SECRET_RESOURCES = frozenset({"token", "tokens", "accesstokens", "apitokens", "apikeys", "accesskeys", "sshkeys",
+    "deploykeys", "env", "envvars", "configvars"})  # fmt: skip
+"""Segments of an interface's path behind which tokens, keys or an environment are."""
 
 
 def secret_shape(text: str) -> bool:
@@ -63,3 +76,19 @@ def user_in_url(text: str) -> bool:
         if mark and colon and name and password and "/" not in user and " " not in user:
             return True
     return False
+
+
+def names_secrets(text: str, folded: str) -> bool:
+    """Return True where a short text names where secrets are kept: a folder, a kind of resource, a key file."""
+    if text.isalpha() and text.islower() and not text.startswith(("secret", "credential", "passw")):
+        return False
+    if folded.endswith(KEY_FILES) or any(place in folded for place in ("login data", "system.users", "pg_shadow")):
+        return True
+    return ("secret" in folded or "credential" in folded or "passw" in folded or "key" in folded) and not (
+        SECRET_WORDS.isdisjoint(words_of(text))
+    )
+
+
+def hands_out_secrets(folded: str) -> bool:
+    """Return True where a path of an interface ends in, or goes through, what gives tokens or keys back."""
+    return not SECRET_RESOURCES.isdisjoint(folded.partition("?")[0].replace("-", "").replace("_", "").split("/"))

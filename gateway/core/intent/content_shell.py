@@ -124,7 +124,7 @@ def harmless(text: str) -> bool:
 
 def injected_command(text: str) -> bool:
     """Return True where an argument that is no command holds substitution, or a command behind a separator."""
-    if "$(" in text or ("`" in text and text.count("`") > 1):
+    if "$(" in text or ("`" in text and text.count("`") > 1) or text.lstrip()[:1] in ("|", ";"):
         return True
     if not CHAINING.search(text):
         return False

@@ -23,7 +23,8 @@ SQL_MARKS = (
     "dumpfile", "copy", "exec", "call", "xp_", "sp_", "pg_", "load_", "attach", "pragma", "lo_", "shutdown", "vacuum",
     "select", "with", "flush", "backup", "restore", "kill", "sleep", "benchmark", "dblink", "match", "set", "do ",
     "rename", "load", "explain", "reindex", "comment", "lock", "declare", "begin", "import", "refresh", "purge",
-    "union", "clear", "waitfor",
+    "union", "clear", "waitfor", "reset", "handler", "install", "export", "notify", "listen", "security", "discard",
+    "cluster", "analyze", "checkpoint", "getenv", "u&'",
 )  # fmt: skip
 """A text without any of these holds no statement that matters."""
 
@@ -40,7 +41,7 @@ ESCAPES = (
     "pg_reload_conf", "lo_import", "lo_export", "load_file", "load_extension", "dblink", "utl_http", "utl_file",
     "dbms_scheduler", "sys_exec", "sys_eval", "writefile", "readfile", "pg_sleep", "benchmark", "fsdir",
     "opendatasource",
-    "openrowset", "sleep(", "sleep (", "waitfor delay", "query_to_xml", "read_text", "httpfs",
+    "openrowset", "sleep(", "sleep (", "waitfor delay", "query_to_xml", "read_text", "httpfs", "getenv(", "u&'", 'u&"',
 )  # fmt: skip
 """Words that leave the database for the machine or the network, or hold it up, wherever they stand."""
 
@@ -52,7 +53,8 @@ WRITING = frozenset(
     {"insert", "replace", "merge", "upsert", "update", "create", "alter", "rename", "set", "vacuum", "reindex",
         "comment",
      "refresh", "import", "attach", "detach", "lock", "unlock", "analyze", "optimize", "pragma", "copy", "load",
-     "put"}
+     "put", "reset", "handler", "install", "export", "notify", "listen", "unlisten", "security", "discard", "cluster",
+     "flush", "checkpoint"}
 )  # fmt: skip
 WRITING_CALLS = frozenset({"into", "nextval", "setval", "set_config", "pg_notify", "pg_advisory_lock"})
 """Inside a SELECT these change something."""
@@ -191,6 +193,8 @@ SIGNS = {ord(sign): " " for sign in "()[]{},\"'`\t\r\n"}
 def read_statement(statement: str, *, expected: bool) -> SqlReading:
     """Return what one statement does."""
     words = words_in(statement)
+    if len(words) > 1 and words[0] in ("begin", "declare") and words[1] in RUNNING:
+        words = words[1:]
     if not words or words[0] in IGNORED:
         return NO_SQL
     first, second = words[0], words[1] if len(words) > 1 else ""

@@ -78,6 +78,8 @@ class Findings:
     confidence: float
     evidence: list[Evidence]
     factors: list[RiskFactor]
+    overwrites: bool = False
+    """It is a write that is destructive only because nothing of the old is left."""
 
     def raise_to(self, effect: EffectClass, source: str, detail: str) -> None:
         """Take the graver effect, and say why."""
@@ -119,9 +121,17 @@ def profile(definition: Definition) -> Profile:
         evidence=tuple(found.evidence),
         factors=tuple(found.factors),
         domain=domain,
-        types={effect: exact or pick_type(definition.taxonomy, domain, effect, words) for effect in EffectClass},
+        types={
+            effect: exact or pick_type(definition.taxonomy, domain, kind_of(effect, found), words)
+            for effect in EffectClass
+        },
         selectors=selectors,
     )
+
+
+def kind_of(effect: EffectClass, found: Findings) -> EffectClass:
+    """Return the effect by which a type is picked: to overwrite is to write, however grave it is, and no deletion."""
+    return EffectClass.WRITE if found.overwrites and effect is EffectClass.DESTRUCTIVE else effect
 
 
 def tool_words(definition: Definition) -> tuple[str, ...]:
@@ -266,6 +276,7 @@ def from_description(found: Findings, reading: Reading, description: str) -> Non
     overwrites = "overwrit" in lowered and "not overwrit" not in lowered and "without overwrit" not in lowered
     if found.effect is EffectClass.WRITE and (overwrites or any(phrase in lowered for phrase in NO_WAY_BACK)):
         found.raise_to(EffectClass.DESTRUCTIVE, "description", "says that there is no way back")
+        found.overwrites = True
 
 
 def believable(effect: EffectClass, reading: Reading, told: Reading) -> bool:
@@ -302,14 +313,19 @@ def from_annotations(found: Findings, annotations: object, *, reviewed: bool) ->
 
 def from_looks(found: Findings, definition: Definition, words: Sequence[str]) -> None:
     """Raise for characters that a reader would not see, and for data that hurts."""
-    if hidden(definition.name):
+    if hidden(definition.name) or not definition.name.isascii():
         found.confidence = min(found.confidence, 0.3)
         found.factors.append(factor("hidden-characters", "the tool's name"))
     elif hidden(str(definition.body.get("description") or "")):
         found.factors.append(factor("hidden-characters", "the tool's description"))
-    sensitive = sorted(SENSITIVE_WORDS & words_of(definition.name))
+    sensitive = sorted((SENSITIVE_WORDS & words_of(definition.name)) - places_of_work(words))
     if sensitive and found.effect in (EffectClass.READ, EffectClass.WRITE):
         found.factors.append(factor("sensitive-data", f"the tool's name speaks of {sensitive[0]}"))
+
+
+def places_of_work(words: Sequence[str]) -> frozenset[str]:
+    """Return the word that names production and staging where it is a plural, and variables where it is not."""
+    return frozenset({"environment"} if "environments" in words and "environment" not in words else ())
 
 
 def published_type(taxonomy: Taxonomy, words: Sequence[str]) -> IntentType | None:

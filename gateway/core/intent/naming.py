@@ -20,6 +20,9 @@ ALLOWED_JOINERS = frozenset("\u200c\u200d\ufe0f\ufe0e")
 """Joiners and variation selectors are part of scripts and emoji; between ASCII letters they hide something."""
 
 
+OWN_SINGULARS = frozenset({"cookies", "movies", "zombies", "pies", "ties"})
+"""Words whose `ies` comes from no `y`."""
+
 SLASHES = dict.fromkeys(map(ord, "\u2044\u2215\u29f8\u2571"), "/") | dict.fromkeys(
     map(ord, "\u2216\u29f5\u29f9\u2572"), "\\"
 )
@@ -73,6 +76,8 @@ def remembered_words(name: str) -> frozenset[str]:
 
 def singular(word: str) -> str:
     """Return the likely singular of an English noun."""
+    if word in OWN_SINGULARS:
+        return word[:-1]
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):

@@ -5,6 +5,7 @@ factor. Owns which detector is asked for which argument. The detectors are `cont
 Evidence names an argument by its path, never its value.
 """
 
+import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,12 +15,12 @@ from urllib.parse import unquote
 from gateway.core.intent.arguments import ArgumentName, argument_name
 from gateway.core.intent.content_addresses import hosts_of, metadata_host, named_metadata, private_host
 from gateway.core.intent.content_paths import looks_like_path, root_path, system_path, traversal
-from gateway.core.intent.content_secrets import secret_shape
+from gateway.core.intent.content_secrets import hands_out_secrets, names_secrets, secret_shape
 from gateway.core.intent.content_shell import dangerous_command, injected_command
 from gateway.core.intent.content_sql import injected_condition, read_sql
 from gateway.core.intent.content_wrapped import unwrapped
 from gateway.core.intent.model import EffectClass, RiskFactor
-from gateway.core.intent.naming import hidden, plain, words_of
+from gateway.core.intent.naming import hidden, plain
 from gateway.core.intent.risk import factor
 from gateway.core.intent.verbs import graver, read_value
 from gateway.core.jsonvalue import JsonObject, JsonValue
@@ -44,6 +45,9 @@ DECODINGS = 3
 LONG_QUERY_CHARS = 512
 """A query string longer than this carries data out, where ordinary ones carry a question."""
 
+LONG_HOST_CHARS = 120
+"""A host's name longer than this carries data out to whoever serves its domain."""
+
 SOME_ITEMS, MANY_ITEMS = 20, 100
 """Lengths of lists from which a call counts as bulk."""
 
@@ -53,8 +57,9 @@ AMOUNTS = ((10_000.0, 20), (1_000.0, 15), (100.0, 10), (0.0, 5))
 MAX_NAMING_CHARS = 256
 """Paths and names of resources are no longer than this."""
 
-SECRET_WORDS = frozenset({"secret", "credential", "password", "passwd", "privatekey", "tlskey", "apikey", "sshkey"})
-KEY_FILES = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".ovpn", ".asc")
+
+MAX_JSON_CHARS = 16 * 1024
+"""Arguments that are given as the text of a JSON value; longer ones are the content of a file."""
 
 SHORT_CHARS = 64
 """The names of environments and branches are no longer than this."""
@@ -183,9 +188,20 @@ def read_object(
             signals.raise_to(name.operator, where)
         if (name.secret or name.sensitive) and member is not None and not isinstance(member, str):
             signals.add("sensitive-data", where)
-        if level == 0 and name.selector and isinstance(member, str):
-            decide(signals, key, member, where, prior)
+        if name.selector:
+            if level == 0 and isinstance(member, str):
+                decide(signals, key, member, where, prior)
+            elif isinstance(member, dict):
+                choose_inside(signals, member, where)
         waiting.append((member, name, where[-MAX_SHOWN_PATH:], level + 1))
+
+
+def choose_inside(signals: Signals, member: JsonObject, path: str) -> None:
+    """Look at what names the act where it is given as an object: `{"action": {"name": "delete"}}`."""
+    for value in member.values():
+        effect = read_value(value).effect if isinstance(value, str) and len(value) <= SHORT_CHARS else None
+        if effect is not None and effect is not EffectClass.READ:
+            signals.raise_to(effect, path)
 
 
 def decide(signals: Signals, key: str, value: str, path: str, prior: Prior) -> None:
@@ -273,14 +289,16 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, prior
         signals.add("oversized-argument", f"{path or 'arguments'} is longer than is read")
         if signals.chars > MAX_TOTAL_CHARS:
             return
-    if name.sensitive and text:
-        signals.add("sensitive-data", path)
-    if name.secret and len(text) > 3 and prior.effect is not EffectClass.CREDENTIAL:
-        signals.add("secret-in-arguments", f"{path} by its name")
+    if name.sensitive or name.secret:
+        read_secret(signals, text, name, path, prior)
     if len(text) <= SHORT_CHARS:
         read_choice(signals, text, name, path, prior)
     folded = fold(text)
-    if len(folded) <= MAX_NAMING_CHARS and not (name.text and not name.place) and names_secrets(text, folded):
+    if (
+        len(folded) <= MAX_NAMING_CHARS
+        and not (name.text and not name.place)
+        and (names_secrets(text, folded) or (name.host and "/" in folded and hands_out_secrets(folded)))
+    ):
         signals.add("sensitive-data", path)
     if len(folded) <= SHORT_CHARS:
         read_short(signals, folded, name, path, prior)
@@ -290,6 +308,27 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, prior
     inner = unwrapped(text)
     if inner:
         read_content(signals, inner, fold(inner), name, f"{path}, decoded", prior)
+    if text.startswith(("{", "[")) and not (name.text and prior.effect in CONTENT_EFFECTS):
+        read_json(signals, text, name, prior)
+
+
+def read_secret(signals: Signals, text: str, name: ArgumentName, path: str, prior: Prior) -> None:
+    """Look at a text whose name says that it is a secret, or data that hurts."""
+    if name.sensitive and text:
+        signals.add("sensitive-data", path)
+    if name.secret and len(text) > 3 and prior.effect is not EffectClass.CREDENTIAL:
+        signals.add("secret-in-arguments", f"{path} by its name")
+
+
+def read_json(signals: Signals, text: str, name: ArgumentName, prior: Prior) -> None:
+    """Look at arguments that are given as the text of a JSON value; a text that is none has been looked at as text."""
+    try:
+        value = json.loads(text) if len(text) <= MAX_JSON_CHARS else {}
+    except (ValueError, RecursionError):
+        return
+    inner = read_arguments(value if isinstance(value, dict) else {name.shown: value}, prior)
+    signals.chars += inner.chars
+    signals.join(inner)
 
 
 def read_choice(signals: Signals, text: str, name: ArgumentName, path: str, prior: Prior) -> None:
@@ -301,17 +340,6 @@ def read_choice(signals: Signals, text: str, name: ArgumentName, path: str, prio
     effect = read_value(text).effect
     if effect is not None and effect is not EffectClass.READ:
         signals.raise_to(effect, path)
-
-
-def names_secrets(text: str, folded: str) -> bool:
-    """Return True where a short text names where secrets are kept: a folder, a kind of resource, a key file."""
-    if text.isalpha() and text.islower() and not text.startswith(("secret", "credential", "passw")):
-        return False
-    if folded.endswith(KEY_FILES) or any(place in folded for place in ("login data", "system.users", "pg_shadow")):
-        return True
-    return ("secret" in folded or "credential" in folded or "passw" in folded or "key" in folded) and not (
-        SECRET_WORDS.isdisjoint(words_of(text))
-    )
 
 
 def read_short(signals: Signals, folded: str, name: ArgumentName, path: str, prior: Prior) -> None:
@@ -407,8 +435,12 @@ def read_addresses(signals: Signals, folded: str, name: ArgumentName, path: str,
         signals.add("dangerous-text" if mention else "metadata-address", path)
     elif not mention and any(map(private_host, hosts)):
         signals.add("private-address", path)
-    if not prose and "//" in folded and len(folded.partition("//")[2].partition("?")[2]) > LONG_QUERY_CHARS:
-        signals.add("data-in-url", path)
+    if not prose and "//" in folded:
+        query = folded.partition("//")[2].partition("?")[2]
+        if len(query) > LONG_QUERY_CHARS or any(len(host) > LONG_HOST_CHARS for host in hosts):
+            signals.add("data-in-url", path)
+        if "_method=" in query:
+            signals.raise_to(EffectClass.DESTRUCTIVE if "_method=delete" in query else EffectClass.WRITE, path)
 
 
 def read_statements(

@@ -80,6 +80,25 @@ USER_VERBS = frozenset(
 )
 MAKING_VERBS = frozenset({"create", "add", "write", "make", "compose", "push", "start", "schedule", "new"})
 STARTING_VERBS = frozenset({"start", "create", "resume", "retry", "schedule", "push", "initiate"})
+TRADING_VERBS = frozenset({"close", "liquidate", "exercise", "roll", "hedge"})
+SERVING_NOUNS = frozenset({"service", "server", "instance", "cluster", "vm", "machine", "database"})
+READING_ACTS: tuple[tuple[frozenset[str], frozenset[str], EffectClass], ...] = (
+    (frozenset({"resolve"}), frozenset({"ticket", "issue", "incident", "alert", "thread", "comment", "case", "dispute",
+        "discussion", "conversation", "review"}), EffectClass.WRITE),
+    (frozenset({"review"}), frozenset({"pr", "pull", "merge"}), EffectClass.WRITE),
+    (frozenset({"take"}), frozenset({"ownership", "over", "control"}), EffectClass.ACCESS),
+    (frozenset({"take"}), frozenset({"down", "offline"}), EffectClass.DESTRUCTIVE),
+    (frozenset({"load"}), frozenset({"extension", "module", "plugin", "driver"}), EffectClass.EXECUTE),
+    (frozenset({"extract"}), frozenset({"zip", "archive", "tar", "tarball"}), EffectClass.WRITE),
+    (frozenset({"answer"}), frozenset({"call", "callback", "message", "email", "ticket"}), EffectClass.SEND),
+    (frozenset({"open"}), frozenset({"port", "firewall"}), EffectClass.ACCESS),
+    (frozenset({"report"}), frozenset({"user", "spam", "abuse", "post", "message"}), EffectClass.SEND),
+    (frozenset({"map"}), frozenset({"drive"}), EffectClass.WRITE),
+    (frozenset({"export", "copy", "backup"}), frozenset({"email", "s3", "slack", "gcs", "webhook", "ftp", "sftp",
+        "bucket"}), EffectClass.SEND),
+)  # fmt: skip
+"""Verbs that read, with the nouns with which they act, and how."""
+
 CREATED_RUNS = frozenset(
     {"deployment", "container", "process", "job", "run", "cron", "cronjob", "worker", "trigger", "pod"}
 )
@@ -163,11 +182,10 @@ def with_nouns(effect: EffectClass, verb: str, nouns: frozenset[str], words: Seq
     if touches_credentials(nouns) and verb not in ("count", "estimate"):
         return EffectClass.CREDENTIAL
     if effect is EffectClass.READ:
-        acts = (verb == "open" and nouns & OPENED_RECORDS) or (verb == "select" and nouns & CHOSEN_NOUNS)
-        return EffectClass.WRITE if acts else effect
+        return acting(verb, nouns, words)
     if effect is EffectClass.DESTRUCTIVE and verb in LIGHT_VERBS and nouns & LIGHT_NOUNS and not nouns & ADMIN_NOUNS:
         return EffectClass.WRITE
-    if nouns & MONEY_NOUNS and verb in MONEY_VERBS:
+    if (nouns & MONEY_NOUNS and verb in MONEY_VERBS) or ("position" in nouns and verb in TRADING_VERBS):
         return EffectClass.PAYMENT
     if changes_access(effect, verb, nouns):
         return EffectClass.ACCESS
@@ -176,9 +194,21 @@ def with_nouns(effect: EffectClass, verb: str, nouns: frozenset[str], words: Seq
     return effect
 
 
+def acting(verb: str, nouns: frozenset[str], words: Sequence[str]) -> EffectClass:
+    """Return what a reading verb does with nouns that make an act of it: `resolve_thread`, `load_extension`."""
+    if (verb == "open" and nouns & OPENED_RECORDS) or (verb == "select" and nouns & CHOSEN_NOUNS):
+        return EffectClass.WRITE
+    if verb == "check" and tuple(words[:2]) in (("check", "in"), ("check", "out")):
+        return EffectClass.WRITE
+    fitting = (act for verbs, objects, act in READING_ACTS if verb in verbs and nouns & objects)
+    return next(fitting, EffectClass.READ)
+
+
 def touches_credentials(nouns: frozenset[str]) -> bool:
     """Return True where the nouns name something that opens doors."""
-    if nouns & CREDENTIAL_NOUNS or {"environment", "variable"} <= nouns:
+    if nouns & CREDENTIAL_NOUNS or {"environment", "variable"} <= nouns or {"seed", "phrase"} <= nouns:
+        return True
+    if nouns == {"token"}:
         return True
     return ("token" in nouns and bool(nouns & TOKEN_KINDS)) or ("key" in nouns and bool(nouns & KEY_KINDS))
 
@@ -198,6 +228,8 @@ def made(verb: str, nouns: frozenset[str], words: Sequence[str]) -> EffectClass:
     if nouns & OUTBOUND_NOUNS and verb in MAKING_VERBS and not (DRAFT_WORDS & set(words)) - {verb}:
         return EffectClass.SEND
     if verb == "write" and nouns & {"query", "sql", "statement"}:
+        return EffectClass.DESTRUCTIVE
+    if verb == "stop" and nouns & (RUNNABLE_NOUNS | SERVING_NOUNS):
         return EffectClass.DESTRUCTIVE
     if nouns & RUNNABLE_NOUNS and verb in STARTING_VERBS and (verb != "create" or nouns & CREATED_RUNS):
         return EffectClass.EXECUTE
@@ -234,7 +266,8 @@ def read_value(value: str, nouns: tuple[str, ...] = ()) -> Reading:
     words = split(value)
     if len(words) == 1 and words[0] in HTTP_EFFECTS:
         effect = EffectClass.SEND if words[0] == "post" else HTTP_EFFECTS[words[0]]
-        return Reading(effect=effect, verb=words[0], strength=STRONG)
+        with_its_nouns = with_nouns(effect, words[0], frozenset(map(singular, nouns)), (*words, *nouns))
+        return Reading(effect=graver(effect, with_its_nouns), verb=words[0], strength=STRONG)
     if not any(word in STRONG_VERBS or word in HTTP_EFFECTS for word in words):
         return NOTHING
     reading = read_words((*words, *nouns))

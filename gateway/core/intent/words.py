@@ -65,7 +65,7 @@ STRONG_VERBS: Mapping[str, EffectClass] = table(
             "tap swipe upgrade downgrade downsize migrate alter refactor merge rebase cherry squash push "
             "complete reopen close start stop pause resume enqueue schedule reschedule book reserve make "
             "reorder bookmark favorite favourite vote like unlike react switch activate deactivate "
-            "unassign "
+            "unassign repair quarantine rebuild reindex hide unhide "
             " adopt accept decline reject cache setup bind unbind connect disconnect group "
             "ungroup ingest embed scaffold normalize bump"
         ),
@@ -74,6 +74,8 @@ STRONG_VERBS: Mapping[str, EffectClass] = table(
             "rm rmdir "
             "prune evict cancel discard deprovision rollback revert overwrite trash flush obliterate forget "
             "expunge del "
+            "eliminar borrar supprimer effacer loeschen löschen entfernen excluir apagar remover cancellare eliminare "
+            "verwijderen udalit shanchu sakujo "
             "nuke dismantle teardown shred shutdown reboot detach empty decommission undeploy abort"
         ),
         EffectClass.EXECUTE: (
@@ -103,12 +105,13 @@ WEAK_VERBS: Mapping[str, EffectClass] = table(
             "metadata statistics help version versions health contents schema"
         ),
         EffectClass.WRITE: (
+            "place transition sort fix autofix amend "
             "comment label branch checkout fork star stash patch clone change emulate archive record track plan "
             "process "
             "format note file index stage unstage backup order design model escalate route input upvote"
         ),
         EffectClass.SEND: "post message email mail sms call fax remind alert chat webhook contact",
-        EffectClass.PAYMENT: "charge transfer invoice payment capture",
+        EffectClass.PAYMENT: "charge transfer invoice payment capture exercise liquidate",
         EffectClass.EXECUTE: "build shell command script console repl",
         EffectClass.DESTRUCTIVE: "deletion removal",
         EffectClass.ACCESS: "permission invitation",
@@ -162,13 +165,15 @@ OPENED_RECORDS = frozenset(
 )
 """Opening one of these creates it, or a way in."""
 
-FINAL_WORDS = frozenset({"delete", "remove", "drop", "destroy", "purge", "wipe", "truncate", "erase", "overwrite"})
-"""Destructive wherever they stand in a name, even behind a reading verb."""
+FINAL_WORDS = frozenset({"delete", "remove", "drop", "destroy", "purge", "wipe", "truncate", "erase", "overwrite",
+    "del", "shred", "eliminar", "borrar", "supprimer", "effacer", "loeschen", "löschen", "entfernen", "excluir",
+    "apagar", "remover", "cancellare", "eliminare", "verwijderen", "udalit", "shanchu", "sakujo"})  # fmt: skip
+"""Destructive wherever they stand in a name, even behind a reading verb; in the languages that servers come in, too."""
 
 CREDENTIAL_NOUNS = frozenset(
     {
         "secret", "password", "passphrase", "credential", "apikey", "keypair", "keychain", "mfa", "otp", "totp",
-        "env", "envvar", "kubeconfig", "passwd", "sshkey", "privatekey",
+        "env", "envvar", "kubeconfig", "passwd", "sshkey", "privatekey", "cookie", "mnemonic", "seedphrase",
     }
 )  # fmt: skip
 """Whatever is done with these is a use of credentials."""
@@ -186,6 +191,7 @@ MONEY_VERBS = frozenset(
     {
         "create", "make", "process", "place", "submit", "initiate", "send", "collect", "retry", "execute", "confirm",
         "capture", "issue", "finalize", "update", "renew", "cancel", "add", "approve", "apply",
+        "replace", "modify", "amend", "close", "accept", "book",
     }
 )  # fmt: skip
 """With these verbs they do."""
@@ -194,7 +200,7 @@ ADMIN_NOUNS = frozenset(
     {
         "role", "permission", "collaborator", "member", "membership", "acl", "access", "iam", "sharing", "privilege",
         "grant", "user", "invitation", "entitlement", "policy", "visibility", "owner", "ownership", "admin",
-        "firewall",
+        "firewall", "restriction",
         "group",
     }
 )  # fmt: skip

@@ -233,6 +233,25 @@ def test_a_mapping_settles_the_type() -> None:
     assert intent.evidence[0].source == "mapping"
 
 
+def test_a_mapping_answers_what_an_upstream_says_of_the_effect() -> None:
+    """The operator has said that it is a write; a blanket `destructiveHint` would make the mapping useless."""
+    mapping = Mapping(upstream="*", tool="write_file", intent="files.write")
+    hinted: dict[str, Any] = {"annotations": {"destructiveHint": True, "readOnlyHint": False}}
+    assert "destructive-annotation" in codes(judge("write_file", **hinted))
+    assert "destructive-annotation" not in codes(judge("write_file", mappings=(mapping,), **hinted))
+    reading = Mapping(upstream="*", tool="get_x", intent="files.read")
+    assert "not-read-only" not in codes(judge("get_x", mappings=(reading,), **hinted))
+
+
+def test_what_was_unsure_weighs_less_once_an_argument_has_raised_the_effect() -> None:
+    """Both together would deny an ordinary write outright: 28 for it and 50 for having been taken for a read."""
+    listing, creating = ({"operation": "list"}, {"operation": "create", "name": "Later"})
+    told: dict[str, Any] = {"description": "List, get or create boards.", "properties": {"operation": {}}}
+    assert judge("manage_boards", listing, **told).risk == 70
+    created = judge("manage_boards", creating, **told)
+    assert (created.effect_class, created.risk) == (EffectClass.WRITE, 75)
+
+
 def test_a_mapping_with_the_tools_pin_is_a_review() -> None:
     """Then the points of an unreviewed tool drop, and its annotations count."""
     reviewed = judge("frob_it", mappings=(mapping("files.read", pin=PIN),))

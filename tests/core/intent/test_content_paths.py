@@ -32,6 +32,8 @@ from gateway.core.intent.signals import MAX_TEXT_CHARS, fold
         "/{etc,tmp}/shadow", "/[er]oot/x", "\\\\.\\PhysicalDrive0", "smb://host/share", "∕etc∕shadow",
         "c:/users/u/NTUSER.DAT", "/var/backups/x", "/usr/bin/x", "foo'/etc/passwd'",
         "d:\\Program Files\\x", "$env:APPDATA\\x",
+        "/home/u/.s3cfg", "~/.config/rclone/rclone.conf", "/home/u/.m2/settings.xml", "/var/log/auth.log",
+        "/home/u/.config/google-chrome/Default/Cookies", "backup/shadow.bak", "local.settings.json",
     ],
 )  # fmt: skip
 def test_protected_paths_are_found(text: str) -> None:

@@ -90,7 +90,9 @@ def test_commands_are_found_where_none_is_expected(text: str) -> None:
     assert dangerous_command(text, expected=False)
 
 
-@pytest.mark.parametrize("text", ["$(id)", "`id`", "main; cat x", "x | tee y", "a && curl b", "x\nwhoami"])
+@pytest.mark.parametrize(
+    "text", ["$(id)", "`id`", "main; cat x", "x | tee y", "a && curl b", "x\nwhoami", "| id", ";id"]
+)
 def test_substitution_and_chained_commands_are_injection(text: str) -> None:
     """A branch or a file is not called so."""
     assert injected_command(text)

@@ -67,6 +67,20 @@ def test_each_statement_has_its_effect(text: str, effect: EffectClass | None) ->
 @pytest.mark.parametrize(
     "text",
     [
+        "reset all", "discard all", "flush tables", "handler t open", "install httpfs", "export database '/x'",
+        "notify a", "listen a", "security label on table t is 'x'", "cluster t", "analyze t",
+        "begin execute immediate 'drop table t'; end;", "select u&'\\0064rop'", "select getenv('HOME')",
+    ],
+)  # fmt: skip
+def test_statements_that_few_think_of_are_no_reads(text: str) -> None:
+    """They were allowed to a newcomer, as no statement at all."""
+    reading = read_sql(text, expected=True)
+    assert reading.effect not in (None, EffectClass.READ, EffectClass.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "", "hello", "how to drop table in sql", "please delete my account", "update on the project",
         "select a colour for me",
         "create a note; then send it", "grant application", "with all due respect", "a -- b", "load the dishwasher",

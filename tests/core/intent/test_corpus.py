@@ -3,6 +3,8 @@
 The word lists were written against the servers named here. The others were held out: of them only the dangerous calls
 that were allowed (eleven at the first look) were shown to whoever wrote the lists, not how their tools are classified.
 Both halves are printed and both must hold.
+The eight servers of ADDED were held out until their labels stood; at that first look 290 of 318 effect classes were
+right and one dangerous call of 137 was allowed. What was mended for them is general, but they are held out no more.
 """
 
 import json
@@ -38,9 +40,12 @@ DEVELOPED_AGAINST = {
     "sqlite",
     "stripe", "xero",
 }  # fmt: skip
+ADDED = {
+    "alpaca", "atlassian", "clickhouse", "excel", "jenkins", "launchdarkly", "n8n", "obsidian",
+}  # fmt: skip
 HALVES = {
-    "developed against": [server for server in SERVERS if server in DEVELOPED_AGAINST],
-    "held out": [server for server in SERVERS if server not in DEVELOPED_AGAINST],
+    "developed against": [server for server in SERVERS if server in DEVELOPED_AGAINST | ADDED],
+    "held out": [server for server in SERVERS if server not in DEVELOPED_AGAINST | ADDED],
 }
 LEAST_ACCURACY = {"developed against": 0.88, "held out": 0.88}
 LEAST_USEFULNESS = 0.85

@@ -173,6 +173,24 @@ def test_a_tool_finds_its_intent_type(name: str, upstream: str, type_id: str) ->
     assert judged.types[judged.effect].id == type_id
 
 
+def test_to_overwrite_is_to_write_however_grave_it_is() -> None:
+    """The type says what the name says: `write_file` is no deletion because its description warns of overwriting."""
+    found = profiled("write_file", upstream="files", description="Creates a file or overwrites an existing one.")
+    assert (found.effect, found.types[found.effect].id) == (EffectClass.DESTRUCTIVE, "files.write")
+    assert profiled("delete_file", upstream="files").types[EffectClass.DESTRUCTIVE].id == "files.delete"
+
+
+def test_a_name_beyond_ascii_is_not_understood_by_its_first_verb_alone() -> None:
+    """`get_删除` begins with a read and says the rest in another script."""
+    assert "low-confidence" in factor_codes(profiled("get_删除"))
+
+
+def test_environments_are_places_and_an_environment_holds_secrets() -> None:
+    """A list of stages is no list of variables."""
+    assert "sensitive-data" not in factor_codes(profiled("get_environments"))
+    assert profiled("get_environment_variables").effect is EffectClass.CREDENTIAL
+
+
 def test_a_published_type_brings_its_effect() -> None:
     """`track_performance` reads as a write, and the published type agrees or raises, never lowers."""
     assert profiled("process_dsar").effect is EffectClass.SEND

@@ -167,6 +167,43 @@ def test_arguments_speak_for_an_effect(arguments: dict[str, Any], prior: Prior, 
     assert read_arguments(arguments, prior).effect is effect
 
 
+@pytest.mark.parametrize(
+    ("arguments", "effect"),
+    [
+        ({"action": {"name": "delete"}}, EffectClass.DESTRUCTIVE),
+        ({"action": {"name": "list", "limit": 3}}, None),
+        ({"params": '{"action": "delete"}'}, EffectClass.DESTRUCTIVE),
+        ({"params": '[{"options": {"action": "drop"}}]'}, EffectClass.DESTRUCTIVE),
+        ({"params": '{"action": "delete"'}, None),
+        ({"params": "[" * 9000}, None),
+        ({"params": '{"action": "delete", "x": "' + "x" * 20000 + '"}'}, None),
+        ({"url": "https://api.test/users/1?_method=DELETE"}, EffectClass.DESTRUCTIVE),
+        ({"url": "https://api.test/users/1?a=b&_method=put"}, EffectClass.WRITE),
+    ],
+)
+def test_an_act_inside_of_an_argument_speaks_too(arguments: dict[str, Any], effect: EffectClass | None) -> None:
+    """As an object, as the text of one, or as a parameter that servers take for the method."""
+    assert read_arguments(arguments, READ).effect is effect
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"fields": '{"attachments": ["/etc/shadow"]}'}, "system-path"),
+        ({"endpoint": "/members/me/tokens"}, "sensitive-data"),
+        ({"url": "https://" + "a" * 60 + "." + "b" * 60 + ".test/"}, "data-in-url"),
+    ],
+)
+def test_what_stands_in_a_text_of_json_a_route_or_a_hosts_name_counts(arguments: dict[str, Any], code: str) -> None:
+    """A read of `/tokens` hands them out, and a name of 120 characters carries data to whoever serves the domain."""
+    assert code in seen(arguments)
+
+
+def test_json_that_is_only_stored_is_content() -> None:
+    """A file may hold any text; its name and place are looked at, not what stands in it."""
+    assert read_arguments({"content": '{"action": "delete"}'}, WRITE).effect is None
+
+
 def test_a_listed_value_settles_what_the_name_left_open() -> None:
     """Only values that the schema lists can do that, and the gravest of them counts."""
     listed = {"a": EffectClass.READ, "b": EffectClass.WRITE}

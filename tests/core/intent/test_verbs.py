@@ -92,6 +92,53 @@ def test_a_value_is_read_with_the_nouns_of_its_tool() -> None:
     assert read_value("add", ("role",)).effect is A
 
 
+@pytest.mark.parametrize(
+    ("name", "effect"),
+    [
+        ("place_stock_order", EffectClass.PAYMENT),
+        ("modify_order", EffectClass.PAYMENT),
+        ("close_all_positions", EffectClass.PAYMENT),
+        ("exercise_options_position", EffectClass.PAYMENT),
+        ("update_position", EffectClass.WRITE),
+        ("place_details", EffectClass.READ),
+        ("stop_build", EffectClass.DESTRUCTIVE),
+        ("stop_recording", EffectClass.WRITE),
+        ("set_page_restrictions", EffectClass.ACCESS),
+        ("transition_issue", EffectClass.WRITE),
+        ("resolve_review_thread", EffectClass.WRITE),
+        ("resolve_library_id", EffectClass.READ),
+        ("review_pull_request", EffectClass.WRITE),
+        ("take_ownership", EffectClass.ACCESS),
+        ("take_screenshot", EffectClass.READ),
+        ("load_extension", EffectClass.EXECUTE),
+        ("extract_archive", EffectClass.WRITE),
+        ("answer_callback_query", EffectClass.SEND),
+        ("open_port", EffectClass.ACCESS),
+        ("open_ticket", EffectClass.WRITE),
+        ("export_to_s3", EffectClass.SEND),
+        ("check_in", EffectClass.WRITE),
+        ("check_health", EffectClass.READ),
+        ("get_token", EffectClass.CREDENTIAL),
+        ("get_token_price", EffectClass.READ),
+        ("get_cookies", EffectClass.CREDENTIAL),
+        ("get_seed_phrase", EffectClass.CREDENTIAL),
+        ("get_borrar_todo", EffectClass.DESTRUCTIVE),
+        ("get-del", EffectClass.DESTRUCTIVE),
+        ("scan_and_quarantine", EffectClass.WRITE),
+    ],
+)
+def test_what_trades_stops_or_hides_behind_a_reading_verb_is_no_read(name: str, effect: EffectClass) -> None:
+    """Found on servers and names that the word lists were not written against."""
+    assert read_words(split(name)).effect is effect
+
+
+def test_a_method_of_http_is_read_with_the_nouns_of_its_tool() -> None:
+    """`manage_credentials` with the action `get` gives credentials back, and no noun makes a method weigh less."""
+    assert read_value("get", ("manage", "credentials")).effect is EffectClass.CREDENTIAL
+    assert read_value("delete", ("manage", "users")).effect is EffectClass.DESTRUCTIVE
+    assert read_value("get", ("manage", "cards")).effect is EffectClass.READ
+
+
 def test_of_two_effects_the_graver_one_wins_and_the_first_of_equals() -> None:
     """Evidence may only raise."""
     assert graver(R, D) is D
