@@ -7,6 +7,7 @@ of the upstream, and an unknown shape of secret in an innocent field stays reada
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from gateway.core.jsonvalue import JsonObject, JsonValue
@@ -75,10 +76,13 @@ _SHORT_PARTS = frozenset({"cvv", "cvc", "otp", "jwt", "dsn", "auth", "pass", "pw
 _SHORT_WORDS = _SHORT_PARTS | {"key", "pin"}
 """Too short to be looked for inside other words (`adopt`): they count as a part of a name, or as the whole of it."""
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SEPARATORS = str.maketrans("", "", "-_. ")
+_LABELS = ("name", "key", "header")
+"""Members that tell what the member `value` beside them is, as in lists of headers and of environment variables."""
+_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
 
 _PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
 )
 _TOKENS = re.compile(
     r"""
@@ -91,6 +95,8 @@ _TOKENS = re.compile(
     | AIza[A-Za-z0-9_-]{30,} | ya29\.[A-Za-z0-9_-]{16,}
     | xox[abeoprs]-[A-Za-z0-9-]{8,} | xapp-[A-Za-z0-9-]{8,}
     | npm_[A-Za-z0-9]{16,} | pypi-[A-Za-z0-9_-]{16,} | hf_[A-Za-z0-9]{16,}
+    | mrt_(?:live|test)_[A-Za-z0-9]{16,} | intendedops_[A-Za-z0-9_-]{1,63}_[A-Za-z0-9]{16,}       # ours
+    | ps_[A-Za-z0-9]{20,}
     | whsec_[A-Za-z0-9+/=]{8,} | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}
     )
     """,
@@ -98,7 +104,7 @@ _TOKENS = re.compile(
 )
 _TOKEN_SIGNS = (
     *("sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ey", "gh", "gl", "AKIA", "ASIA", "AIza", "ya29.", "xox", "xapp-"),
-    *("npm_", "pypi-", "hf_", "whsec_", "SG."),
+    *("npm_", "pypi-", "hf_", "whsec_", "SG.", "mrt_", "intendedops_", "ps_"),
 )
 """Every token above holds one of these; looking for them is ten times cheaper than the pattern."""
 _SCHEMES = ("bearer", "basic", "token")
@@ -107,10 +113,21 @@ _USERINFO = re.compile(r"(?<=//)[^/\s?#@]*(?=@)")
 _ASSIGNED = re.compile(
     r"""
     \b([a-z0-9_.-]{0,40}?(?:password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|account[-_]?key|private[-_]?key|sig
-    |signature|authorization|cookie|credential)["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s"'&;,]+)
+    |signature|authorization|cookie|credential)(?:\\{0,9}["'])?\s*[=:]\s*)
+    (?:\\{1,9}"[^"\\]*(?:\\{1,9}"|\Z)?|"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[^\s"'&;,]+)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_COOKIES = re.compile(r"\b((?:set-)?cookie[ \t]*:[ \t]*)[^\r\n\"']+", re.IGNORECASE)
+"""Each pair of the line, not only the first."""
+_FLAGGED = re.compile(
+    r"""
+    (?<!\S)(--?[a-z0-9-]{0,40}?(?:password|passwd|passphrase|secret|token|api-?key|access-?key|private-?key)[ \t]+|
+    (?:-u|--user)[ \t]+(?=["']?[^\s:"']{1,64}:))(?!-)(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[^\s"']+)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""`--password hunter2` and `-u me:hunter2` of a command line."""
 _RUN = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
 """Long enough for 128 bits in hexadecimal."""
 _PIECE_CHARS = 16
@@ -148,13 +165,14 @@ def _object(members: JsonObject, left: list[int], depth: int) -> JsonObject:
     if depth <= 0:
         return {"…": f"{len(members)} members"}
     shown: JsonObject = {}
+    told = "value" in members and any(_names_secret(members.get(label)) for label in _LABELS)
     for number, (key, value) in enumerate(members.items()):
         if number == MAX_ITEMS or left[0] <= 0:
             shown["…"] = f"{len(members) - number} more members"
             break
         left[0] -= len(key)
         name = key if len(key) < _SHORTEST else _long_key(key)
-        secret = _is_secret_name(key[:MAX_KEY]) and not _is_harmless(value)
+        secret = (_is_secret_name(key[:MAX_KEY]) or (told and key == "value")) and not _is_harmless(value)
         shown[name] = REMOVED if secret else _value(value, left, depth)
     return shown
 
@@ -173,8 +191,20 @@ def _list(items: list[JsonValue], left: list[int], depth: int) -> list[JsonValue
         if number == MAX_ITEMS or left[0] <= 0:
             shown.append(f"… {len(items) - number} more items")
             break
-        shown.append(_value(item, left, depth))
+        secret = number > 0 and type(item) is str and _announces(items[number - 1], pair=len(items) == 2)
+        shown.append(REMOVED if secret else _value(item, left, depth))
     return shown
+
+
+def _announces(item: JsonValue, *, pair: bool) -> bool:
+    """Say whether a secret comes next: after a flag of a command line, or the name of a header in a pair."""
+    if type(item) is not str:
+        return False
+    return (item.startswith("-") and _names_secret(item) and "=" not in item) or (pair and item.lower() in _HEADERS)
+
+
+def _names_secret(name: JsonValue) -> bool:
+    return type(name) is str and _is_secret_name(name[:MAX_KEY])
 
 
 def _text(text: str, left: list[int]) -> str:
@@ -199,6 +229,8 @@ def _without_secrets(text: str) -> str:
         window = _schemes(window)
     if "=" in window or ":" in window:
         window = _assignments(window)
+    if "--" in window or "-u " in window:
+        window = _FLAGGED.sub(rf"\1{REMOVED}", window)
     if longest >= _TOKEN_CHARS:
         if any(sign in window for sign in _TOKEN_SIGNS):
             window = _TOKENS.sub(REMOVED, window)
@@ -217,6 +249,8 @@ def _assignments(text: str) -> str:
     """Remove what stands behind a telling name and in the userinfo of an address."""
     if "@" in text and "//" in text:
         text = _USERINFO.sub(REMOVED, text)
+    if "ookie" in text or "OOKIE" in text:
+        text = _COOKIES.sub(rf"\1{REMOVED}", text)
     return _ASSIGNED.sub(rf"\1{REMOVED}", text)
 
 
@@ -238,7 +272,7 @@ def _looks_random(piece: str) -> bool:
 @lru_cache(maxsize=4096)
 def _is_secret_name(key: str) -> bool:
     """Say whether what stands under `key` is to be taken for a secret. The same few keys come in every call."""
-    folded = key.lower().translate(_SEPARATORS)
+    folded = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", key).lower()))
     if folded in _NOT_SECRET:
         return False
     if folded in _SHORT_WORDS or any(word in folded for word in _KEY_WORDS):

@@ -36,6 +36,34 @@ def test_what_stands_under_a_telling_name_is_removed(key: str) -> None:
         assert redact({"outer": {key: value}}) == {"outer": {key: REMOVED}}
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "DB_PASSWORD", "value": REMOVED}),
+        ({"key": "DB_PASSWORD", "value": "hunter2"}, {"key": REMOVED, "value": REMOVED}),
+        ({"name": "Authorization", "value": ""}, {"name": "Authorization", "value": ""}),
+        ({"name": "path", "value": "/tmp"}, {"name": "path", "value": "/tmp"}),
+        ({"name": 7, "value": "/tmp"}, {"name": 7, "value": "/tmp"}),
+        (["--password", "hunter2", "run"], ["--password", REMOVED, "run"]),
+        (["--password=hunter2", "run"], [f"--password={REMOVED}", "run"]),
+        (["--verbose", "run"], ["--verbose", "run"]),
+        (["--token", 7], ["--token", 7]),
+        ([7, "run"], [7, "run"]),
+        (["Authorization", "hunter2"], ["Authorization", REMOVED]),
+        (["password", "reset"], ["password", "reset"]),
+    ],
+)
+def test_what_comes_after_a_telling_name_is_removed(given: JsonObject, shown: JsonObject) -> None:
+    """Headers and environment variables come as lists of names and values, commands as lists of words."""
+    assert redact({"outer": [given]}) == {"outer": [shown]}
+
+
+@pytest.mark.parametrize("key", ["ｐａｓｓｗｏｒｄ", "pass\u200bword", "pass/word", "API KEY"])
+def test_a_telling_name_is_known_in_other_spelling(key: str) -> None:
+    """Ours: who writes it so means the same."""
+    assert redact({key: "hunter2"}) == {key: REMOVED}
+
+
 @pytest.mark.parametrize("key", ["max_tokens", "pageToken", "next_page_token", "progressToken", "prompt_tokens"])
 def test_counts_and_pages_are_no_secrets(key: str) -> None:
     """Ours: a record in which every number is removed tells an auditor nothing."""
@@ -78,6 +106,15 @@ def test_a_switch_under_a_telling_name_is_shown(value: object) -> None:
         ("postgres://u:p@h/db", f"postgres://{REMOVED}@h/db"),
         ("Server=s;Password=hunter2;Db=d", f"Server=s;Password={REMOVED};Db=d"),
         ('{"password": "hun ter2"}', f'{{"password": {REMOVED}}}'),
+        (r"{\"password\": \"hun ter2\", \"a\": 1}", rf"{{\"password\": {REMOVED}, \"a\": 1}}"),
+        ('password="hun ter2 without an end', f"password={REMOVED}"),
+        ("Cookie: a=b; session=hunter2\nAccept: x", f"Cookie: {REMOVED}\nAccept: x"),
+        ("mysql --password hunter2 -e x", f"mysql --password {REMOVED} -e x"),
+        ("curl -u me:hunter2 https://host.test", f"curl -u {REMOVED} https://host.test"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nAAAA", REMOVED),
+        ("mrt_live_abcdefghijklmnopqrstuv", REMOVED),
+        ("intendedops_acme_abcdefghijklmnopqrstuv", REMOVED),
+        ("ps_abcdefghijklmnopqrstuv", REMOVED),
         ("export DB_TOKEN='x y' && run", f"export DB_TOKEN={REMOVED} && run"),
         ("pwd=abc", f"pwd={REMOVED}"),
         ("https://h.test/?sig=abc&x=1", f"https://h.test/?sig={REMOVED}&x=1"),
