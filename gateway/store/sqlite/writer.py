@@ -220,6 +220,9 @@ class Writer:
             elif self._unclaimed is not None and isinstance(outcome, Appended):
                 # In a step of its own: what goes wrong there must not keep the others waiting.
                 self._loop.call_soon(self._unclaimed, ticket.draft, outcome)
+        self._forget_done()
+
+    def _forget_done(self) -> None:
         waiting = self._waiting
         while waiting and waiting[0].future.done():
             waiting.popleft()
@@ -240,6 +243,7 @@ class Writer:
         for ticket in tickets:
             if not ticket.future.done():
                 ticket.future.set_exception(AuditUnavailable(f"audit append failed: {problem}"))
+        self._forget_done()
 
     # --- on the writer's thread ---
 

@@ -228,6 +228,22 @@ async def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert (await verified(store)).count == 3
 
 
+async def test_those_who_were_refused_take_no_place_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a store that is ready again goes on refusing for as long as they would have waited."""
+    monkeypatch.setattr(writer_module, "MAX_WAITING", 3)
+    async with opened(tmp_path) as store:
+        with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for waiting in [store.append(draft()) for _ in range(3)]:
+                with pytest.raises(AuditUnavailable, match="locked"):
+                    await waiting
+            other.execute("ROLLBACK")
+        await until(lambda: store.ready() == "")
+        await record(store)
+
+
 async def test_a_closed_store_takes_nothing(tmp_path: Path) -> None:
     """Ours: after the end nothing can be durable."""
     async with opened(tmp_path) as store:
