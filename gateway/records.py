@@ -46,22 +46,26 @@ async def reading(settings: Settings, *, sealer: Sealer | None = None) -> AsyncI
             await reader.aclose()
 
 
-async def verify_chains(settings: Settings, tenant: str | None = None) -> list[Report]:
+async def verify_chains(
+    settings: Settings, tenant: str | None = None, since: Mapping[str, ExpectedHead] | None = None
+) -> list[Report]:
     """Verify every chain of the configured store, or one, each against the head that is kept outside the store.
 
-    A chain that only the copy knows is reported too: it was cut off as a whole.
+    `since` are checkpoints of chains (by tenant) that must have grown from there. A chain that only the copy or a
+    checkpoint knows is reported too: it was cut off as a whole.
 
     Raises:
         StoreError: the store or the copy of the heads cannot be read, or they belong to different stores.
     """
     heads = _heads(settings)  # before the chains: the copy lags behind the store, never the other way round
+    since = since or {}
     reports = []
     async with reading(settings) as reader:
-        for one in sorted({*await reader.tenants(), *heads}):
+        for one in sorted({*await reader.tenants(), *heads, *since}):
             if tenant is None or one == tenant:
-                head = heads.get(one)
-                expected = None if head is None else ExpectedHead(seq=head.seq, hash=head.hash)
-                reports.append(await verify(reader, one, expected=expected))
+                copied = [ExpectedHead(seq=heads[one].seq, hash=heads[one].hash)] if one in heads else []
+                kept = [since[one]] if one in since else []
+                reports.append(await verify(reader, one, expected=copied + kept))
     return reports
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from gateway.cli.output import Format, FormatOption, data, say, table, visible, 
 
 if TYPE_CHECKING:
     from gateway.core.audit.entry import StoredEntry
-    from gateway.core.audit.verify import Report
+    from gateway.core.audit.verify import ExpectedHead, Report
     from gateway.services.recompute import Recomputation
     from gateway.settings import Settings
 
@@ -60,12 +61,17 @@ def verify(
     where: Where,
     tenant: options.OneTenant = None,
     exported: Annotated[Path | None, typer.Option("--export", help="Verify an export instead of a store.")] = None,
+    since: Annotated[
+        Path | None, typer.Option("--since", help="An evidence bundle kept elsewhere: its chain must have only grown.")
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Verify the chains and their head copy: exit 0, 4 or 6."""
     kept: frozenset[str] = frozenset()
+    points = {} if since is None else _kept_checkpoint(since, tenant)
+    tenant = next(iter(points), tenant)
     if exported is not None:
-        reports = _verify_export(exported, tenant)
+        reports = _verify_export(exported, tenant, points)
         unguarded = "what was cut off at an export's end cannot be seen from it: compare the heads with a note of yours"
     else:
         import anyio
@@ -74,7 +80,7 @@ def verify(
         from gateway.records import kept_heads, verify_chains
 
         settings = where.settings()
-        reports = anyio.run(verify_chains, settings, tenant)
+        reports = anyio.run(verify_chains, settings, tenant, points)
         kept = kept_heads(settings)
         unguarded = (
             f"{state_folder(settings)} holds no copy of this store's heads, so what was cut off at its end cannot be"
@@ -82,11 +88,11 @@ def verify(
         )
     if output is Format.TABLE:
         for report in reports:
-            print(f"{'valid' if report.valid else 'BROKEN'}  {report.tenant}: {_sentence(report, kept)}")
+            print(f"{'valid' if report.valid else 'BROKEN'}  {report.tenant}: {_sentence(report, kept, points)}")
             for one in report.breaks:
                 print(f"  entry {one.seq}: {one.kind}, expected {one.expected}, found {one.found}")
     else:
-        data([_plain(report, kept) for report in reports], output)
+        data([_plain(report, kept, points) for report in reports], output)
     if not reports and tenant is not None:
         say(f"there is no entry of a tenant '{tenant}': nothing to verify")
         raise typer.Exit(Exit.REFUSED)
@@ -255,12 +261,28 @@ def _coloured(line: str, effect: str) -> str:
     return line if "NO_COLOR" in os.environ or effect not in COLOURS else typer.style(line, fg=COLOURS[effect])
 
 
-def _verify_export(path: Path, tenant: str | None) -> "list[Report]":
-    """Verify the chains of an export by what is in it alone. What was cut off at its end cannot be seen from it."""
+def _kept_checkpoint(path: Path, tenant: str | None) -> "dict[str, ExpectedHead]":
+    """Return what a checkpoint says of its tenant's chain. Raises BadParameter."""
+    from gateway.core.audit.verify import ExpectedHead
+    from gateway.core.evidence import read_checkpoint
+
+    try:
+        owner, point = read_checkpoint(path.read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="--since") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} cannot be used: {error}", param_hint="--since") from error
+    if tenant not in (None, owner):
+        raise typer.BadParameter(f"{path} is of the chain of tenant '{owner}'", param_hint="--since")
+    return {owner: ExpectedHead(seq=point.size, hash=point.head, root=point.root)}
+
+
+def _verify_export(path: Path, tenant: str | None, points: "Mapping[str, ExpectedHead]") -> "list[Report]":
+    """Verify the chains of an export by what is in it and a checkpoint. What was cut off behind that cannot be seen."""
     from gateway.core.audit.verify import Verifier
     from gateway.services.audit_query import read_export
 
-    verifiers: dict[str, Verifier] = {}
+    verifiers = {one: Verifier(one, expected=[point]) for one, point in points.items()}
     try:
         with path.open("rb") as file:
             for entry in read_export(file):
@@ -271,14 +293,16 @@ def _verify_export(path: Path, tenant: str | None) -> "list[Report]":
     return [verifier.report() for _, verifier in sorted(verifiers.items())]
 
 
-def _sentence(report: "Report", kept: frozenset[str]) -> str:
+def _sentence(report: "Report", kept: frozenset[str], points: "Mapping[str, ExpectedHead]") -> str:
     head = f"{report.count} entries, head {report.head_seq} {report.head_hash.hex()[:16]}"
     if not report.valid:
         return f"{head}, {report.broken} {'break' if report.broken == 1 else 'breaks'}"
-    return f"{head}, {'agrees with the copy kept elsewhere' if report.tenant in kept else 'compared with no copy'}"
+    grown = f", has only grown since entry {points[report.tenant].seq}" if report.tenant in points else ""
+    copy = "agrees with the copy kept elsewhere" if report.tenant in kept else "compared with no copy"
+    return f"{head}, {copy}{grown}"
 
 
-def _plain(report: "Report", kept: frozenset[str]) -> dict[str, Any]:
+def _plain(report: "Report", kept: frozenset[str], points: "Mapping[str, ExpectedHead]") -> dict[str, Any]:
     return {
         "tenant": report.tenant,
         "valid": report.valid,
@@ -286,6 +310,7 @@ def _plain(report: "Report", kept: frozenset[str]) -> dict[str, Any]:
         "headSeq": report.head_seq,
         "headHash": report.head_hash.hex(),
         "headCompared": report.tenant in kept,
+        "since": points[report.tenant].seq if report.tenant in points else None,
         "root": report.root.hex(),
         "broken": report.broken,
         "breaks": [

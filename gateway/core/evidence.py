@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import orjson
+
 from gateway.core.audit.canonical import canonical
 from gateway.core.audit.entry import StoredEntry
 from gateway.core.jsonvalue import JsonObject
@@ -24,6 +26,7 @@ __all__ = [
     "authenticated",
     "checkpoint_statement",
     "entry_shown",
+    "read_checkpoint",
     "statement",
 ]
 
@@ -89,6 +92,22 @@ def checkpoint_statement(tenant: str, checkpoint: Checkpoint, *, made: str) -> J
         "headHash": checkpoint.head.hex(),
         "time": made,
     }
+
+
+def read_checkpoint(raw: bytes) -> tuple[str, Checkpoint]:
+    """Return whose checkpoint a file holds, and what it says: a bundle's, or one alone. Raises ValueError.
+
+    Its signature is not looked at: `intended evidence verify` does that, when a bundle comes from somebody else.
+    """
+    try:
+        document = orjson.loads(raw)
+        point = document["checkpoint"] if document["format"] == FORMAT else document
+        tenant, size, root, head = (point[name] for name in ("tenant", "treeSize", "root", "headHash"))
+        if point["format"] == CHECKPOINT_FORMAT and type(tenant) is str and type(size) is int:
+            return tenant, Checkpoint(size=size, root=bytes.fromhex(root), head=bytes.fromhex(head))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("it is neither an evidence bundle nor a checkpoint") from error
+    raise ValueError("it is neither an evidence bundle nor a checkpoint")
 
 
 def statement(told: Told) -> JsonObject:

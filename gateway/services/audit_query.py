@@ -46,10 +46,8 @@ class RecordedDecision:
     evaluation_input: JsonObject | None
 
 
-async def verify(
-    reader: AuditReader, tenant: str, *, expected: ExpectedHead | None = None, expected_root: bytes | None = None
-) -> Report:
-    """Verify the tenant's whole chain, against a head or root from elsewhere where there is one. Raises StoreError."""
+async def verify(reader: AuditReader, tenant: str, *, expected: Iterable[ExpectedHead] = ()) -> Report:
+    """Verify the tenant's whole chain, also against heads and checkpoints from elsewhere. Raises StoreError."""
     verifier = Verifier(tenant, expected=expected)
     taken = 0
     async for entry in reader.read(tenant, inputs=False):
@@ -57,7 +55,7 @@ async def verify(
         taken += 1
         if taken % _BREATH == 0:
             await anyio.lowlevel.checkpoint()
-    return verifier.report(expected_root=expected_root)
+    return verifier.report()
 
 
 async def tail(reader: AuditReader, tenant: str, count: int) -> Sequence[JsonObject]:

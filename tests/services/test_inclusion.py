@@ -8,10 +8,11 @@ import pytest
 
 from gateway.core.audit import tiles
 from gateway.core.audit.entry import EntryDraft, EntryType
-from gateway.core.audit.tree import leaf_hash, proves_inclusion
+from gateway.core.audit.tree import leaf_hash
 from gateway.errors import StoreError, Unavailable
 from gateway.services import inclusion
 from gateway.services.inclusion import Inclusion, Proven
+from intended.evidence.chain import included
 from tests.simulate.chain import MemoryChain
 from tests.simulate.store import MemoryStore
 
@@ -34,7 +35,7 @@ async def grown(store: MemoryStore, count: int) -> MemoryStore:
 
 def holds(found: Proven, seq: int) -> bool:
     point = found.checkpoint
-    return proves_inclusion(found.leaves[seq], index=seq - 1, size=point.size, proof=found.proofs[seq], root=point.root)
+    return included(found.leaves[seq], index=seq - 1, size=point.size, proof=found.proofs[seq], root=point.root)
 
 
 async def test_each_entry_is_proved_under_one_checkpoint() -> None:

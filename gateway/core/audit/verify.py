@@ -2,7 +2,8 @@
 
 Owns the meaning of a broken chain. Takes the entries of one tenant in stored order, one at a time, and needs no more
 memory for a million than for one. Uses only the standard library: own canonical form, own hashes, own RFC 6962 root.
-A chain that was rewritten as a whole is consistent in itself; only a head or root from elsewhere (`expected`) tells.
+A chain that was rewritten as a whole is consistent in itself; only a head or checkpoint from elsewhere (`expected`)
+tells.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from typing import Any
 
 from gateway.core.audit.entry import StoredEntry
 
-__all__ = ["Break", "BreakKind", "ExpectedHead", "Report", "Verifier", "verify"]
+__all__ = ["Break", "BreakKind", "ExpectedHead", "Report", "Verifier"]
 
 MAX_BREAKS = 1000
 """Breaks that are kept; `Report.broken` counts them all."""
@@ -56,6 +57,7 @@ class BreakKind(StrEnum):
     HEAD = "unexpected-head"
     """The chain does not hold the expected head: its tail was cut, or it was rewritten."""
     ROOT = "unexpected-root"
+    """The entries up to the expected head are others than those of the checkpoint, though it ends with the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +72,11 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedHead:
-    """What someone outside remembers of the chain: the hash of the entry at `seq`."""
+    """What someone outside remembers of the chain: the hash of the entry at `seq`, by a checkpoint also the root."""
 
     seq: int
     hash: bytes
+    root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +104,14 @@ class Verifier:
     """Takes the entries of one tenant, then reports.
 
     `after` and `prev` let it begin in the middle: number and hash of the entry before the first one, the hash None
-    where it is not to be had. `expected` is checked when its number comes by.
+    where it is not to be had. Each of `expected` is checked when its number comes by.
     """
 
     def __init__(
-        self, tenant: str, *, expected: ExpectedHead | None = None, after: int = 0, prev: bytes | None = None
+        self, tenant: str, *, expected: Iterable[ExpectedHead] = (), after: int = 0, prev: bytes | None = None
     ) -> None:
         self._tenant = tenant
-        self._expected = expected
-        self._expected_met = expected is None
+        self._expected = list(expected)
         self._start = hashlib.sha256(b"so.intended/chain/v1\x00" + tenant.encode("utf-8", "surrogatepass")).digest()
         self._seq = after
         self._hash = prev if after else self._start
@@ -117,8 +119,7 @@ class Verifier:
         self._breaks: list[Break] = []
         self._broken = 0
         self._tree: list[tuple[int, bytes]] = []
-        if expected is not None and expected.seq == after:
-            self._meet(after, self._hash or b"")
+        self._meet(after, self._hash or b"")
 
     def feed(self, entry: StoredEntry) -> None:
         """Take the next entry."""
@@ -129,23 +130,17 @@ class Verifier:
             self._note(problem)
         if entry.seq > self._seq:
             self._seq, self._hash = entry.seq, entry.hash
-        if self._expected is not None and entry.seq == self._expected.seq:
-            self._meet(entry.seq, entry.hash)
+        self._meet(entry.seq, entry.hash)
 
-    def report(self, *, expected_root: bytes | None = None) -> Report:
-        """Return the finding, after the last entry. `expected_root` is a root from elsewhere, as by a checkpoint."""
-        root = self._root()
-        extra = []
-        if self._expected is not None and not self._expected_met:
-            extra.append(self._break(self._expected.seq, BreakKind.HEAD, self._expected.hash.hex(), "no such entry"))
-        if expected_root is not None and root != expected_root:
-            extra.append(self._break(self._seq, BreakKind.ROOT, expected_root.hex(), root.hex()))
+    def report(self) -> Report:
+        """Return the finding, after the last entry."""
+        extra = [self._break(one.seq, BreakKind.HEAD, one.hash.hex(), "no such entry") for one in self._expected]
         return Report(
             tenant=self._tenant,
             count=self._count,
             head_seq=self._seq,
             head_hash=self._hash or b"",
-            root=root,
+            root=self._root(),
             broken=self._broken + len(extra),
             breaks=(*self._breaks, *extra),
         )
@@ -192,12 +187,13 @@ class Verifier:
     # --- the whole ---
 
     def _meet(self, seq: int, found: bytes) -> None:
-        """Compare what is here with what is expected here."""
-        if self._expected is None or self._expected_met:
-            return
-        self._expected_met = True
-        if found != self._expected.hash:
-            self._note(self._break(seq, BreakKind.HEAD, self._expected.hash.hex(), found.hex()))
+        """Compare what is here with what is expected here, once."""
+        for one in [one for one in self._expected if one.seq == seq]:
+            self._expected.remove(one)
+            if found != one.hash:
+                self._note(self._break(seq, BreakKind.HEAD, one.hash.hex(), found.hex()))
+            elif one.root is not None and self._root() != one.root:
+                self._note(self._break(seq, BreakKind.ROOT, one.root.hex(), self._root().hex()))
 
     def _break(self, seq: int, kind: BreakKind, expected: str, found: str) -> Break:
         return Break(seq=seq, kind=kind, expected=expected, found=found)
@@ -222,14 +218,6 @@ class Verifier:
         for _, left in reversed(self._tree[:-1]):
             node = hashlib.sha256(b"\x01" + left + node).digest()
         return node
-
-
-def verify(entries: Iterable[StoredEntry], tenant: str, *, expected: ExpectedHead | None = None) -> Report:
-    """Verify a whole chain at once."""
-    verifier = Verifier(tenant, expected=expected)
-    for entry in entries:
-        verifier.feed(entry)
-    return verifier.report()
 
 
 def _read(content: bytes) -> dict[str, Any] | str:

@@ -7,7 +7,8 @@ import pytest
 from gateway.core.audit.chain import first_prev, seal
 from gateway.core.audit.entry import EntryDraft, EntryType
 from gateway.core.audit.tiles import TILE, Broken, Linked, Row, link, path, root, tile_of
-from gateway.core.audit.tree import inclusion_proof, leaf_hash, proves_inclusion, tree_root
+from gateway.core.audit.tree import inclusion_proof, leaf_hash, tree_root
+from intended.evidence.chain import included
 
 LONGEST = 2 * TILE + 3
 
@@ -40,7 +41,7 @@ def test_a_proof_over_tiles_is_the_one_of_the_tree(size: int) -> None:
         start = tile_of(seq) * TILE
         proof = path(seq, leaves=leaves[start : start + TILE], tiles=found.tiles, rest=found.rest)
         assert proof == inclusion_proof(leaves, seq - 1)
-        assert proves_inclusion(leaves[seq - 1], index=seq - 1, size=size, proof=proof, root=whole)
+        assert included(leaves[seq - 1], index=seq - 1, size=size, proof=proof, root=whole)
 
 
 def test_a_chain_is_followed_on_from_a_tile() -> None:

@@ -14,7 +14,8 @@ import gateway.core.audit.verify as verify_module
 from gateway.core.audit.chain import first_prev, seal
 from gateway.core.audit.entry import EntryDraft, EntryType, StoredEntry
 from gateway.core.audit.tree import leaf_hash, tree_root
-from gateway.core.audit.verify import MAX_BREAKS, Break, BreakKind, ExpectedHead, Verifier, verify
+from gateway.core.audit.verify import MAX_BREAKS, Break, BreakKind, ExpectedHead, Verifier
+from tests.simulate.verified import verified
 
 Entries = list[StoredEntry]
 
@@ -50,8 +51,8 @@ def rewritten(entry: StoredEntry, **fields: object) -> StoredEntry:
     return rehashed(entry, text.encode())
 
 
-def kinds(entries: Entries, **expected: object) -> list[tuple[int, BreakKind]]:
-    return [(one.seq, one.kind) for one in verify(entries, "default", **expected).breaks]  # type: ignore[arg-type]
+def kinds(entries: Entries, *expected: ExpectedHead) -> list[tuple[int, BreakKind]]:
+    return [(one.seq, one.kind) for one in verified(entries, "default", *expected).breaks]
 
 
 def test_the_verifier_uses_nothing_of_the_writer() -> None:
@@ -66,7 +67,7 @@ def test_the_verifier_uses_nothing_of_the_writer() -> None:
 def test_a_chain_as_written_is_whole() -> None:
     """Contract, section 4: head, number of entries and RFC 6962 root are what the writer has."""
     entries = chain()
-    report = verify(entries, "default", expected=ExpectedHead(seq=7, hash=entries[6].hash))
+    report = verified(entries, "default", ExpectedHead(seq=7, hash=entries[6].hash))
     assert report.valid
     assert (report.count, report.head_seq, report.head_hash) == (12, 12, entries[-1].hash)
     assert report.root == tree_root(leaf_hash(entry.content) for entry in entries)
@@ -74,19 +75,19 @@ def test_a_chain_as_written_is_whole() -> None:
 
 def test_an_empty_chain_is_whole() -> None:
     """Ours: nothing was recorded yet, and nothing is wrong with that."""
-    report = verify([], "default")
+    report = verified([], "default")
     assert report.valid
     assert (report.count, report.head_seq, report.head_hash) == (0, 0, first_prev("default"))
     assert report.root == tree_root([])
-    assert kinds([], expected=ExpectedHead(seq=0, hash=first_prev("default"))) == []
-    assert kinds([], expected=ExpectedHead(seq=0, hash=bytes(32))) == [(0, BreakKind.HEAD)]
+    assert kinds([], ExpectedHead(seq=0, hash=first_prev("default"))) == []
+    assert kinds([], ExpectedHead(seq=0, hash=bytes(32))) == [(0, BreakKind.HEAD)]
 
 
 def test_a_break_says_what_should_be_there_and_what_is() -> None:
     """Contract, section 4: break points carry sequence number, expected and found."""
     entries = chain()
     entries[4] = replace(entries[4], content=entries[4].content.replace(b"ALLOW", b"DENY"))
-    assert verify(entries, "default").breaks == (
+    assert verified(entries, "default").breaks == (
         Break(
             seq=5,
             kind=BreakKind.EDITED,
@@ -224,7 +225,7 @@ def test_a_cut_tail_is_found_by_the_head_from_elsewhere(kept: int) -> None:
     entries = chain()
     head = ExpectedHead(seq=12, hash=entries[-1].hash)
     assert kinds(entries[:kept]) == []
-    assert kinds(entries[:kept], expected=head) == [(12, BreakKind.HEAD)]
+    assert kinds(entries[:kept], head) == [(12, BreakKind.HEAD)]
 
 
 def test_a_chain_rewritten_as_a_whole_is_found_by_the_head_from_elsewhere() -> None:
@@ -235,16 +236,43 @@ def test_a_chain_rewritten_as_a_whole_is_found_by_the_head_from_elsewhere() -> N
         prev = entries[number - 1].hash.hex()
         entries[number] = rewritten(entries[number], effect="DENY", prev=prev)
     assert kinds(entries) == []
-    assert kinds(entries, expected=head) == [(12, BreakKind.HEAD)]
+    assert kinds(entries, head) == [(12, BreakKind.HEAD)]
 
 
-def test_another_root_is_found() -> None:
-    """RFC 6962: a checkpoint's root holds the whole tree."""
-    verifier = Verifier("default")
-    for entry in chain():
-        verifier.feed(entry)
-    (one,) = verifier.report(expected_root=bytes(32)).breaks
-    assert (one.kind, one.expected) == (BreakKind.ROOT, bytes(32).hex())
+def checkpoint(entries: Entries, size: int) -> ExpectedHead:
+    root = tree_root(leaf_hash(entry.content) for entry in entries[:size])
+    return ExpectedHead(seq=size, hash=entries[size - 1].hash, root=root)
+
+
+@pytest.mark.parametrize("size", range(1, 13))
+def test_a_chain_that_has_only_grown_holds_each_checkpoint_of_it(size: int) -> None:
+    """RFC 6962: what was signed once is the beginning of what there is later."""
+    entries = chain()
+    point, head = checkpoint(entries, size), ExpectedHead(seq=12, hash=entries[-1].hash)
+    assert kinds(entries, point, head) == []
+    assert kinds(entries[:size], point) == []
+    assert kinds(entries[: size - 1], point) == [(size, BreakKind.HEAD)]
+    assert kinds(chain(tenant="other")[:0], point) == [(size, BreakKind.HEAD)]
+
+
+def test_a_checkpoint_with_another_root_is_found() -> None:
+    """Its head alone would do, were it the gateway's own; a root that does not fit says that it is not."""
+    entries = chain()
+    found = verified(entries, "default", replace(checkpoint(entries, 7), root=bytes(32)))
+    [one] = found.breaks
+    assert (one.seq, one.kind, one.expected) == (7, BreakKind.ROOT, bytes(32).hex())
+    assert one.found == tree_root(leaf_hash(entry.content) for entry in entries[:7]).hex()
+
+
+def test_another_past_does_not_lead_to_the_checkpoint() -> None:
+    """Whoever has machine and key can write another chain, whole in itself."""
+    entries = chain()
+    point = checkpoint(entries, 7)
+    for number in range(4, 12):
+        prev = entries[number - 1].hash.hex()
+        entries[number] = rewritten(entries[number], effect="DENY", prev=prev)
+    assert kinds(entries) == []
+    assert kinds(entries, point) == [(7, BreakKind.HEAD)]
 
 
 def test_verification_can_begin_in_the_middle() -> None:
@@ -257,7 +285,7 @@ def test_verification_can_begin_in_the_middle() -> None:
         assert [(one.seq, one.kind) for one in verifier.report().breaks] == found
     nothing = Verifier("default", after=5).report()
     assert (nothing.head_seq, nothing.head_hash) == (5, b"")
-    assert Verifier("default", after=5, expected=ExpectedHead(seq=5, hash=b"h")).report().broken == 1
+    assert Verifier("default", after=5, expected=[ExpectedHead(seq=5, hash=b"h")]).report().broken == 1
 
 
 def test_a_chain_that_is_all_broken_is_counted_and_not_kept() -> None:
@@ -309,5 +337,5 @@ def test_a_thousand_random_mutations_are_each_found() -> None:
     entries = chain()
     head = ExpectedHead(seq=12, hash=entries[-1].hash)
     chance = random.Random(6962)
-    missed = [number for number in range(1000) if verify(mutated(entries, chance), "default", expected=head).valid]
+    missed = [number for number in range(1000) if verified(mutated(entries, chance), "default", head).valid]
     assert missed == []
