@@ -3,7 +3,7 @@
 Owns the translation and nothing that runs: `app.py` puts the parts together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -254,13 +254,30 @@ def public_url(settings: Settings) -> str:
 
 
 def data_folder(settings: Settings) -> Path:
-    """Return the data folder."""
-    return settings.data or platformdirs.user_data_path(APP)
+    """Return the data folder. Raises ConfigurationError where none is set and the user has no home."""
+    return settings.data or _users_own("data", platformdirs.user_data_path)
 
 
 def state_folder(settings: Settings) -> Path:
-    """Return the folder of the copy of the chain's head, which is never inside the data folder."""
-    return settings.state or platformdirs.user_state_path(APP)
+    """Return the folder of the copy of the chain's head, which is never inside the data folder.
+
+    Raises ConfigurationError where none is set and the user has no home.
+    """
+    return settings.state or _users_own("state", platformdirs.user_state_path)
+
+
+def _users_own(field: str, folder: Callable[[str], Path]) -> Path:
+    try:
+        return folder(APP)
+    except RuntimeError as error:  # a container is often run under a number that no account has
+        raise ConfigurationError(
+            Problem(
+                source="settings",
+                field=field,
+                message="the user of this process has no home folder to keep it in",
+                remedy=f"name a folder with --{field} (INTENDED_GATEWAY_{field.upper()}), or set HOME",
+            )
+        ) from error
 
 
 def store_options(settings: Settings) -> StoreOptions:

@@ -1,6 +1,7 @@
 """Settings become the parts of the house, and nothing secret is told on the way."""
 
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,23 @@ def test_folders_are_the_users_own_unless_set(tmp_path: Path) -> None:
     assert policy_places(settings_in(tmp_path, policies=tmp_path)) == (tmp_path,)
     named = settings_in(tmp_path, policies=("shipped:default", "shipped:filesystem"))
     assert policy_places(named) == (shipped_policy("default"), shipped_policy("filesystem"))
+
+
+@pytest.mark.parametrize(("folder", "option"), [(data_folder, "--data"), (state_folder, "--state")])
+def test_a_user_without_a_home_is_told_what_to_set(
+    folder: Callable[[Settings], Path], option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container is often run under a number that no account has; a traceback would not say what helps."""
+
+    def homeless(app: str) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_data_path", homeless)
+    monkeypatch.setattr("platformdirs.user_state_path", homeless)
+    with pytest.raises(ConfigurationError) as refused:
+        folder(Settings())
+    assert option in refused.value.problems[0].remedy
+    assert folder(Settings(data=Path("/d"), state=Path("/d"))) == Path("/d")
 
 
 def test_an_upstream_without_transport_cannot_be_made() -> None:

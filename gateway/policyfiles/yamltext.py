@@ -52,7 +52,7 @@ class _Reader:
         next(self._events)  # start of the stream
         start = next(self._events)
         if isinstance(start, events.StreamEndEvent):
-            self._refuse(start.start_mark, "the file is empty", "write a policy into it, or remove it")
+            self._refuse(start.start_mark, "the file is empty", "fill it, or remove it")
         if start.version is not None or start.tags:
             self._refuse(start.start_mark, "directives (%YAML, %TAG) are refused", "remove the line that begins with %")
         data = self._value(next(self._events), ())
