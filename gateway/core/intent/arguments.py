@@ -84,7 +84,7 @@ AFTERWARDS = frozenset({"then", "on", "after", "afterwards", "finally"})
 FLAG_LEADERS = frozenset({"and", "also", "do", "auto", "should", "is", "please", "with", "then"})
 """Before the verb of a switch: `and_delete`, `auto_publish`."""
 OPERATORS: Mapping[str, EffectClass] = {
-    "$out": EffectClass.WRITE,
+    "$out": EffectClass.DESTRUCTIVE,
     "$merge": EffectClass.WRITE,
     "$where": EffectClass.EXECUTE,
     "$function": EffectClass.EXECUTE,

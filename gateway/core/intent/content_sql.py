@@ -41,7 +41,8 @@ ESCAPES = (
     "pg_reload_conf", "lo_import", "lo_export", "load_file", "load_extension", "dblink", "utl_http", "utl_file",
     "dbms_scheduler", "sys_exec", "sys_eval", "writefile", "readfile", "pg_sleep", "benchmark", "fsdir",
     "opendatasource",
-    "openrowset", "sleep(", "sleep (", "waitfor delay", "query_to_xml", "read_text", "httpfs", "getenv(", "u&'", 'u&"',
+    "openrowset", "sleep(", "sleep (", "waitfor delay", "query_to_xml", "read_text", "httpfs",
+    "getenv(", "writable_schema", "u&'", 'u&"',
 )  # fmt: skip
 """Words that leave the database for the machine or the network, or hold it up, wherever they stand."""
 
@@ -52,13 +53,14 @@ IGNORED = frozenset({"begin", "commit", "start", "end", "use", "rollback", "save
 WRITING = frozenset(
     {"insert", "replace", "merge", "upsert", "update", "create", "alter", "rename", "set", "vacuum", "reindex",
         "comment",
-     "refresh", "import", "attach", "detach", "lock", "unlock", "analyze", "optimize", "pragma", "copy", "load",
+     "refresh", "import", "detach", "lock", "unlock", "analyze", "optimize", "pragma", "copy", "load",
      "put", "reset", "handler", "install", "export", "notify", "listen", "unlisten", "security", "discard", "cluster",
      "flush", "checkpoint"}
 )  # fmt: skip
 WRITING_CALLS = frozenset({"into", "nextval", "setval", "set_config", "pg_notify", "pg_advisory_lock"})
 """Inside a SELECT these change something."""
-RUNNING = frozenset({"exec", "execute", "call", "do", "declare", "prepare"})
+RUNNING = frozenset({"exec", "execute", "call", "do", "declare", "prepare", "attach"})
+"""Run what is given, or open another database file, which may be any."""
 RIGHTS = frozenset({"grant", "revoke", "deny", "reassign"})
 GONE = frozenset({"drop", "truncate", "clear", "shutdown", "flushall", "flushdb", "kill", "purge", "restore"})
 EVERYTHING = frozenset({"true", "1", "not"})

@@ -259,7 +259,7 @@ TECHNICAL = (
     ("code.search", "", "read", None, "search find"),
     ("code.write", "", "write", None, "create edit update push add"),
     ("code.commit", "", "write", None, "commit stash checkout branch"),
-    ("code.merge", "", "write", None, "merge rebase"),
+    ("code.merge", "", "write", 40, "merge rebase"),
     ("code.comment", "", "send", None, ""),
     ("code.execute", "", "execute", None, ""),
     ("code.delete", "", "destructive", None, ""),

@@ -44,5 +44,5 @@ def test_names_that_may_be_data_are_read_as_values_and_not_shown() -> None:
 
 def test_operators_of_query_languages_have_effects() -> None:
     """`$out` in an aggregation writes a collection."""
-    assert argument_name("$out").operator is EffectClass.WRITE
+    assert argument_name("$out").operator is EffectClass.DESTRUCTIVE
     assert argument_name("$match").operator is None

@@ -252,6 +252,12 @@ def test_what_was_unsure_weighs_less_once_an_argument_has_raised_the_effect() ->
     assert (created.effect_class, created.risk) == (EffectClass.WRITE, 75)
 
 
+def test_landing_code_weighs_more_than_an_ordinary_write() -> None:
+    """At T1 nobody would be asked: a merge speaks for the human who should have reviewed it."""
+    merged, created = judge("merge_pull_request", upstream="github"), judge("create_branch", upstream="github")
+    assert (merged.type, merged.risk, created.risk) == ("code.merge", 50, 38)
+
+
 def test_a_mapping_with_the_tools_pin_is_a_review() -> None:
     """Then the points of an unreviewed tool drop, and its annotations count."""
     reviewed = judge("frob_it", mappings=(mapping("files.read", pin=PIN),))

@@ -155,7 +155,7 @@ def test_ordinary_arguments_are_no_factor(arguments: dict[str, Any], prior: Prio
         ({"sql": "delete from t where a=1"}, QUERY, EffectClass.DESTRUCTIVE),
         ({"query": "mutation { deleteUser }"}, QUERY, EffectClass.DESTRUCTIVE),
         ({"query": "mutation { addUser }"}, QUERY, EffectClass.WRITE),
-        ({"pipeline": [{"$out": "x"}]}, QUERY, EffectClass.WRITE),
+        ({"pipeline": [{"$out": "x"}]}, QUERY, EffectClass.DESTRUCTIVE),
         ({"action": "list"}, READ, None),
         ({"action": "x" * 65}, READ, None),
         ({"sql": "select 1"}, QUERY, None),
