@@ -41,6 +41,9 @@ STDERR_BYTES: Final = 8 * 1024
 """The end of standard error that is kept, for an operator."""
 MAX_UNREAD_INPUT: Final = 8 * 1024 * 1024
 """What a child may leave unread of its standard input before messages are refused: two messages of the largest size."""
+TURN_BYTES: Final = 8 * 1024
+"""So much output is taken in one turn of the event loop; the rest waits for the next ones, and reading with it. A child
+that writes as fast as it can holds up everybody else's calls otherwise (uvloop reads 256 KB at once)."""
 NO_COMMAND: Final = "its command was not found; install it, or give its full path"
 NO_FOLDER: Final = "its folder (`cwd`) does not exist"
 INHERITED: Final = ("PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR")
@@ -70,6 +73,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._ended = ended
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
+        self._stdout: asyncio.ReadTransport | None = None
+        self._rest = b""
         self._exited = asyncio.Event()
         self._closing = asyncio.Lock()
         self._closed = False
@@ -140,16 +145,29 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """Keep the pipes."""
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        self._stdout = cast("asyncio.ReadTransport", self._transport.get_pipe_transport(1))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Pass on output; keep the end of standard error."""
         if fd == 1:
+            if len(data) > TURN_BYTES:
+                data, self._rest = data[:TURN_BYTES], data[TURN_BYTES:]
             self._output(data)
+            if len(data) == TURN_BYTES and self._stdout is not None:
+                self._stdout.pause_reading()
+                asyncio.get_running_loop().call_soon(self._next_turn)
             return
         self._stderr.append(data[-STDERR_BYTES:])
         self._stderr_size += len(self._stderr[-1])
         while self._stderr_size - len(self._stderr[0]) >= STDERR_BYTES:
             self._stderr_size -= len(self._stderr.popleft())
+
+    def _next_turn(self) -> None:
+        rest, self._rest = self._rest, b""
+        if rest:
+            self.pipe_data_received(1, rest)
+        if len(rest) < TURN_BYTES and self._stdout is not None and not self._stdout.is_closing():
+            self._stdout.resume_reading()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """Output has ended: nothing can be answered any more, whether or not the child still runs."""
@@ -176,6 +194,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def _end(self) -> None:
         if not self._over:
             self._over = True
+            if self._rest:
+                self._output(self._rest)
+                self._rest = b""
             self._ended()
 
 

@@ -6,14 +6,16 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from gateway.core.jsonvalue import JsonObject
 from gateway.errors import UpstreamTimeout, UpstreamUnreachable
 from gateway.ports import Outbound
-from gateway.upstream.process import Command, why_unstartable
+from gateway.upstream.process import TURN_BYTES, ChildProcess, Command, why_unstartable
 from gateway.upstream.stdio import StdioUpstream
 from tests.simulate.relay import RecordingRelay
 from tests.upstream.puppets import PARAMS, PUPPET, alive, puppet, running, say, until
@@ -97,6 +99,52 @@ async def test_a_child_sees_only_the_configured_environment(monkeypatch: pytest.
     assert environment["PATH"] == os.environ["PATH"]
     allowed = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "TOKEN"}
     assert {name for name in environment if not name.startswith("LC_")} <= allowed
+
+
+class Pipes:
+    """A child's transport, and its pipes, that only note what is asked of them."""
+
+    def __init__(self) -> None:
+        self.turns: list[str] = []
+
+    def get_pipe_transport(self, fd: int) -> "Pipes":
+        return self
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.turns.append("pause")
+
+    def resume_reading(self) -> None:
+        self.turns.append("resume")
+
+
+async def test_a_child_that_writes_as_fast_as_it_can_takes_turns_with_everybody_else() -> None:
+    """Issue, "Upstreams": a flood hurts only its own call; what is put off comes whole and in order."""
+    output: list[bytes] = []
+    pipes: Any = Pipes()
+    child = ChildProcess(output.append, lambda: None)
+    child.connection_made(pipes)
+    flood = bytes(range(256)) * (TURN_BYTES // 100)
+    child.pipe_data_received(1, flood)
+    assert (output, pipes.turns) == ([flood[:TURN_BYTES]], ["pause"])
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
+    assert b"".join(output) == flood
+    assert [len(piece) <= TURN_BYTES for piece in output] == [True] * 3
+    assert pipes.turns == ["pause", "pause", "resume"]
+
+
+async def test_what_was_put_off_comes_before_the_end() -> None:
+    """The last thing that a child says may be an answer."""
+    said: list[bytes] = []
+    pipes: Any = Pipes()
+    child = ChildProcess(said.append, lambda: said.append(b"the end"))
+    child.connection_made(pipes)
+    child.pipe_data_received(1, b"x" * TURN_BYTES + b"an answer")
+    child.connection_lost(None)
+    assert said[1:] == [b"an answer", b"the end"]
 
 
 async def test_standard_error_is_kept_in_part_only() -> None:
