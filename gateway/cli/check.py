@@ -8,6 +8,7 @@ import typer
 from gateway.cli import options
 from gateway.cli.exits import Exit
 from gateway.cli.output import Format, FormatOption, data, problems, say
+from gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gateway.checking import Findings
@@ -31,6 +32,7 @@ def check(
     """Try all that a gateway needs: exit 0, 3 or 5."""
     import anyio
 
+    from gateway.checking import Findings
     from gateway.checking import check as look
 
     flags = options.Flags(
@@ -41,7 +43,10 @@ def check(
         state=state,
         authority=authority,
     )
-    findings = anyio.run(look, options.settle(flags, config).settings)
+    try:
+        findings = anyio.run(look, options.settle(flags, config).settings)
+    except ConfigurationError as error:  # nothing can be tried with such settings, but they are what was asked about
+        findings = Findings(problems=list(error.problems))
     if output is Format.TABLE:
         for note in findings.notes:
             print(note if note.startswith("warning: ") else f"ok  {note}")

@@ -62,3 +62,20 @@ def test_programs_get_json() -> None:
     found = json.loads(checked("http://127.0.0.1:9/mcp", "-o", "json").stdout)
     assert found["problems"] == []
     assert set(found["unreachable"][0]) == {"source", "message", "remedy", "field", "line", "column"}
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_settings_that_cannot_be_read_are_problems_like_others(form: str) -> None:
+    """They are what was asked about; an editor or a pipeline gets them in the form that it asked for."""
+    Path("c.yaml").write_text("prot: 1\nhots: x\n")
+    result = checked("--config", "c.yaml", "-o", form)
+    assert result.exit_code == 3
+    if form == "json":
+        found = json.loads(result.stdout)
+        assert [(one["source"], one["line"], one["field"]) for one in found["problems"]] == [
+            ("c.yaml", 1, "prot"),
+            ("c.yaml", 2, "hots"),
+        ]
+        assert (found["unreachable"], found["notes"], result.stderr) == ([], [], "")
+    else:
+        assert (result.stdout, result.stderr.splitlines()[-1]) == ("", "2 problems")
