@@ -16,9 +16,10 @@ import pytest
 from gateway.core.audit.entry import Put
 from gateway.errors import AuditUnavailable, StoreRefused
 from gateway.store.headcopy import Head, HeadCopy
+from gateway.store.sqlite import writer as writer_module
 from gateway.store.sqlite.store import SqliteStore
 from tests.faults.disk import Limited, small_disk
-from tests.simulate.embedded import database, draft, opened, record, until, verified
+from tests.simulate.embedded import SetClock, database, draft, opened, record, until, verified
 
 ROOT = Path(__file__).parents[2]
 
@@ -161,6 +162,37 @@ async def test_what_was_acknowledged_just_before_the_log_was_taken_away_will_be_
     heads = copy.read()
     assert heads is not None
     assert heads.heads["default"] == Head(seq=3, hash=last.hash)
+
+
+async def test_a_log_that_is_cut_while_a_commit_runs_is_noticed_within_a_second(tmp_path: Path) -> None:
+    """The commit writes behind the cut, and then the size is right again: what it follows is lost with the log."""
+    clock = SetClock()
+    async with opened(tmp_path, clock=clock) as store:
+        await record(store, 3)
+        clock.advance(1.0)
+        await until(lambda: store._writer._times.heads_written)
+        log = tmp_path / "data" / "audit.db-wal"
+        os.truncate(log, 8192)
+        assert store._writer._files.remember() == "", "as if by the commit"
+        last = await record(store)
+        clock.advance(1.0)
+        await until(lambda: "cut" in store.ready())
+        await refusal(store)
+    copy = HeadCopy(state=tmp_path / "state", data=tmp_path / "data").read()
+    assert copy is not None
+    assert copy.heads["default"].seq == last.seq
+
+
+async def test_a_log_that_begins_anew_is_none_that_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a checkpoint SQLite writes the log from its beginning, over frames that it had."""
+    monkeypatch.setattr(writer_module, "CHECKPOINT_COMMITS", 5)
+    clock = SetClock()
+    async with opened(tmp_path, clock=clock) as store:
+        for _ in range(30):
+            await record(store)
+            clock.advance(1.0)
+            await until(lambda: store._writer._times.heads_written)
+        assert store.ready() == ""
 
 
 async def test_a_deleted_index_file_is_noticed(tmp_path: Path) -> None:

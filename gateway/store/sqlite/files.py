@@ -9,6 +9,7 @@ database by a checkpoint, the log by a commit.
 import contextlib
 import fcntl
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ LOCK = "lock"
 """The file in a data folder that whoever opens a store takes first."""
 
 _Stamp = tuple[int, int, int, int, int]
+
+_INDEX = struct.Struct("=14xHI")
+"""Of the index of the log (https://sqlite.org/walformat.html, 2.1): the size of a page, and how many frames it has."""
+_LOG_HEAD, _FRAME_HEAD = 32, 24
 
 
 def private_folder(folder: Path) -> None:
@@ -98,6 +103,7 @@ class StoreFiles:
         self._database_was: _Stamp = (0, 0, 0, 0, 0)
         self._log_was: _Stamp = (0, 0, 0, 0, 0)
         self._index_was: tuple[int, int] = (0, 0)
+        self._index_handle: int | None = None
 
     def remember(self, *, checkpointed: bool = False) -> str:
         """Take the files as they are after a write of ours. Returns an empty string, or why they are not ours.
@@ -133,10 +139,32 @@ class StoreFiles:
             return "the store's shared index file was replaced"
         return ""
 
+    def torn(self) -> str:
+        """Return an empty string while the log has no hole before its last frame, as far as the file system tells.
+
+        Whoever cuts the log while a commit runs leaves no other trace: the commit writes behind what is missing, and
+        then the size is right again. Part of the writer's thread, between two transactions.
+        """
+        try:
+            if self._index_handle is None:  # closed only after SQLite has closed its own: its locks are on this file
+                self._index_handle = os.open(self._index, os.O_RDONLY)
+            page, frames = _INDEX.unpack(os.pread(self._index_handle, _INDEX.size, 0))
+            log = os.open(self._log, os.O_RDONLY)
+            try:
+                hole = os.lseek(log, 0, os.SEEK_HOLE) if frames else 0
+            finally:
+                os.close(log)
+        except (OSError, struct.error):
+            return ""  # noticed by `problem`, which says what is wrong
+        end = _LOG_HEAD + frames * (_FRAME_HEAD + (65_536 if page == 1 else page))
+        return "the store's write-ahead log was cut by someone else" if frames and hole < end else ""
+
     def close(self) -> None:
-        """Give the handle back, after SQLite has closed its own."""
-        with contextlib.suppress(OSError):
-            os.close(self._handle)
+        """Give the handles back, after SQLite has closed its own."""
+        for handle in (self._handle, self._index_handle):
+            if handle is not None:
+                with contextlib.suppress(OSError):
+                    os.close(handle)
 
 
 def _stamp(status: os.stat_result) -> _Stamp:

@@ -370,6 +370,10 @@ class Writer:
         if idle:
             self._look()
         if not self._times.heads_written and now - self._times.head_copy >= HEAD_COPY_S:
+            torn = self._files.torn()
+            if torn:
+                self._trouble([], torn, final=True)
+                return
             self._copy_heads(now)
         if self._notes and now - self._times.notes >= NOTES_S:
             self._write_notes(now)
