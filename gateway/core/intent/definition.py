@@ -33,7 +33,7 @@ LETTER_WORDS = frozenset({"subject", "body", "text", "message", "content", "html
 PAYEE_WORDS = frozenset(
     {"customer", "recipient", "payee", "card", "account", "source", "wallet", "beneficiary", "payment"}
 )
-OUTPUT_WORDS = frozenset({"savepath", "savedir", "outputpath", "outputfile", "outputdir", "outfile",
+OUTPUT_WORDS = frozenset({"savepath", "savedir", "outputfilename", "outputpath", "outputfile", "outputdir", "outfile",
                           "downloadpath", "outputdirectory", "savedirectory"})  # fmt: skip
 READ_ONLY_MARKS = ("read-only", "read only", "readonly", "select ")
 """Said of a query, these make it a read until the SQL itself says otherwise."""

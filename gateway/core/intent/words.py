@@ -91,7 +91,7 @@ STRONG_VERBS: Mapping[str, EffectClass] = table(
         EffectClass.CREDENTIAL: "impersonate sign authenticate login logon reauthenticate",
         EffectClass.ACCESS: (
             "grant revoke invite permit authorize authorise provision unshare share approve ban unban block unblock "
-            "deny lock unlock elevate allowlist whitelist"
+            "deny lock unlock protect unprotect elevate allowlist whitelist"
         ),
     }
 )

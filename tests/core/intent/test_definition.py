@@ -37,6 +37,7 @@ def factor_codes(judged: Profile) -> list[str]:
         ("create_price", {"amount": TEXT, "currency": TEXT}, EffectClass.WRITE),
         ("download_attachment", {"path": TEXT}, EffectClass.WRITE),
         ("take_screenshot", {"output_path": TEXT}, EffectClass.WRITE),
+        ("convert_to_pdf", {"output_filename": TEXT}, EffectClass.WRITE),
         ("query", {"sql": TEXT}, EffectClass.EXECUTE),
         ("query", {"query": {"type": "string", "description": "The SQL query to run"}}, EffectClass.EXECUTE),
         ("weather_info", {"city": TEXT}, EffectClass.READ),

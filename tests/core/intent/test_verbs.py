@@ -117,6 +117,7 @@ def test_a_value_is_read_with_the_nouns_of_its_tool() -> None:
         ("open_ticket", EffectClass.WRITE),
         ("export_to_s3", EffectClass.SEND),
         ("check_in", EffectClass.WRITE),
+        ("unprotect_document", EffectClass.ACCESS),
         ("check_health", EffectClass.READ),
         ("get_token", EffectClass.CREDENTIAL),
         ("get_token_price", EffectClass.READ),
