@@ -129,7 +129,10 @@ class Channel:
         self._session = InFlight(relay) if relay is not None else None
         self._asking = Asking(upstream_id, self._reply) if relay is not None else None
         self._listener: asyncio.Task[None] | None = None
+        self._heard = 0
         self.answered = 0
+        self.stuck = False
+        """A call ended at its deadline, and no message has come since it was sent: it may answer nobody any more."""
         self.noise = 0
         """Lines that are no message for anybody: not JSON, unknown ids, what belongs to nobody, too many at once."""
 
@@ -196,6 +199,7 @@ class Channel:
         body = encode_request(request_id, outbound.method, params)
         call = InFlight(relay, token=token, wants_logs=_wants_logs(params))
         self._in_flight[request_id] = call
+        heard = self._heard
         try:
             self.send(body)
             async with asyncio.timeout(None if outbound.timeout_s == inf else outbound.timeout_s):
@@ -206,6 +210,7 @@ class Channel:
             if isinstance(error, (asyncio.CancelledError, TimeoutError)):
                 self._tell_cancelled(request_id, outbound.method)
             if isinstance(error, TimeoutError):
+                self.stuck = self._heard == heard
                 text = f"{self._label} did not give an answer within the time allowed"
                 raise UpstreamTimeout(text, may_have_run=True) from error
             raise
@@ -257,6 +262,8 @@ class Channel:
             except UpstreamBroken as error:
                 self._blame(line, error)
                 continue
+            self._heard += 1
+            self.stuck = False
             if not self._route(shape_of(message), message, len(line)):
                 self.noise += 1
 

@@ -2,7 +2,8 @@
 
 Handshake era: the era belongs to the process once it was initialised, so each agent session has a process of its own.
 Modern era: requests are stateless, so all share one process, which is started when first needed and again after it has
-died; the calls that were in flight fail and are not sent again. How a process is started and ended is `process.py`.
+died, or left a call unanswered and then says nothing at all; the calls that were in flight fail and are not sent again.
+How a process is started and ended is `process.py`.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ __all__ = ["StdioSession", "StdioUpstream"]
 
 DISCOVER_S: Final = 10.0
 """For `server/discover`: some servers of the handshake era leave what they do not know unanswered."""
+STUCK_S: Final = 2.0
+"""For a shared process that left a call unanswered to show that it still answers, before the next call goes to it."""
 MAX_BARREN: Final = 2
 PAUSE_S: Final = 1.0
 """After so many shared processes in a row that ended without a single answer, before the next one is started."""
@@ -126,11 +129,22 @@ class StdioUpstream:
     # --- processes ---
 
     async def _shared_channel(self) -> Channel:
-        if self._shared is None or not self._shared.alive:
+        if self._shared is None or not self._shared.alive or self._shared.stuck:
             async with self._starting:
+                if self._shared is not None and self._shared.alive and self._shared.stuck:
+                    await self._replace_if_stuck(self._shared)
                 if self._shared is None or not self._shared.alive:
                     self._shared = await self._start(None)
         return self._shared
+
+    async def _replace_if_stuck(self, channel: Channel) -> None:
+        """Forget a process that says nothing even when asked what every server answers; its calls in flight fail."""
+        try:
+            await channel.request(discover(STUCK_S), SilentRelay())
+        except UpstreamError:
+            if channel.stuck:
+                self._shared = None
+                self._reap(channel)
 
     async def _start(self, relay: Relay | None) -> Channel:
         if self._closed:

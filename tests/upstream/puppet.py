@@ -45,6 +45,8 @@ def call(request, name):  # noqa: C901 - a table of ways to fail
         reply(request, text("well"))
     elif name == "hang":
         return
+    elif name == "stuck":
+        time.sleep(60)
     elif name == "echo":
         reply(request, text(json.dumps(request["params"]["arguments"])))
     elif name == "fail":

@@ -6,9 +6,9 @@ import signal
 import anyio
 import pytest
 
-from gateway.errors import SessionLost, UpstreamBroken, UpstreamError, UpstreamUnreachable
+from gateway.errors import SessionLost, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from tests.simulate.relay import RecordingRelay
-from tests.upstream.puppets import PARAMS, call_of, children, puppet, running, say, until
+from tests.upstream.puppets import PARAMS, alive, call_of, children, puppet, running, say, until
 
 
 async def test_modern_requests_share_one_process() -> None:
@@ -23,6 +23,23 @@ async def test_modern_requests_share_one_process() -> None:
             for _ in range(20):
                 group.start_soon(ask)
         assert len(pids) == 1
+
+
+async def test_a_shared_process_that_is_stuck_is_replaced_for_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue, "Upstreams": a hung one hurts only its own call, and the next call works. A slow one is left alone."""
+    monkeypatch.setattr("gateway.upstream.stdio.STUCK_S", 0.2)
+    monkeypatch.setattr("gateway.upstream.process.GRACE_S", 0.1)
+    async with running(puppet()) as upstream:
+        pid = await say(upstream, "pid")
+        with pytest.raises(UpstreamTimeout):
+            await say(upstream, "hang", timeout_s=0.1)
+        monkeypatch.setattr("gateway.upstream.stdio.STUCK_S", 5.0)
+        assert await say(upstream, "pid") == pid
+        monkeypatch.setattr("gateway.upstream.stdio.STUCK_S", 0.2)
+        with pytest.raises(UpstreamTimeout):
+            await say(upstream, "stuck", timeout_s=0.1)
+        assert await say(upstream, "pid") != pid
+        await until(lambda: not alive(int(pid)))
 
 
 async def test_each_handshake_session_has_a_process_of_its_own_that_ends_with_it() -> None:
