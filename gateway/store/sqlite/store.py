@@ -303,7 +303,7 @@ def _open(options: StoreOptions, accept_head: bool) -> _Opened:  # noqa: FBT001 
             )
             if not short:  # an accepted shortfall is copied after the entry that records it, and not without
                 _copy_heads(head_copy, opening.store_id, Recorder(connection, None))
-            problem = files.remember()
+            problem = files.torn() or files.remember()
         except (sqlite3.Error, OSError) as error:
             raise _refusal(path, error) from error
         if problem:
