@@ -156,3 +156,8 @@ class Decision:
     approval: ApprovalTerms | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)
     charges: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> str:
+        """The id of the rule that decided; empty where none did: one of another effect would be the wrong culprit."""
+        return self.rules[0].id if self.rules and self.rules[0].effect is self.effect else ""

@@ -480,7 +480,7 @@ def _not_allowed(judged: Judged) -> Outcome:
         intent_id=judged.intent_id,
         reason=decision.reason,
         explanation=decision.explanation,
-        rule=decision.rules[0].id if decision.rules else "",
+        rule=decision.rule,
         approval_id=judged.approval_id,
         message={},
         respite=respite(judged.call, judged.intent, judged.facts, decision) if kind is OutcomeKind.DENIED else None,

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import anyio
 
-from gateway.core.decision import Decision
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal
 from gateway.core.tracing import (
@@ -166,7 +165,7 @@ class DecisionSpans:
             effect=decision.effect.value,
             decision_id=judged.intent_id,
             reason=decision.reason,
-            rule=_deciding_rule(decision),
+            rule=decision.rule,
             tier=judged.facts.tier.name,
             approval_id=_approval(judged),
         )
@@ -174,12 +173,6 @@ class DecisionSpans:
 
     def ended(self, judged: Judged, outcome: Outcome, *, upstream_s: float | None) -> None:
         """Nothing to note: the upstream has a span of its own."""
-
-
-def _deciding_rule(decision: Decision) -> str:
-    """Return the rule that decided; one of another effect did not."""
-    first = decision.rules[0] if decision.rules else None
-    return first.id if first is not None and first.effect is decision.effect else ""
 
 
 def _approval(judged: Judged) -> str:

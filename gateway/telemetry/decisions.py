@@ -59,8 +59,6 @@ class DecisionLines:
         if len(self._waiting) >= LINES_KEPT:
             self._lost += 1
             return
-        # A rule of another effect did not decide: "ESCALATE … allow-reading" would name the wrong culprit.
-        rule = decision.rules[0].id if decision.rules and decision.rules[0].effect is decision.effect else ""
         self._waiting.append(
             (
                 facts.now,
@@ -71,7 +69,7 @@ class DecisionLines:
                 TIER_NAMES[facts.tier],
                 intent.risk,
                 decision.reason,
-                rule,
+                decision.rule,
                 intent_id,
                 trace,
             )
