@@ -350,6 +350,8 @@ def test_a_token_is_signed_as_the_reference_says(row: Row, service: Service) -> 
     assert (header["alg"], header["typ"], header["kid"]) == ("RS256", "authority+jwt", key["kid"])
     claims = jwt.decode(token, jwt.PyJWK(key), algorithms=["RS256"], options={"verify_aud": False})
     assert 0 < claims["exp"] - claims["iat"] <= 300
+    with service.client(T) as client:  # a tenant's key is made with its first token
+        client.post("/intent", json={"action": "read the file", "actor": "bot"})
     (other, *_) = httpx.get(f"{service.url}/.well-known/jwks/{T}.json", timeout=30).json()["keys"]
     assert other["n"] != key["n"]
 
