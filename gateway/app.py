@@ -342,6 +342,7 @@ class Gateway:
             ),
             holds=self.known.holds,
             links=self.known.links,
+            states=self.known.states,
         )
 
     # --- the gateway's own entries ------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ from gateway.services.recorded import Recorded
 from gateway.services.refusals import Refusals
 from gateway.services.retention import Retention
 from gateway.services.running import Running
+from gateway.services.states import States
 from gateway.services.stats import Stats
 from gateway.services.switches import Switches
 from gateway.services.thresholds import Thresholds
@@ -197,7 +198,8 @@ class Directories:
         self.switches.on_throw(self.running.end)
 
     def _make_holds(self) -> None:
-        """Make what lets a call wait for its human."""
+        """Make what lets a call wait for its human, or come back with its upstream's state."""
+        self.states = States(self._vault)
         self.holds = Holds(
             approvals=self.approvals,
             desk=self.desk,

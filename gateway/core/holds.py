@@ -12,6 +12,7 @@ import orjson
 
 from gateway.core.call import Call, Era
 from gateway.core.jsonvalue import JsonObject
+from gateway.core.principal import Principal
 
 __all__ = ["LEGS", "MAX_CARRIED_BYTES", "HoldTerms", "Leg", "Plan", "plan", "preferred_wait", "read_leg"]
 
@@ -87,9 +88,9 @@ class Leg:
     expires: int
     carried: JsonObject = field(default_factory=dict)
 
-    def is_of(self, tenant: str, agent: str, call: Call) -> bool:
+    def is_of(self, principal: Principal, call: Call) -> bool:
         """Return True where this is the state of that very call of that agent."""
-        theirs = (tenant, agent, call.upstream, call.name, call.arguments_digest)
+        theirs = (principal.tenant, principal.agent, call.upstream, call.name, call.arguments_digest)
         return theirs == (self.tenant, self.agent, self.upstream, self.tool, self.args_digest)
 
     def written(self) -> bytes:

@@ -36,6 +36,7 @@ from gateway.services.owners import Owners
 from gateway.services.party import Party, Reply, for_one_principal, internal_error, reply_error
 from gateway.services.refusals import Refusals
 from gateway.services.relaying import AgentRelay
+from gateway.services.states import States
 
 __all__ = ["Conversation", "Dispatch", "Reply"]
 
@@ -59,6 +60,7 @@ class Dispatch:
         catalog: Catalog,
         facts: FactSource,
         refusals: Refusals,
+        states: States,
         authority: Authority | None = None,
         holds: Holds | None = None,
         links: Links | None = None,
@@ -76,6 +78,7 @@ class Dispatch:
             catalog=catalog,
             owners=owners,
             refusals=refusals,
+            states=states,
             authority=authority,
             holds=holds,
             links=links,

@@ -17,7 +17,7 @@ from gateway.core.codes import INVALID_PARAMS
 from gateway.core.decision import Reason
 from gateway.core.holds import Leg
 from gateway.core.jsonvalue import JsonObject
-from gateway.core.methods import subject
+from gateway.core.methods import INPUT_REQUIRED_METHODS, subject
 from gateway.core.naming import own_name, split_name
 from gateway.core.refusal import (
     Refusal,
@@ -34,12 +34,13 @@ from gateway.ports.silence import SilentRelay
 from gateway.services.authority import NO_AUTHORITY, Authority
 from gateway.services.catalog import Catalog
 from gateway.services.enforcement import Enforcement, Judged, Outcome, OutcomeKind
-from gateway.services.holding import Holds, Waiting, going_on, misplaced, resumed
+from gateway.services.holding import Holds, Waiting, going_on, resumed
 from gateway.services.links import Links
 from gateway.services.owners import Owners
 from gateway.services.party import Line, Party, Reply, reply_error
 from gateway.services.refusals import Refusals
 from gateway.services.relaying import AgentRelay, declared, requested_call
+from gateway.services.states import STATE, Handed, States, foreign
 
 __all__ = ["Gating", "list_all"]
 
@@ -71,6 +72,7 @@ class Gating:
         catalog: Catalog,
         owners: Owners,
         refusals: Refusals,
+        states: States,
         authority: Authority | None = None,
         holds: Holds | None = None,
         links: Links | None = None,
@@ -83,21 +85,29 @@ class Gating:
         self._catalog = catalog
         self._owners = owners
         self._refusals = refusals
+        self._states = states
 
     def handle(self, party: Party, inbound: Inbound, caller: Caller) -> Awaitable[Reply]:
         """Answer one gated request. Not a coroutine itself, as `Dispatch._common` is none."""
-        if "requestState" in inbound.params and self._holds is not None and party.era is Era.MODERN:
-            return self._come_back(party, inbound, caller, self._holds)
+        if STATE in inbound.params and party.era is _MODERN and inbound.method in INPUT_REQUIRED_METHODS:
+            return self._come_back(party, inbound, caller)
         return self._handle(party, inbound, caller, None)
 
-    async def _come_back(self, party: Party, inbound: Inbound, caller: Caller, holds: Holds) -> Reply:
+    async def _come_back(self, party: Party, inbound: Inbound, caller: Caller) -> Reply:
         """Answer a request with a state: of a held call, which goes on as it was sent first, or of its upstream."""
-        leg = holds.opened(party.principal, inbound.params) if inbound.method == "tools/call" else None
-        if isinstance(leg, Rejection):
-            return await self._rejected(party, leg)
-        return await self._handle(party, inbound if leg is None else resumed(inbound, leg), caller, leg)
+        came: Leg | Handed | Rejection | None = None
+        if self._holds is not None and inbound.method == "tools/call":
+            came = self._holds.opened(party.principal, inbound.params)
+        if came is None:
+            came = self._states.opened(party.principal, inbound.params[STATE])
+        if isinstance(came, Rejection):
+            return await self._rejected(party, came)
+        if isinstance(came, Leg):
+            return await self._handle(party, resumed(inbound, came), caller, came)
+        own = replace(inbound, params={**inbound.params, STATE: came.state})
+        return await self._handle(party, own, caller, came)
 
-    async def _handle(self, party: Party, inbound: Inbound, caller: Caller, leg: Leg | None) -> Reply:
+    async def _handle(self, party: Party, inbound: Inbound, caller: Caller, came: Leg | Handed | None) -> Reply:
         call = self._read(party, inbound)
         if isinstance(call, Rejection):
             return await self._rejected(party, call)
@@ -119,10 +129,10 @@ class Gating:
             return await self._undecidable(party, call, str(error))
         except StoreError:
             return await self._undecidable(party, call, "The tools of the upstream could not be listed")
-        mismatch = self._mismatch(party, inbound, call, leg)
+        mismatch = self._mismatch(party, inbound, call, came)
         if mismatch is not None:
             return await self._rejected(party, mismatch)
-        return await self._enforce(party, inbound, caller, call, line, leg)
+        return await self._enforce(party, inbound, caller, call, line, came if isinstance(came, Leg) else None)
 
     async def unreachable(self, party: Party, inbound: Inbound, error: UpstreamError) -> Reply:
         """Answer one gated request whose upstream is known to be down."""
@@ -193,10 +203,10 @@ class Gating:
         )
         return self._tell(party, call, outcome)
 
-    def _mismatch(self, party: Party, inbound: Inbound, call: Call, leg: Leg | None) -> Rejection | None:
+    def _mismatch(self, party: Party, inbound: Inbound, call: Call, came: Leg | Handed | None) -> Rejection | None:
         """Compare the state that came back, and `Mcp-Param-*` headers, with the call; fail closed (modern era)."""
-        if leg is not None and (foreign := misplaced(party.principal, call, leg)) is not None:
-            return foreign
+        if came is not None and not came.is_of(party.principal, call):
+            return foreign("it belongs to another call")
         if party.era is not _MODERN or call.tool is None:
             return None
         return check_param_headers(inbound.param_headers, call.tool.header_marks, call.arguments)
@@ -286,6 +296,7 @@ class Gating:
             refused = await self._refused_input(party, call, outcome, caller)
             if refused is not None:
                 return refused
+            return Reply(message=self._states.handed(party.principal, call, outcome.message))
         return Reply(message=outcome.message)
 
     async def _refused_input(self, party: Party, call: Call, outcome: Outcome, caller: Caller) -> Reply | None:

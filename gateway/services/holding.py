@@ -17,7 +17,6 @@ import anyio
 
 from gateway.core.approvals import ApprovalState
 from gateway.core.call import Call
-from gateway.core.codes import INVALID_PARAMS
 from gateway.core.decision import Reason, Stop
 from gateway.core.holds import LEGS, MAX_CARRIED_BYTES, HoldTerms, Leg, plan, read_leg
 from gateway.core.jsonvalue import JsonObject
@@ -31,11 +30,12 @@ from gateway.services.desk import CallDesk, rejection
 from gateway.services.enforcement import unrecorded
 from gateway.services.judged import NO_ROWS, Held, Outcome, OutcomeKind
 from gateway.services.party import META, Party
+from gateway.services.states import foreign
 
-__all__ = ["STATE_PREFIX", "Holds", "Waiting", "going_on", "misplaced", "resumed"]
+__all__ = ["STATE_PREFIX", "Holds", "Waiting", "going_on", "resumed"]
 
 STATE_PREFIX: Final = "intended-hold."
-"""Tells our states from those of upstreams, which pass."""
+"""Tells our states from those of upstreams (`services/states.py`)."""
 
 PROGRESS_S: Final = 5.0
 """Between two messages to an agent that asked for progress, and two looks at the approval."""
@@ -263,10 +263,10 @@ class Holds:
                 sealed, tenant=principal.tenant, intent_id=STATE_PREFIX, entry_id=principal.agent
             )
         except (binascii.Error, ValueError, StoreError):
-            return _foreign("it was changed, or belongs to another agent")
+            return foreign("it was changed, or belongs to another agent")
         leg = read_leg(plain)
         if leg.expires < self._clock.now().timestamp():
-            return _foreign("it is too old; call again without it")
+            return foreign("it is too old; call again without it")
         return leg
 
 
@@ -274,11 +274,6 @@ def resumed(inbound: Inbound, leg: Leg) -> Inbound:
     """Return the request as it was before the first leg: with its upstream's state and answers, if it had any."""
     own = {name: value for name, value in inbound.params.items() if name not in CARRIED}
     return replace(inbound, params={**own, **leg.carried})
-
-
-def misplaced(principal: Principal, call: Call, leg: Leg) -> Rejection | None:
-    """Return the refusal of a state that belongs to another call."""
-    return None if leg.is_of(principal.tenant, principal.agent, call) else _foreign("it belongs to another call")
 
 
 def going_on(leg: Leg) -> Outcome:
@@ -321,7 +316,3 @@ def _stopped(outcome: Outcome, stop: Stop) -> Outcome:
     return replace(
         outcome, kind=OutcomeKind.DENIED, reason=stop.reason, explanation=stop.explanation, approval_id="", use=None
     )
-
-
-def _foreign(why: str) -> Rejection:
-    return Rejection(status=400, code=INVALID_PARAMS, message=f"This requestState is not taken: {why}.")

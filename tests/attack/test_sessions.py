@@ -180,8 +180,8 @@ def asks(received) -> bytes | None:
     )
 
 
-def test_each_round_is_decided_on_what_it_says(agent: Agent, spies: tuple[Spy, Spy]) -> None:
-    """An allowed first round must not carry denied arguments in with the second."""
+def test_a_round_goes_on_with_what_was_asked_first(agent: Agent, spies: tuple[Spy, Spy]) -> None:
+    """An allowed first round must not carry other arguments in with the second, nor another agent's state."""
     spies[0].lie = asks
     own = {"_meta": meta(elicitation={"form": {}})}
     first = agent.post(
@@ -193,10 +193,16 @@ def test_each_round_is_decided_on_what_it_says(agent: Agent, spies: tuple[Spy, S
     state = first.message["result"]["requestState"]
     spies[0].forget()
     more = {"inputResponses": {"sure": {"action": "accept", "content": {}}}, "requestState": state}
+    again = call("tools/call", {"name": "echo", "arguments": {"name": "alice"}, **own, **more})
     changed = call("tools/call", {"name": "echo", "arguments": {"name": "mallory"}, **own, **more})
     denied = agent.post(changed, modern_headers("tools/call", "echo"), "/mcp/one")
-    assert denied.message["result"]["isError"] is True
+    assert denied.message["error"]["code"] == -32602
     assert spies[0].acts() == []
+    theirs = 'state-of-{"name": "alice"}'
+    for made_up in (theirs, state[:-1], state.swapcase(), 5, ""):
+        body = {**again, "params": {**again["params"], "requestState": made_up}}
+        found = agent.post(body, modern_headers("tools/call", "echo"), "/mcp/one")
+        assert found.message["error"]["code"] == -32602
     for body in (
         {**changed, "params": {**changed["params"], "name": "delete_everything"}},
         {**changed, "params": {**own, **more}},
@@ -205,10 +211,9 @@ def test_each_round_is_decided_on_what_it_says(agent: Agent, spies: tuple[Spy, S
         agent.post(body, [pair for pair in modern_headers("tools/call") if pair[0] != "Mcp-Name"], "/mcp/one")
         agent.post(body, modern_headers("tools/call", body["params"].get("name", "echo")), "/mcp/one")
     assert spies[0].acts() == []
-    again = call("tools/call", {"name": "echo", "arguments": {"name": "alice"}, **own, **more})
     assert agent.post(again, modern_headers("tools/call", "echo"), "/mcp/one").status == 200
     (act,) = spies[0].acts()
-    assert act.rpc["params"]["requestState"] == state
+    assert act.rpc["params"]["requestState"] == theirs
     assert act.rpc["params"]["arguments"] == {"name": "alice"}
 
 
@@ -245,7 +250,7 @@ def test_what_a_round_answers_is_looked_at_like_its_arguments(
     """An agent can send answers to questions that nobody asked: they must not carry what arguments may not."""
     for smuggled in ({"path": "/etc/shadow"}, {"sql": "DROP TABLE users"}, {"x": ["rm -rf / --no-preserve-root"]}):
         for answer_ in ({"action": "accept", "content": smuggled}, smuggled, {"content": smuggled}):
-            body = {"inputResponses": {"q": answer_}, "requestState": "made-up"}
+            body = {"inputResponses": {"q": answer_}}
             found = tool(agent, "echo", {}, "/mcp/one", **body)
             assert found.message["result"]["isError"] is True, found
             found = agent.post(

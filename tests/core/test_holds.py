@@ -6,6 +6,7 @@ import pytest
 
 from gateway.core.call import Call, Era
 from gateway.core.holds import LEGS, HoldTerms, Leg, Plan, plan, preferred_wait, read_leg
+from gateway.core.principal import Principal
 
 TERMS = HoldTerms(leg_s=4, hold_s=45, hold_max_s=300, agents={"patient": 90, "hasty": 0})
 CALL = Call(method="tools/call", upstream="bank", name="pay", uri="", arguments={}, arguments_digest="d" * 64)
@@ -86,4 +87,4 @@ def test_a_leg_comes_back_as_it_was_sealed() -> None:
 )
 def test_a_state_belongs_to_one_call_of_one_agent(tenant: str, agent: str, call: Call, same: bool) -> None:
     """Whoever waits for one thing must not come back for another."""
-    assert LEG.is_of(tenant, agent, call) is same
+    assert LEG.is_of(Principal(tenant=tenant, agent=agent, credential="key_1"), call) is same

@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.lowlevel
 
+from gateway.core.audit.canonical import digest
+from gateway.core.call import Call
 from gateway.core.holds import HoldTerms
 from gateway.core.jsonvalue import JsonObject
 from gateway.core.principal import Principal, Role
 from gateway.core.refusal import DECISION_META
 from gateway.services.dispatch import Conversation, Reply
 from tests.simulate.upstream import FakeUpstream
-from tests.simulate.world import FakeCaller, World, tool
+from tests.simulate.world import LOCAL, FakeCaller, World, tool
 
 HUMAN = Principal(tenant="default", agent="usr-1", credential="ps_1", human="usr_1", role=Role.OPERATOR)
 ASK = """
@@ -81,6 +83,15 @@ def say(made: World, conversation: Conversation, **meta: object) -> Callable[[Fa
     """Return a call of `pay` in the handshake era."""
     params: JsonObject = {"name": "pay", "arguments": FIVE, **({"_meta": meta} if meta else {})}
     return lambda caller: made.handle(conversation, "tools/call", params, caller)
+
+
+def handed(made: World, state: str) -> str:
+    """Return a state that the upstream has handed out for that call, as the agent has it."""
+    call = Call(
+        method="tools/call", upstream="default", name="pay", uri="", arguments=FIVE, arguments_digest=digest(FIVE)
+    )
+    message = made.states.handed(LOCAL, call, {"result": {"requestState": state}})
+    return str(message["result"]["requestState"])
 
 
 async def only_approval(made: World) -> str:

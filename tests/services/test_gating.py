@@ -352,19 +352,11 @@ async def test_a_resource_is_read_from_the_upstream_that_lists_it() -> None:
 async def test_input_that_policy_allows_is_asked_of_the_agent() -> None:
     """The upstream's question passes with the answer it came in, after a decision of its own."""
     world = world_with(ECHO)
-    asking = {"result": {"resultType": "input_required", "inputRequests": {"q": FORM}, "requestState": "s"}}
+    asking = {"result": {"resultType": "input_required", "inputRequests": {"q": FORM}}}
     world.upstream().lie(asking, "echo")
     assert (await world.call("echo", {}, meta=ELICITS)).message == asking
     methods = [body["call"]["method"] for body in world.bodies(EntryType.CALL_DECIDED)]
     assert methods == ["tools/call", "elicitation/create"]
-
-
-async def test_a_state_without_questions_passes() -> None:
-    """`input_required` may only ask to be called again."""
-    world = world_with(ECHO)
-    again = {"result": {"resultType": "input_required", "requestState": "s"}}
-    world.upstream().lie(again, "echo")
-    assert (await world.call("echo", {})).message == again
 
 
 @pytest.mark.parametrize(

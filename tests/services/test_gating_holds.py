@@ -51,14 +51,6 @@ async def test_a_state_that_is_not_this_calls_own_is_refused_on_record() -> None
     assert world.upstream().calls() == []
 
 
-async def test_a_state_on_anything_but_a_tool_call_is_the_upstreams_own() -> None:
-    """Prompts and resources have rounds of their own."""
-    world = World(holds=HoldTerms())
-    await world.modern("prompts/get", {"name": "greet", "requestState": "x"})
-    (sent,) = world.upstream().requests("prompts/get")
-    assert sent.params["requestState"] == "x"
-
-
 async def test_an_escalated_call_of_the_handshake_era_waits_once_and_is_pending() -> None:
     """Its client knows no legs."""
     world = holding()

@@ -11,11 +11,8 @@ from gateway.core.holds import LEGS, HoldTerms
 from gateway.core.principal import Principal
 from gateway.core.refusal import DECISION_META
 from gateway.services import holding as module
-from tests.services.held import ASK, FIVE, SHORT, only_approval, pay, resolve, runs, say, state_of, waiting, world
+from tests.services.held import FIVE, SHORT, handed, only_approval, pay, resolve, runs, say, state_of, waiting, world
 from tests.simulate.world import FakeCaller
-
-ALLOW = ASK.replace("escalate", "allow")
-
 
 # --- how long ---------------------------------------------------------------------------------------------------------
 
@@ -62,7 +59,7 @@ async def test_what_a_call_carried_beside_its_arguments_reaches_the_upstream_aft
     """The agent's retry has our state in place of its upstream's, and no answers: they would be lost."""
     made = world(SHORT)
     answers = {"name": {"action": "accept", "content": {"name": "Ada"}}}
-    first = await pay(made, requestState="theirs", inputResponses=answers)(FakeCaller())
+    first = await pay(made, requestState=handed(made, "theirs"), inputResponses=answers)(FakeCaller())
     await resolve(made)
     await pay(made, requestState=state_of(first))(FakeCaller())
     (sent,) = made.upstream().calls("pay")
@@ -72,7 +69,7 @@ async def test_what_a_call_carried_beside_its_arguments_reaches_the_upstream_aft
 async def test_a_call_that_carries_too_much_is_not_held_in_legs() -> None:
     """Its agent would send it back nine times."""
     made = world(SHORT)
-    reply = await pay(made, requestState="x" * 50_000)(FakeCaller())
+    reply = await pay(made, requestState=handed(made, "x" * 50_000))(FakeCaller())
     assert reply.message["result"]["isError"] is True
 
 
@@ -156,14 +153,14 @@ async def test_a_state_of_another_call_is_refused() -> None:
     assert ("another call" in reply.message["error"]["message"], runs(made)) == (True, 0)
 
 
-async def test_a_state_of_another_agent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_state_of_another_agent_is_refused() -> None:
     """What one agent waits for is not another one's."""
     made = world(SHORT)
     state = state_of(await made.call("pay", FIVE))
     await resolve(made)
     eve = Principal(tenant="default", agent="eve", credential="key_2")
-    monkeypatch.setattr("tests.simulate.world.LOCAL", eve)
-    reply = await pay(made, requestState=state)(FakeCaller())
+    params = {"name": "pay", "arguments": FIVE, "requestState": state}
+    reply = await made.modern("tools/call", params, principal=eve)
     assert (reply.message["error"]["code"], runs(made)) == (-32602, 0)
 
 
@@ -174,11 +171,3 @@ async def test_a_state_that_is_too_old_is_refused() -> None:
     made.clock.advance(601)
     reply = await pay(made, requestState=state)(FakeCaller())
     assert "too old" in reply.message["error"]["message"]
-
-
-async def test_a_state_of_an_upstream_passes() -> None:
-    """It is between the agent and its upstream."""
-    made = world(policy=ALLOW)
-    await pay(made, requestState="theirs")(FakeCaller())
-    await made.modern("resources/read", {"uri": "notes://1", "requestState": "theirs"})
-    assert made.upstream().calls("pay")[0].params["requestState"] == "theirs"

@@ -49,6 +49,7 @@ from gateway.services.observing import DecisionsOnly, Observers
 from gateway.services.refusals import Refusals
 from gateway.services.retention import Retention
 from gateway.services.running import Running
+from gateway.services.states import States
 from gateway.services.switches import Switches
 from gateway.services.thresholds import Thresholds
 from gateway.services.tokens import Tokens
@@ -236,6 +237,7 @@ class World:
             upstreams=frozenset(self.upstreams),
         )
         self.approval_list = ApprovalList(approvals=self.approvals, state=self.store, wakeups=self.wakeups)
+        self.states = States(vault)
         self.holds = Holds(
             approvals=self.approvals,
             desk=self.desk,
@@ -312,6 +314,7 @@ class World:
             authority=Authority(tokens=self.tokens, audiences=audiences, ttl_s=120, remote=remote is not None)
             if audiences
             else None,
+            states=self.states,
             holds=None if holds is None else self.holds,
         )
         self.mount = Mount(upstreams=tuple(self.upstreams), prefixed=len(self.upstreams) > 1)
@@ -340,6 +343,7 @@ class World:
         method: str,
         params: JsonObject | None = None,
         *,
+        principal: Principal | None = None,
         caller: FakeCaller | None = None,
         meta: JsonObject | None = None,
         param_headers: tuple[tuple[str, str], ...] = (),
@@ -354,7 +358,7 @@ class World:
             params={**(params or {}), "_meta": {**MODERN_META, **(meta or {})}},
             param_headers=param_headers,
         )
-        return await self.dispatch.handle_modern(LOCAL, self.mount, inbound, caller or FakeCaller())
+        return await self.dispatch.handle_modern(principal or LOCAL, self.mount, inbound, caller or FakeCaller())
 
     async def call(self, name: str, arguments: JsonObject | None = None, **more: object) -> Reply:
         """Call one tool in the modern era."""
