@@ -91,17 +91,21 @@ Tier = Annotated[
 
 
 def _places(value: object) -> object:
-    """Take one path for a list of one."""
-    return (value,) if isinstance(value, str | Path) else value
+    """Take one path for a list of one. An empty one would be the folder that the gateway happens to be started in."""
+    places = value if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(place, Path) or (isinstance(place, str) and place) for place in places):
+        msg = "must be a path, or a list of paths, and none of them empty"
+        raise ValueError(msg)
+    return places
 
+
+_PLACE = {"type": "string", "minLength": 1}
 
 PolicyPlaces = Annotated[
     tuple[Path, ...],
     BeforeValidator(_places),
     Field(min_length=1),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
-    ),
+    WithJsonSchema({"anyOf": [_PLACE, {"type": "array", "items": _PLACE, "minItems": 1}]}),
 ]
 """Where policies lie: a path stands for itself alone, too."""
 
@@ -188,10 +192,11 @@ class LimitSettings(Section):
 
 
 class BreakerSettings(Section):
-    """When an agent is stopped by its own failures."""
+    """When an agent is stopped by what it does itself, and when its way to one upstream is closed."""
 
     failures: Annotated[int, Field(ge=0, le=1_000_000)] = 20
-    """So many of an agent's calls in a row that failed or were denied stop it; 0: nothing does."""
+    """So many calls in a row that were denied, or that an agent itself reported as failed, stop it everywhere; so many
+    that failed at one upstream stop it there. 0: nothing does."""
     cool_down_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     """How long it stays stopped after the last of them. Then calls pass again; the first that fails stops it anew."""
 

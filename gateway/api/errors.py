@@ -157,4 +157,5 @@ def _headers(error: Exception, status: int) -> Mapping[str, str]:
         return {"connection": "close"}  # the rest of the body is not read
     if status == 401:
         return {"www-authenticate": "Bearer"}
-    return {"retry-after": str(getattr(error, "retry_after_s", 0) or RETRY_S)} if status == 503 else {}
+    told = error.retry_after_s if isinstance(error, StoreError) else 0
+    return {"retry-after": str(told or RETRY_S)} if status == 503 else {}

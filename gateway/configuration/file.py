@@ -53,7 +53,7 @@ def _put(layer: Layer, path: tuple[str, ...], value: Any, node: Node | None, pla
         value = _from_folder(value, file)
     if node is not None and node.kind is Kind.PATHS:
         items = value if isinstance(value, list) else [value]
-        value = [_from_folder(item, file) if isinstance(item, str) else item for item in items]
+        value = [_from_folder(item, file) if isinstance(item, str) and item else item for item in items]
     layer.put(path, value, origin)
 
 

@@ -89,11 +89,17 @@ def test_an_environment_names_policies_between_commas() -> None:
     assert resolve(Layer(), environ=environ).settings.policies == (Path("shipped:default"), Path("/etc/rules"))
 
 
-@pytest.mark.parametrize("written_as", ["[]", "[1]", "3"])
+@pytest.mark.parametrize("written_as", ["[]", "[1]", "3", "", "''", "[rules, '']"])
 def test_no_policies_at_all_and_what_is_no_path_are_refused(tmp_path: Path, written_as: str) -> None:
-    """An empty list is a mistake: it would mean the default by accident."""
+    """An empty list is a mistake: it would mean the default by accident. An empty path would be the present folder."""
     [problem] = problems(tmp_path, f"policies: {written_as}\n", {})
-    assert problem.line == 1
+    assert (problem.line, problem.field) == (1, "policies")
+
+
+def test_a_comma_too_many_names_no_folder(tmp_path: Path) -> None:
+    """What happens to lie where the gateway is started would be in force beside what was named."""
+    [problem] = problems(tmp_path, "port: 1\n", {"INTENDED_GATEWAY_POLICIES": "shipped:default,"})
+    assert (problem.source, "none of them empty" in problem.message) == ("INTENDED_GATEWAY_POLICIES", True)
 
 
 def test_a_default_of_several_values_is_shown_as_it_is_written(tmp_path: Path) -> None:

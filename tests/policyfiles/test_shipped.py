@@ -37,8 +37,10 @@ def test_the_folder_is_found_in_both_kinds_of_installation(tmp_path: Path, folde
 
 
 def test_this_checkout_has_its_policies() -> None:
-    """The default is in force where nobody names another."""
+    """The default is in force where nobody names another; two of one name would hide each other."""
     assert shipped_policy("default").is_file()
+    files = [file.name for file in shipped_policies().rglob("*.yaml")]
+    assert len(files) == len({*files})
 
 
 @pytest.mark.parametrize("name", ["default", "read-only"])
