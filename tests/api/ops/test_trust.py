@@ -122,11 +122,11 @@ async def test_what_stops_an_agent_is_shown_with_its_trust() -> None:
             type=EntryType.CALL_COMPLETED,
             time="2026-11-22T12:00:00.000Z",
             agent="bot",
-            reasons=("tool-error",),
+            reasons=("failed",),
             risk=60,
         )
         await house.store.append(draft)
-    assert "The last 3 calls of this agent failed" in str(await stopped())
+    assert "The last 3 calls of this agent were denied, or failed" in str(await stopped())
     await house.send("PUT", "/v1/switches/agent/bot", json={"reason": "runs amok"})
     assert "runs amok" in str(await stopped())
 
