@@ -22,8 +22,7 @@ __all__ = ["OnChange", "PolicyDirectory"]
 
 OnChange = Callable[[Bundle | PolicyError, Mapping[str, str]], Awaitable[None]]
 """Called with a new bundle and its texts by path before it comes into force (so that it is on record when it decides),
-or with the refusal of new files and the texts that stay in force."""
-"""Called after each reload with the bundle now in force, or with why the new files are not. Must not raise."""
+or with the refusal of new files and the texts that stay in force. Must not raise."""
 
 LOOK_S = 3.0
 """How often the files are looked at without an event."""

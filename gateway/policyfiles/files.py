@@ -1,4 +1,4 @@
-"""Policy files on disk → checked documents. Reads a file or a folder, bounded; follows links, never walks below.
+"""Policy files on disk → checked documents. Reads files and folders, bounded; follows links, never walks below.
 
 A folder's bundle is its `*.yaml` and `*.yml`, without `*_test.yaml` (cases) and without names that begin with a dot
 (editors' and ConfigMap's own).

@@ -351,7 +351,7 @@ class Writer:
         self._times.attempt = self._clock.monotonic()
         self._on_loop(self._fail, tickets, problem)
         if self._final and not self._times.heads_written:
-            # What was acknowledged is known now, and only now: the next start is to miss what somebody took away.
+            # What was acknowledged is known now, and only now: the next start finds by it what somebody took away.
             self._copy_heads(self._times.attempt)
 
     def _on_loop(self, call: Callable[..., None], *arguments: object) -> None:
