@@ -349,6 +349,10 @@ class Connection(asyncio.Protocol):
         """Tell whoever waits why, and the pool that a place is free."""
         self._stop_timer()
         self._transport = None
+        while self._rest and self._busy and not self._read and self._failure is None:
+            # With TLS the end may come together with what waits for its turn: then there are no more turns.
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
         if self._busy and not self._complete and self._failure is None:
             if self._head_done and exc is None and self.head.length is None and not self.head.chunked:
                 self._complete = True  # such a body lasts until the end of the connection (RFC 9112, 6.3)

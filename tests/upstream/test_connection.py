@@ -121,6 +121,20 @@ async def test_a_piece_that_takes_many_turns_is_the_same_answer() -> None:
         assert not transport.closing
 
 
+async def test_the_end_of_a_connection_does_not_cut_what_waits_for_its_turn() -> None:
+    """With TLS the last bytes and the end are read in one: an answer without a length would be cut, and look whole."""
+    body = bytes(range(256)) * (TURN_BYTES // 100)
+    with socket.socket() as sock:
+        connection, _ = _opened(sock, Outbox())
+        exchange = asyncio.create_task(connection.send(b"ask", math.inf, ConnectionLimits(answer_bytes=len(body))))
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        connection.data_received(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%b" % body)
+        connection.connection_lost(None)
+        await exchange
+        assert await connection.body() == body
+
+
 async def test_what_is_put_off_behind_the_answer_is_never_the_next_one() -> None:
     """Response smuggling, in a piece so long that the second answer was not parsed together with the first."""
     with socket.socket() as sock:
