@@ -112,7 +112,7 @@ _SCHEME = re.compile(r"\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNO
 _USERINFO = re.compile(r"(?<=//)[^/\s?#@]*(?=@)")
 _ASSIGNED = re.compile(
     r"""
-    \b([a-z0-9_.-]{0,40}?(?:password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|account[-_]?key|private[-_]?key|sig
+    ((?:password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|account[-_]?key|private[-_]?key|sig
     |signature|authorization|cookie|credential)(?:\\{0,9}["'])?\s*[=:]\s*)
     (?:\\{1,9}"[^"\\]*(?:\\{1,9}"|\Z)?|"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[^\s"'&;,]+)
     """,

@@ -230,12 +230,19 @@ def test_a_secret_is_found_wherever_it_stands(before: str, after: str, secret: s
         "a." * 5000 + "=",
         "ey." * 5000,
         "//" + ":" * 5000 + "@",
+        "a-" * 500 + "=",
         "-----BEGIN " + "A " * 5000,
     ],
 )
 def test_hostile_text_takes_no_time(text: str) -> None:
     """Security, section 2 (ReDoS): every pattern is bounded, on a window of 1,024 characters."""
     assert len(redact({"t": text})["t"]) < 400
+
+
+def test_a_telling_name_is_known_behind_whatever_stands_before_it() -> None:
+    """Looking for where the name begins took seconds of hostile arguments, and missed names longer than its bound."""
+    for before in ("", "x" * 60, "a-" * 40, "ä"):
+        assert redact({"t": f"{before}password=hunter22"}) == {"t": f"{before}password=[removed]"}
 
 
 def test_a_line_of_a_log_is_looked_through_and_cut() -> None:
