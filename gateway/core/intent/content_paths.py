@@ -1,7 +1,7 @@
 """Paths in text: of the operating system, of places where secrets lie, and `..` segments however they are spelled.
 
-Works on text folded by `signals.fold`: lower case, percent-decoded, compatibility forms resolved. Every scan is a
-search for literals, so its time is linear in the text whatever the text is.
+Works on text folded by `content_wrapped.fold`: lower case, percent-decoded, compatibility forms resolved. Every scan
+is a search for literals, so its time is linear in the text whatever the text is.
 """
 
 from collections.abc import Iterator

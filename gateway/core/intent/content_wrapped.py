@@ -1,16 +1,22 @@
 """Texts inside of texts: what a value says once an encoding that hides it is taken away.
 
 Owns the encodings that a lenient reader undoes by itself, or that an argument beside the value may ask it to: base64,
-hexadecimal, escapes of JavaScript and shells, character references. What the inner text means is for the detectors.
-Percent-encoding is `signals.fold`'s, since it may be part of any text.
+hexadecimal, escapes of JavaScript and shells, character references; and percent-encoding, which may be part of any
+text. What the inner text means is for the detectors.
 """
 
 import base64
 import binascii
 import html
 import re
+from urllib.parse import unquote
 
-__all__ = ["unwrapped"]
+from gateway.core.intent.naming import compatible, plain
+
+__all__ = ["fold", "unwrapped"]
+
+DECODINGS = 3
+"""Rounds of percent-decoding: a text may be encoded again for each hop."""
 
 SHORTEST, LONGEST = 8, 8192
 """Characters of an encoded value; shorter ones hold nothing, longer ones are the content of a file."""
@@ -20,6 +26,20 @@ HEXADECIMAL = re.compile(r"(?:0[xX])?(?:[0-9A-Fa-f]{2})+")
 ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0-7]{3}))")
 TELLING = frozenset("/\\ .:;")
 """Paths, addresses, statements and commands of any use hold one of these; words that happen to be base64 do not."""
+
+
+def fold(text: str) -> str:
+    """Return text as a lenient reader may take it: lower case, look-alike forms resolved, percent-decoded."""
+    folded = plain(text).lower()
+    for _ in range(DECODINGS):
+        if "%" not in folded:
+            break
+        folded = folded.replace("%c0%ae", ".").replace("%c0%af", "/").replace("%u002e", ".").replace("%u2215", "/")
+        decoded = unquote(folded, errors="replace")
+        if decoded == folded:
+            break
+        folded = compatible(decoded).lower()
+    return folded
 
 
 def unwrapped(text: str) -> str:

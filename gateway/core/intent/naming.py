@@ -8,7 +8,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-__all__ = ["MAX_NAME_CHARS", "hidden", "plain", "singular", "split", "words_of"]
+__all__ = ["MAX_NAME_CHARS", "compatible", "hidden", "plain", "singular", "split", "words_of"]
 
 MAX_NAME_CHARS = 256
 """Longer names are read up to here; MCP asks for at most 128."""
@@ -19,6 +19,8 @@ CACHED_NAMES = 8192
 ALLOWED_JOINERS = frozenset("\u200c\u200d\ufe0f\ufe0e")
 """Joiners and variation selectors are part of scripts and emoji; between ASCII letters they hide something."""
 
+PIECE_CHARS = 256
+"""Texts are normalised in pieces: sorting the marks above and below one letter takes the square of their number."""
 
 OWN_SINGULARS = frozenset({"cookies", "movies", "zombies", "pies", "ties"})
 """Words whose `ies` comes from no `y`."""
@@ -91,8 +93,16 @@ def plain(text: str) -> str:
     """Return compatibility forms folded to their plain letters, and without invisible characters."""
     if text.isascii():
         return text
-    folded = unicodedata.normalize("NFKC", text).translate(SLASHES)
+    folded = compatible(text).translate(SLASHES)
     return "".join(char for char in folded if unicodedata.category(char) != "Cf")
+
+
+def compatible(text: str) -> str:
+    """Return text in its form NFKC. Where a piece ends, a letter and its mark may stay two: neither is hidden by it."""
+    if len(text) <= PIECE_CHARS:
+        return unicodedata.normalize("NFKC", text)
+    pieces = (text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS))
+    return "".join(unicodedata.normalize("NFKC", piece) for piece in pieces)
 
 
 def hidden(text: str) -> bool:

@@ -6,11 +6,9 @@ Evidence names an argument by its path, never its value.
 """
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote
 
 from gateway.core.intent.arguments import ArgumentName, argument_name
 from gateway.core.intent.content_addresses import hosts_of, metadata_host, named_metadata, private_host
@@ -18,14 +16,14 @@ from gateway.core.intent.content_paths import looks_like_path, root_path, system
 from gateway.core.intent.content_secrets import hands_out_secrets, names_secrets, secret_shape
 from gateway.core.intent.content_shell import dangerous_command, injected_command
 from gateway.core.intent.content_sql import injected_condition, read_sql
-from gateway.core.intent.content_wrapped import unwrapped
+from gateway.core.intent.content_wrapped import fold, unwrapped
 from gateway.core.intent.model import EffectClass, RiskFactor
-from gateway.core.intent.naming import hidden, plain
+from gateway.core.intent.naming import hidden
 from gateway.core.intent.risk import factor
 from gateway.core.intent.verbs import graver, read_value
 from gateway.core.jsonvalue import JsonObject, JsonValue
 
-__all__ = ["MAX_TEXT_CHARS", "Prior", "Signals", "fold", "read_arguments"]
+__all__ = ["MAX_TEXT_CHARS", "Prior", "Signals", "read_arguments"]
 
 MAX_TEXT_CHARS = 64 * 1024
 """Of one text so much is looked at; longer ones are file contents as a rule."""
@@ -39,14 +37,11 @@ MAX_NESTING = 64
 MAX_SHOWN_PATH = 160
 """Characters of an argument's path in evidence."""
 
-DECODINGS = 3
-"""Rounds of percent-decoding: a text may be encoded again for each hop."""
-
 LONG_QUERY_CHARS = 512
 """A query string longer than this carries data out, where ordinary ones carry a question."""
 
 LONG_HOST_CHARS = 120
-"""A host's name longer than this carries data out to whoever serves its domain."""
+"""A host's name longer than this does so to whoever serves its domain."""
 
 SOME_ITEMS, MANY_ITEMS = 20, 100
 """Lengths of lists from which a call counts as bulk."""
@@ -56,10 +51,6 @@ AMOUNTS = ((10_000.0, 20), (1_000.0, 15), (100.0, 10), (0.0, 5))
 
 MAX_NAMING_CHARS = 256
 """Paths and names of resources are no longer than this."""
-
-
-MAX_JSON_CHARS = 16 * 1024
-"""Arguments that are given as the text of a JSON value; longer ones are the content of a file."""
 
 SHORT_CHARS = 64
 """The names of environments and branches are no longer than this."""
@@ -267,20 +258,6 @@ def read_number(signals: Signals, value: float, name: ArgumentName, path: str, p
         signals.add("metadata-address", path)
 
 
-def fold(text: str) -> str:
-    """Return text as a lenient reader may take it: lower case, look-alike forms resolved, percent-decoded."""
-    folded = plain(text).lower()
-    for _ in range(DECODINGS):
-        if "%" not in folded:
-            break
-        folded = folded.replace("%c0%ae", ".").replace("%c0%af", "/").replace("%u002e", ".").replace("%u2215", "/")
-        decoded = unquote(folded, errors="replace")
-        if decoded == folded:
-            break
-        folded = unicodedata.normalize("NFKC", decoded).lower()
-    return folded
-
-
 def read_text(signals: Signals, value: str, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at one text."""
     text = value[:MAX_TEXT_CHARS]
@@ -293,7 +270,7 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, prior
         read_secret(signals, text, name, path, prior)
     if len(text) <= SHORT_CHARS:
         read_choice(signals, text, name, path, prior)
-    folded = fold(text)
+    folded = bounded(signals, text, fold(text), path)
     if (
         len(folded) <= MAX_NAMING_CHARS
         and not (name.text and not name.place)
@@ -308,8 +285,16 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, prior
     inner = unwrapped(text)
     if inner:
         read_content(signals, inner, fold(inner), name, f"{path}, decoded", prior)
-    if text.startswith(("{", "[")) and not (name.text and prior.effect in CONTENT_EFFECTS):
+    if text.lstrip().startswith(("{", "[")):
         read_json(signals, text, name, prior)
+
+
+def bounded(signals: Signals, text: str, folded: str, path: str) -> str:
+    """Return what is looked at of a text that grew: one character may stand for eighteen, and counts so."""
+    signals.chars += max(0, len(folded) - len(text))
+    if len(folded) > MAX_TEXT_CHARS:
+        signals.add("oversized-argument", f"{path or 'arguments'} is longer than is read")
+    return folded[:MAX_TEXT_CHARS]
 
 
 def read_secret(signals: Signals, text: str, name: ArgumentName, path: str, prior: Prior) -> None:
@@ -322,8 +307,10 @@ def read_secret(signals: Signals, text: str, name: ArgumentName, path: str, prio
 
 def read_json(signals: Signals, text: str, name: ArgumentName, prior: Prior) -> None:
     """Look at arguments that are given as the text of a JSON value; a text that is none has been looked at as text."""
+    if name.text and prior.effect in CONTENT_EFFECTS:
+        return
     try:
-        value = json.loads(text) if len(text) <= MAX_JSON_CHARS else {}
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return
     inner = read_arguments(value if isinstance(value, dict) else {name.shown: value}, prior)

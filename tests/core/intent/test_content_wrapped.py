@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.intent.content_wrapped import LONGEST, unwrapped
+from gateway.core.intent.content_wrapped import LONGEST, fold, unwrapped
 from tests.core.intent.test_content_paths import grows_linearly
 
 
@@ -52,3 +52,12 @@ def test_any_text_can_be_asked(text: str) -> None:
 def test_taking_an_encoding_away_is_linear(piece: str) -> None:
     """An agent chooses the text; a slow search would hold everybody up."""
     assert grows_linearly(unwrapped, piece)
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [("ABC", "abc"), ("a%2Fb", "a/b"), ("%252525", "%"), ("100% sure", "100% sure"), ("%c0%ae", "."), ("％41", "a")],
+)
+def test_folding_reads_as_a_lenient_reader_does(text: str, folded: str) -> None:
+    """Each hop may decode once more."""
+    assert fold(text) == folded

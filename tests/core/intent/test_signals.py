@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from gateway.core.intent.content_wrapped import fold
 from gateway.core.intent.model import EffectClass
-from gateway.core.intent.signals import MAX_TEXT_CHARS, MAX_TOTAL_CHARS, Prior, Signals, fold, read_arguments
+from gateway.core.intent.signals import MAX_TEXT_CHARS, MAX_TOTAL_CHARS, Prior, Signals, read_arguments
 
 READ = Prior(effect=EffectClass.READ, domain="files")
 WRITE = Prior(effect=EffectClass.WRITE, domain="files")
@@ -176,7 +177,7 @@ def test_arguments_speak_for_an_effect(arguments: dict[str, Any], prior: Prior, 
         ({"params": '[{"options": {"action": "drop"}}]'}, EffectClass.DESTRUCTIVE),
         ({"params": '{"action": "delete"'}, None),
         ({"params": "[" * 9000}, None),
-        ({"params": '{"action": "delete", "x": "' + "x" * 20000 + '"}'}, None),
+        ({"params": '{"action": "delete", "x": "' + "x" * 20000 + '"}'}, EffectClass.DESTRUCTIVE),
         ({"url": "https://api.test/users/1?_method=DELETE"}, EffectClass.DESTRUCTIVE),
         ({"url": "https://api.test/users/1?a=b&_method=put"}, EffectClass.WRITE),
     ],
@@ -259,15 +260,6 @@ def test_nesting_beyond_the_bound_is_a_factor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "folded"),
-    [("ABC", "abc"), ("a%2Fb", "a/b"), ("%252525", "%"), ("100% sure", "100% sure"), ("%c0%ae", "."), ("％41", "a")],
-)
-def test_folding_reads_as_a_lenient_reader_does(text: str, folded: str) -> None:
-    """Each hop may decode once more."""
-    assert fold(text) == folded
-
-
-@pytest.mark.parametrize(
     "piece",
     [
         "a",
@@ -284,6 +276,7 @@ def test_folding_reads_as_a_lenient_reader_does(text: str, folded: str) -> None:
         "eyJ",
         "é",
         "\u200b",
+        "\u0301\u0316",
         "select ",
     ],
 )
@@ -294,6 +287,21 @@ def test_a_hostile_megabyte_costs_a_bounded_time(piece: str) -> None:
         begun = time.process_time()
         read_arguments({key: text}, EXECUTE)
         assert time.process_time() - begun < 2
+
+
+def test_what_a_character_stands_for_counts_like_what_was_sent() -> None:
+    """A ligature of eighteen letters is read as these: so many of them are looked at as of any other text."""
+    one = read_arguments({"a": "\ufdfa" * 100}, READ)
+    assert one.chars == len(fold("\ufdfa" * 100)) == 1800
+    assert "oversized-argument" not in one.factors
+    assert "oversized-argument" in seen({"a": "\ufdfa" * (MAX_TEXT_CHARS // 10)})
+    assert read_arguments({str(n): "\ufdfa" * 3600 for n in range(50)}, READ).chars < MAX_TOTAL_CHARS * 2
+
+
+def test_json_in_a_text_is_read_whatever_its_length_and_what_stands_before_it() -> None:
+    """A server reads it however long it is, and after blanks: these must not hide an act."""
+    for text in (' \n{"action": "delete"}', '{"action": "delete"' + " " * (MAX_TEXT_CHARS - 20) + "}"):
+        assert read_arguments({"request": text}, READ).effect is EffectClass.DESTRUCTIVE
 
 
 @pytest.mark.parametrize(
