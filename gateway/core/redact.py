@@ -127,7 +127,7 @@ _FLAGGED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""`--password hunter2` and `-u me:hunter2` of a command line."""
+"""`--password hunter2`, `-password hunter2` and `-u me:hunter2` of a command line."""
 _RUN = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
 """Long enough for 128 bits in hexadecimal."""
 _PIECE_CHARS = 16
@@ -229,7 +229,7 @@ def _without_secrets(text: str) -> str:
         window = _schemes(window)
     if "=" in window or ":" in window:
         window = _assignments(window)
-    if "--" in window or "-u " in window:
+    if window.startswith("-") or "--" in window or " -" in window or "\n-" in window or "\t-" in window:
         window = _FLAGGED.sub(rf"\1{REMOVED}", window)
     if longest >= _TOKEN_CHARS:
         if any(sign in window for sign in _TOKEN_SIGNS):
