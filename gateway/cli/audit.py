@@ -88,9 +88,10 @@ def verify(
         )
     if output is Format.TABLE:
         for report in reports:
-            print(f"{'valid' if report.valid else 'BROKEN'}  {report.tenant}: {_sentence(report, kept, points)}")
+            state = "valid" if report.valid else "BROKEN"
+            print(f"{state}  {_in_line(report.tenant)}: {_sentence(report, kept, points)}")
             for one in report.breaks:
-                print(f"  entry {one.seq}: {one.kind}, expected {one.expected}, found {one.found}")
+                print(f"  entry {one.seq}: {one.kind}, expected {_in_line(one.expected)}, found {_in_line(one.found)}")
     else:
         data([_plain(report, kept, points) for report in reports], output)
     if not reports and tenant is not None:
@@ -261,6 +262,11 @@ def _coloured(line: str, effect: str) -> str:
     return line if "NO_COLOR" in os.environ or effect not in COLOURS else typer.style(line, fg=COLOURS[effect])
 
 
+def _in_line(text: str) -> str:
+    """Return what a file from elsewhere says so that it acts on no terminal, and is no line of its own."""
+    return visible(text).replace("\n", "\\n")
+
+
 def _kept_checkpoint(path: Path, tenant: str | None) -> "dict[str, ExpectedHead]":
     """Return what a checkpoint says of its tenant's chain. Raises BadParameter."""
     from gateway.core.audit.verify import ExpectedHead
@@ -273,7 +279,7 @@ def _kept_checkpoint(path: Path, tenant: str | None) -> "dict[str, ExpectedHead]
     except ValueError as error:
         raise typer.BadParameter(f"{path} cannot be used: {error}", param_hint="--since") from error
     if tenant not in (None, owner):
-        raise typer.BadParameter(f"{path} is of the chain of tenant '{owner}'", param_hint="--since")
+        raise typer.BadParameter(f"{path} is of the chain of tenant '{_in_line(owner)}'", param_hint="--since")
     return {owner: ExpectedHead(seq=point.size, hash=point.head, root=point.root)}
 
 

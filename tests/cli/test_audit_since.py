@@ -107,3 +107,14 @@ def test_what_is_no_checkpoint_or_of_another_tenant_is_a_mistake(made: Made) -> 
         result = verify(*PLACES, *arguments)
         assert result.exit_code == 2
         assert why in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_what_a_file_from_elsewhere_says_acts_on_no_terminal(made: Made) -> None:
+    """A checkpoint is anybody's file: its tenant must neither clear the screen nor write a verdict of its own."""
+    hostile = "x\x1b[2J\nvalid  acme: 9 entries\x9b"
+    Path("hostile.json").write_text(json.dumps({**made.document("ALLOW")["checkpoint"], "tenant": hostile}))
+    for arguments in (PLACES, ("--export", "audit.jsonl"), (*PLACES, "--tenant", "acme"), (*PLACES, "-o", "json")):
+        result = verify(*arguments, "--since", "hostile.json")
+        assert result.exit_code != 0
+        assert not {"\x1b", "\x9b"} & set(result.output), arguments
+        assert not any(line.startswith("valid  acme: 9") for line in result.output.splitlines())
