@@ -89,7 +89,7 @@ class Gating:
 
     def handle(self, party: Party, inbound: Inbound, caller: Caller) -> Awaitable[Reply]:
         """Answer one gated request. Not a coroutine itself, as `Dispatch._common` is none."""
-        if STATE in inbound.params and party.era is _MODERN and inbound.method in INPUT_REQUIRED_METHODS:
+        if inbound.params.get(STATE) is not None and party.era is _MODERN and inbound.method in INPUT_REQUIRED_METHODS:
             return self._come_back(party, inbound, caller)
         return self._handle(party, inbound, caller, None)
 

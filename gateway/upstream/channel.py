@@ -132,7 +132,10 @@ class Channel:
         self._heard = 0
         self.answered = 0
         self.stuck = False
-        """A call ended at its deadline, and no message has come since it was sent: it may answer nobody any more."""
+        """A call ended at its deadline, and no message has come since it was sent: it may answer nobody any more.
+
+        Not while one that was sent before it still has time: a process that does one thing at a time is busy with that.
+        """
         self.noise = 0
         """Lines that are no message for anybody: not JSON, unknown ids, what belongs to nobody, too many at once."""
 
@@ -210,7 +213,7 @@ class Channel:
             if isinstance(error, (asyncio.CancelledError, TimeoutError)):
                 self._tell_cancelled(request_id, outbound.method)
             if isinstance(error, TimeoutError):
-                self.stuck = self._heard == heard
+                self.stuck = self._heard == heard and next(iter(self._in_flight)) == request_id
                 text = f"{self._label} did not give an answer within the time allowed"
                 raise UpstreamTimeout(text, may_have_run=True) from error
             raise

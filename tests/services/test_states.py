@@ -99,7 +99,6 @@ async def test_a_state_is_not_taken_from_another_agent(other: dict[str, str]) ->
         lambda state: STATE,
         lambda state: "",
         lambda state: 5,
-        lambda state: None,
         lambda state: [state],
         lambda state: PREFIX,
         lambda state: PREFIX + "not base64!",
@@ -127,6 +126,14 @@ async def test_a_round_that_waits_for_its_human_keeps_the_state_of_its_upstream(
         params["requestState"] = reply.message["result"].get("requestState")
     assert text_of(reply.message) == "done"
     assert [call.params.get("requestState") for call in world.upstream().calls()] == [None, STATE]
+
+
+async def test_null_is_no_state() -> None:
+    """Some clients write down what they have not."""
+    world = world_of("tools/call")
+    await world.modern("tools/call", {**SAY, "requestState": None})
+    (sent,) = world.upstream().calls()
+    assert sent.params["requestState"] is None
 
 
 async def test_a_member_of_that_name_elsewhere_is_no_state() -> None:

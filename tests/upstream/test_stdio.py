@@ -2,8 +2,10 @@
 
 import os
 import signal
+from functools import partial
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from gateway.errors import SessionLost, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
@@ -40,6 +42,20 @@ async def test_a_shared_process_that_is_stuck_is_replaced_for_the_next_call(monk
             await say(upstream, "stuck", timeout_s=0.1)
         assert await say(upstream, "pid") != pid
         await until(lambda: not alive(int(pid)))
+
+
+async def test_a_process_that_is_busy_with_an_older_call_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many servers do one thing at a time: a later call that has less time must not end the one that they are at."""
+    monkeypatch.setattr("gateway.upstream.stdio.STUCK_S", 0.1)
+    async with running(puppet()) as upstream, anyio.create_task_group() as tasks:
+        pid = await say(upstream, "pid")
+        tasks.start_soon(partial(say, upstream, "stuck", timeout_s=60))
+        await anyio.lowlevel.checkpoint()
+        for _ in range(2):
+            with pytest.raises(UpstreamTimeout):
+                await say(upstream, "pid", timeout_s=0.1)
+        assert alive(int(pid))
+        tasks.cancel_scope.cancel()
 
 
 async def test_each_handshake_session_has_a_process_of_its_own_that_ends_with_it() -> None:
