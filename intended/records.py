@@ -168,13 +168,17 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A kill switch that is thrown, or was until now. `kind` is `agent`, `upstream` or `tenant`."""
+    """A kill switch that is thrown, or was until now. `kind` is `agent`, `upstream` or `tenant`.
+
+    `cancelled_approvals` is told by the answer to throwing it: how many that cancelled; None where some are left.
+    """
 
     kind: str
     name: str
     reason: str
     by: str = ""
     since: str = ""
+    cancelled_approvals: int | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> "Switch":
@@ -185,6 +189,7 @@ class Switch:
             reason=fields.text("reason"),
             by=fields.text_or("by"),
             since=fields.text_or("since"),
+            cancelled_approvals=fields.count("cancelledApprovals") if fields.has("cancelledApprovals") else None,
         )
 
 

@@ -193,6 +193,7 @@ def test_kill_switches(make: Make) -> None:
     """An operator stops, the stopped agent's next intent is denied, and an admin lets go."""
     admin, operator = make(), make("operator")
     thrown = operator.throw_switch("agent", "sdk-stopped", reason="runs amok")
+    assert thrown.cancelled_approvals == 0
     assert (thrown.kind, thrown.name, thrown.reason) == ("agent", "sdk-stopped", "runs amok")
     assert thrown in admin.switches()
     ask = {"action": "search notes", "actor": "sdk-stopped", "metadata": METADATA}
