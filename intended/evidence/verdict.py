@@ -21,12 +21,14 @@ _OF_AUTHORITY: Final = {"authority-unavailable": 17, "authority-deny": 18, "auth
 
 
 def verdict_of(entry: Fields, body: Fields) -> tuple[str, str, int] | None:
-    """Return effect, reason and rung as they follow; None where they rest on no condition.
+    """Return effect, reason and rung as they follow; None where they rest on no condition, as only a refusal may.
 
-    Raises ValueError where the rules on record are not those whose conditions held; KeyError and TypeError where
-    something is missing.
+    Raises ValueError where the rules on record are not those whose conditions held, or nothing permits what was;
+    KeyError and TypeError where something is missing.
     """
     if body["decision"]["rung"] not in _RUNGS:
+        if entry["effect"] != "DENY":
+            raise ValueError("it was not refused, and rests on no condition")
         return NOT_DERIVED
     found, remote = _by_rules(entry["risk"], body), body["facts"].get("remote")
     if remote is None or _MILD_TO_STRICT.index(remote["effect"]) <= _MILD_TO_STRICT.index(found[0]):

@@ -94,7 +94,9 @@ def test_what_rests_on_no_condition_does_not_follow(rung: int) -> None:
     """A switch, an unknown tool or a schema is no matter of rules; it must not be passed off as one."""
     entry, body = recorded(rung=rung)
     assert rejudge(entry, body) == "the answer rests on no condition"
-    assert verdict_of(entry, body) is None
+    assert verdict_of({**entry, "effect": "DENY"}, body) is None
+    with pytest.raises(ValueError, match="was not refused"):
+        verdict_of({**entry, "effect": "ALLOW"}, body)
 
 
 def test_rules_that_did_not_hold_prove_nothing() -> None:

@@ -306,7 +306,16 @@ def test_a_verdict_that_does_not_follow_from_its_conditions_is_named(made: Made)
     def other_rules(body: dict[str, Any], content: dict[str, Any]) -> None:
         body["decision"]["conditions"] = {}
 
-    for change, why in ((allowed, "follows"), (one_side, "different verdicts"), (other_rules, "conditions held")):
+    def from_nowhere(body: dict[str, Any], content: dict[str, Any]) -> None:
+        allowed(body, content)
+        body["decision"]["rung"] = 13
+
+    for change, why in (
+        (allowed, "follows"),
+        (one_side, "different verdicts"),
+        (other_rules, "conditions held"),
+        (from_nowhere, "rests on no condition"),
+    ):
         [found] = [one for one in forge(change, "DENY").checks if one.name == "recomputed"]
         assert (found.state, why in found.detail) == (State.FAILED, True), found
 
