@@ -178,7 +178,7 @@ class Switch:
     reason: str
     by: str = ""
     since: str = ""
-    cancelled_approvals: int | None = None
+    cancelled_approvals: int | None = field(default=None, compare=False)
 
     @classmethod
     def read(cls, fields: Fields) -> "Switch":
