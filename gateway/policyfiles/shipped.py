@@ -11,7 +11,7 @@ from gateway.errors import ConfigurationError, Problem
 __all__ = ["SHIPPED", "located", "shipped_policies", "shipped_policy"]
 
 SHIPPED = "shipped:"
-"""Before the name of a shipped policy; a file of one's own that begins so is `./shipped:…`."""
+"""Before the name of a shipped policy; a file of one's own that begins so is named by its absolute path."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
