@@ -39,6 +39,8 @@ __all__ = ["protocol_class"]
 _LINGER_S: Final = 1.0
 """How long a refused peer may take to fetch its answer; then the connection is cut."""
 
+_TURN_BYTES: Final = 32 * 1024
+"""After so many bytes in one piece others have a turn: uvloop reads megabytes in a row while there are more."""
 _DISCARDED_BYTES: Final = 64 * 1024
 """So much may follow an unanswered request; above that the connection is cut at once."""
 
@@ -209,6 +211,14 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._refuse(refusal.status, str(refusal))
         else:
             self._watch()
+            if len(data) >= _TURN_BYTES and not self.flow.read_paused and not self.transport.is_closing():
+                self.transport.pause_reading()
+                self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Others have had their turn; where the application has enough for now, it says itself when to go on."""
+        if not self.flow.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _feed(self, data: bytes) -> None:
         """Give the parser no more than it may need for headers until it has them."""

@@ -3,12 +3,15 @@
 import asyncio
 import resource
 import socket
+from typing import Any
 
 import anyio
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from gateway.downstream.limits import protocol_class
-from tests.downstream.limited import HEAD, WAIT_S, WHOLE, converse, serving, status
+from tests.downstream.limited import HEAD, WAIT_S, WHOLE, Application, converse, serving, status
 
 
 async def test_an_ordinary_request_is_served() -> None:
@@ -258,3 +261,50 @@ async def test_counts_are_those_of_one_class() -> None:
     bounds = {"header_bytes": 1, "header_count": 1, "header_timeout_s": 1, "body_timeout_s": 1}
     one, other = (protocol_class(**bounds, connections_per_address=1) for _ in range(2))
     assert one.open_by_address is not other.open_by_address  # type: ignore[attr-defined]
+
+
+class Gauged:
+    """A transport that notes when reading is paused and resumed."""
+
+    def __init__(self) -> None:
+        self.turns: list[str] = []
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+    def pause_reading(self) -> None:
+        self.turns.append("pause")
+
+    def resume_reading(self) -> None:
+        self.turns.append("resume")
+
+
+async def test_one_that_sends_as_fast_as_it_can_takes_turns_with_everybody_else() -> None:
+    """The rest of a body that was answered early in chunks of eight bytes held every other request up for 0.3 s."""
+    bounds = {"header_bytes": 4096, "header_count": 20, "header_timeout_s": 5, "body_timeout_s": 5}
+    made = protocol_class(**bounds, connections_per_address=1)
+    config = uvicorn.Config(Application(), http=made, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    config.load()
+    transport: Any = Gauged()
+    protocol = made(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(transport)
+    protocol.data_received(HEAD.replace(b"/mcp", b"/early") + b"Content-Length: 1000000\r\n\r\n")
+    for _ in range(3):
+        await anyio.lowlevel.checkpoint()
+    assert transport.turns == []
+    protocol.data_received(b"x" * 100_000)
+    assert transport.turns == ["pause"]
+    await anyio.lowlevel.checkpoint()
+    assert transport.turns == ["pause", "resume"]
+    protocol.flow.pause_reading()  # the application has enough for now
+    protocol.data_received(b"x" * 100_000)
+    await anyio.lowlevel.checkpoint()
+    assert transport.turns == ["pause", "resume", "pause"]
+    protocol.connection_lost(None)
