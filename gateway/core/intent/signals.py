@@ -31,6 +31,9 @@ MAX_TEXT_CHARS = 64 * 1024
 MAX_TOTAL_CHARS = 256 * 1024
 """Of all texts of one call so much is looked at, so that a call costs milliseconds at most."""
 
+MAX_INNER_VALUES = 2_000
+"""Of JSON that is given as text so many values are looked at: the wire's bound on keys and items does not see them."""
+
 MAX_NESTING = 64
 """Levels that are walked; the wire guard stops at 32."""
 
@@ -111,6 +114,7 @@ class Signals:
     decided: EffectClass | None = None
     decided_evidence: str = ""
     chars: int = 0
+    inner_values: int = 0
 
     def add(self, code: str, evidence: str, points: int | None = None) -> None:
         """Note a factor once, at the most points it was seen with."""
@@ -135,9 +139,12 @@ class Signals:
 TOP = ArgumentName(shown="arguments")
 
 
-def read_arguments(arguments: JsonObject, prior: Prior) -> Signals:
-    """Return the signals of a call's arguments, or of the URI of a resource given as `{"uri": …}`."""
-    signals = Signals()
+def read_arguments(arguments: JsonObject, prior: Prior, *, inner_values: int = 0) -> Signals:
+    """Return the signals of a call's arguments, or of the URI of a resource given as `{"uri": …}`.
+
+    `inner_values` is how many values of JSON in texts have been looked at before.
+    """
+    signals = Signals(inner_values=inner_values)
     waiting: list[tuple[JsonValue, ArgumentName, str, int]] = [(arguments, TOP, "", 0)]
     while waiting:
         value, name, path, level = waiting.pop()
@@ -286,7 +293,7 @@ def read_text(signals: Signals, value: str, name: ArgumentName, path: str, prior
     if inner:
         read_content(signals, inner, fold(inner), name, f"{path}, decoded", prior)
     if text.lstrip().startswith(("{", "[")):
-        read_json(signals, text, name, prior)
+        read_json(signals, text, name, path, prior)
 
 
 def bounded(signals: Signals, text: str, folded: str, path: str) -> str:
@@ -305,16 +312,21 @@ def read_secret(signals: Signals, text: str, name: ArgumentName, path: str, prio
         signals.add("secret-in-arguments", f"{path} by its name")
 
 
-def read_json(signals: Signals, text: str, name: ArgumentName, prior: Prior) -> None:
+def read_json(signals: Signals, text: str, name: ArgumentName, path: str, prior: Prior) -> None:
     """Look at arguments that are given as the text of a JSON value; a text that is none has been looked at as text."""
     if name.text and prior.effect in CONTENT_EFFECTS:
+        return
+    signals.inner_values += 1 + text.count(",") + text.count(":")
+    if signals.inner_values > MAX_INNER_VALUES:
+        signals.add("oversized-argument", f"{path} holds more values than are looked at")
         return
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return
-    inner = read_arguments(value if isinstance(value, dict) else {name.shown: value}, prior)
-    signals.chars += inner.chars
+    members = value if isinstance(value, dict) else {name.shown: value}
+    inner = read_arguments(members, prior, inner_values=signals.inner_values)
+    signals.chars, signals.inner_values = signals.chars + inner.chars, inner.inner_values
     signals.join(inner)
 
 

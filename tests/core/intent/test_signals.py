@@ -1,5 +1,6 @@
 """The walk over the arguments: every text is looked at for what it is meant for, none is skipped silently."""
 
+import json
 import time
 from typing import Any
 
@@ -7,7 +8,14 @@ import pytest
 
 from gateway.core.intent.content_wrapped import fold
 from gateway.core.intent.model import EffectClass
-from gateway.core.intent.signals import MAX_TEXT_CHARS, MAX_TOTAL_CHARS, Prior, Signals, read_arguments
+from gateway.core.intent.signals import (
+    MAX_INNER_VALUES,
+    MAX_TEXT_CHARS,
+    MAX_TOTAL_CHARS,
+    Prior,
+    Signals,
+    read_arguments,
+)
 
 READ = Prior(effect=EffectClass.READ, domain="files")
 WRITE = Prior(effect=EffectClass.WRITE, domain="files")
@@ -245,6 +253,16 @@ def test_text_beyond_the_bound_is_a_factor() -> None:
     assert "oversized-argument" not in seen({"content": "a" * MAX_TEXT_CHARS})
     many = {str(number): "a" * MAX_TEXT_CHARS for number in range(MAX_TOTAL_CHARS // MAX_TEXT_CHARS + 1)}
     assert "oversized-argument" in seen(many)
+
+
+def test_values_of_json_in_texts_are_bounded_in_number() -> None:
+    """The wire's bound on keys and items does not see them, and each costs some 15 µs."""
+    few = json.dumps({"filter": dict.fromkeys(map(str, range(MAX_INNER_VALUES // 4)), 1), "action": "delete"})
+    assert "oversized-argument" not in seen({"a": few})
+    assert read_arguments({"a": few}, READ).effect is EffectClass.DESTRUCTIVE
+    assert "oversized-argument" in seen({"a": few, "b": few, "c": few, "d": few})
+    assert "oversized-argument" in seen({"a": ['["x"]'] * MAX_INNER_VALUES + ['["x"]']})
+    assert "oversized-argument" in seen({"a": json.dumps([json.dumps(["x"] * 1500), json.dumps(["x"] * 1500)])})
 
 
 def test_nesting_beyond_the_bound_is_a_factor() -> None:
