@@ -54,21 +54,30 @@ HARMLESS: list[tuple[str, dict[str, Any]]] = [
 """What ordinary agents ask all day: a list of refusals alone would be passed by refusing everything."""
 
 
-def decided(tool: str, arguments: dict[str, Any], annotations: dict[str, Any] | None = None) -> Effect:
+def decided(
+    tool: str,
+    arguments: dict[str, Any],
+    annotations: dict[str, Any] | None = None,
+    *,
+    tier: TrustTier = TrustTier.T0,
+    method: str = "tools/call",
+    uri: str = "",
+) -> Effect:
     definition = {"name": tool, "inputSchema": {"type": "object"}} | (
         {"annotations": annotations} if annotations else {}
     )
     question = Question(
         principal=principal("local"),
-        tier=TrustTier.T0,
-        method="tools/call",
+        tier=tier,
+        method=method,
         upstream="default",
         name=tool,
+        uri=uri,
         arguments=arguments,
-        definition=definition,
+        definition=definition if tool else None,
         novel=False,
     )
-    caps = SETTINGS.tiers.threshold(TrustTier.T0)
+    caps = SETTINGS.tiers.threshold(tier)
     return explain(question, bundle=BUNDLE, thresholds=caps, taxonomy=TAXONOMY, clock=SystemClock()).decision.effect
 
 
@@ -91,3 +100,21 @@ def test_no_dangerous_call_is_allowed_by_its_spelling(row: dict[str, Any]) -> No
 def test_ordinary_reading_is_still_allowed(tool: str, arguments: dict[str, Any]) -> None:
     """A gate that stops everything is switched off by the second day."""
     assert decided(tool, arguments, READ_ONLY) is Effect.ALLOW
+
+
+PADDING = "./" * 40_000
+PADDED: list[dict[str, Any]] = [
+    {"tool": "read_file", "arguments": {"path": f"/{PADDING}etc/passwd"}},
+    {"tool": "query", "arguments": {"sql": f"SELECT 1{' ' * 70_000}; DROP TABLE users"}},
+    {"tool": "search", "arguments": {"a": ["x" * 60_000] * 5, "query": "x", "z": "/etc/shadow"}},
+    {"tool": "search", "arguments": {"filter": json.dumps({"pad": [1] * 3_000, "path": "/etc/shadow"})}},
+    {"tool": "", "arguments": {}, "method": "resources/read", "uri": f"file:///{PADDING}etc/passwd"},
+    {"tool": "summarise", "arguments": {"file": f"/{PADDING}etc/passwd"}, "method": "prompts/get"},
+]
+
+
+@pytest.mark.parametrize("row", PADDED, ids=[row.get("method", row["tool"]) for row in PADDED])
+@pytest.mark.parametrize("tier", [TrustTier.T0, TrustTier.T2, TrustTier.T4])
+def test_padding_hides_nothing_from_a_human(row: dict[str, Any], tier: TrustTier) -> None:
+    """What is too long to be looked at may not pass as harmless, whoever has earned whatever trust."""
+    assert decided(**row, tier=tier) is not Effect.ALLOW
