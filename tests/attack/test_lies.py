@@ -1,7 +1,6 @@
 """Upstreams that lie about their lists: nothing that is hidden shows, nothing that changed passes as what it was."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,18 +17,6 @@ rules:
   - {id: only-echo, effect: allow, match: {tools: [echo], upstreams: [%s]}}
 """
 SHOWN = [TOOLS[0]]
-
-
-@pytest.fixture(scope="module")
-def spy() -> Iterator[Spy]:
-    with spying() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def served(spy: Spy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(tmp_path_factory.mktemp("lies"), spy.url) as running:
-        yield running
 
 
 def both_eras(agent: Agent, method: str, params: dict[str, Any], path: str = "/mcp") -> list[Answer]:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import mcp_types
@@ -11,9 +10,9 @@ import pytest
 from gateway.core.methods import TABLE
 from gateway.core.versions import HANDSHAKE_VERSIONS
 from tests.attack.agent import Agent, Answer, Headers, call, meta, modern_headers, open_session, request, tool
-from tests.attack.guarded import Guarded, guarded
+from tests.attack.guarded import Guarded
 from tests.attack.spellings import spellings
-from tests.attack.spy import MODERN, Spy, spying
+from tests.attack.spy import MODERN, Spy
 
 VERSIONS = (*HANDSHAKE_VERSIONS, MODERN)
 PATHS = (
@@ -78,18 +77,6 @@ def all_methods() -> list[str]:
         (named | {"tools/execute", "tools/call/batch", "rpc.discover", "tool/call", "call_tool"})
         - {"subscriptions/listen"}
     )
-
-
-@pytest.fixture(scope="module")
-def spy() -> Iterator[Spy]:
-    with spying() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def served(spy: Spy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(tmp_path_factory.mktemp("matrix"), spy.url) as running:
-        yield running
 
 
 def message(method: str, version: str) -> tuple[dict[str, Any], str | None]:

@@ -19,7 +19,7 @@ from gateway.store.sqlite.reader import open_reader
 from gateway.store.sqlite.store import DATABASE
 from tests.attack.agent import Agent, Headers, call, meta, modern_headers, open_session
 from tests.attack.guarded import Guarded, guarded
-from tests.attack.spy import Spy, spying
+from tests.attack.spy import Spy
 
 CALLS = 300
 SAFE = 2**53 - 1
@@ -109,12 +109,6 @@ def test_our_own_canonical_form_is_that_of_the_standard() -> None:
 
 
 # --- the calls --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def spy() -> Iterator[Spy]:
-    with spying() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.attack.agent import Agent, call, meta, modern_headers, open_session, tool
 from tests.attack.guarded import Guarded, guarded
-from tests.attack.spy import SECRET_HEADER, Spy, answer, spying
+from tests.attack.spy import SECRET_HEADER, Spy, answer
 
 OF_UPSTREAM = "upstream-secret-9f3b1c77aa"
 OF_ENVIRONMENT = "env-secret-5d2e8811bc"
@@ -31,12 +31,6 @@ upstreams:
     args: ["-c", "exit 3"]
     env: {{CHILD_TOKEN: {environment}}}
 """
-
-
-@pytest.fixture(scope="module")
-def spy() -> Iterator[Spy]:
-    with spying() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.attack.agent import Agent, Headers, call, meta, modern_headers, open_session, request, tool
 from tests.attack.guarded import Guarded, guarded
-from tests.attack.spy import MODERN, Spy, spying
+from tests.attack.spy import MODERN, Spy
 
 HANDSHAKE = "2025-11-25"
 PARSE, INVALID, PARAMS, METHOD, MISMATCH, VERSION = -32700, -32600, -32602, -32601, -32020, -32022
@@ -295,18 +295,6 @@ KINDS = (of_the_keys, of_the_values, of_the_size, of_the_headers, of_the_frame, 
 
 
 # --- and what comes back ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def spy() -> Iterator[Spy]:
-    with spying() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def served(spy: Spy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(tmp_path_factory.mktemp("wrong"), spy.url) as running:
-        yield running
 
 
 def good(agent: Agent, era: Era, spy: Spy) -> None:
