@@ -213,7 +213,8 @@ class Channel:
             if isinstance(error, (asyncio.CancelledError, TimeoutError)):
                 self._tell_cancelled(request_id, outbound.method)
             if isinstance(error, TimeoutError):
-                self.stuck = self._heard == heard and next(iter(self._in_flight)) == request_id
+                if self._heard == heard and next(iter(self._in_flight)) == request_id:
+                    self.stuck = True  # until it says something
                 text = f"{self._label} did not give an answer within the time allowed"
                 raise UpstreamTimeout(text, may_have_run=True) from error
             raise

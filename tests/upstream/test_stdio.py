@@ -44,6 +44,32 @@ async def test_a_shared_process_that_is_stuck_is_replaced_for_the_next_call(monk
         await until(lambda: not alive(int(pid)))
 
 
+async def test_a_stuck_process_is_replaced_while_other_calls_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They came later and have more time; were they waited for, a process that many call would never be replaced."""
+    monkeypatch.setattr("gateway.upstream.stdio.STUCK_S", 0.1)
+    monkeypatch.setattr("gateway.upstream.process.GRACE_S", 0.1)
+    lost: list[UpstreamError] = []
+
+    async def wait() -> None:
+        try:
+            await say(upstream, "pid", timeout_s=60)
+        except UpstreamError as error:
+            lost.append(error)
+
+    async with running(puppet()) as upstream, anyio.create_task_group() as tasks:
+        pid = await say(upstream, "pid")
+
+        async def hang() -> None:
+            with pytest.raises(UpstreamTimeout):
+                await say(upstream, "stuck", timeout_s=0.3)
+            assert await say(upstream, "pid") != pid
+
+        tasks.start_soon(hang)
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(wait)
+    assert len(lost) == 1
+
+
 async def test_a_process_that_is_busy_with_an_older_call_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many servers do one thing at a time: a later call that has less time must not end the one that they are at."""
     monkeypatch.setattr("gateway.upstream.stdio.STUCK_S", 0.1)
